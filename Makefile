@@ -1,0 +1,66 @@
+# Two commands do all: `make demo` and `make test`. Both install what they need into .venv.
+PYTHON ?= python3.11
+BIN := .venv/bin
+LOCK := deploy/lock
+# Where the usual index serves torch with CUDA, name the index of its CPU builds here.
+TORCH_INDEX ?=
+
+.PHONY: demo test test-long check install install-dev system browser lock clean
+
+demo: system install
+	$(BIN)/python samples/demo.py
+
+test: system install-dev browser check
+	$(BIN)/python -m pytest tests/contract tests/integration tests/e2e tests/browser -m "not long"
+
+test-long: system install-dev browser
+	$(BIN)/python -m pytest tests -m long --timeout 3600
+	$(BIN)/python -m benchmarks
+
+check: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/unit -q
+
+install: .venv/runtime
+install-dev: .venv/dev
+
+.venv/pip:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip==26.3"
+	touch $@
+
+.venv/runtime: .venv/pip $(LOCK)/torch.lock $(LOCK)/runtime.lock pyproject.toml
+	$(BIN)/python -m pip install --quiet --no-deps $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) -r $(LOCK)/torch.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r $(LOCK)/runtime.lock
+	@$(BIN)/python -c "import torch" || { echo "This torch is not a CPU build: remove .venv and name the index" \
+	  "of torch's CPU builds, as in: make demo TORCH_INDEX=URL" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv/dev: .venv/runtime $(LOCK)/dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r $(LOCK)/dev.lock
+	touch $@
+
+# vLLM for CPU is linked against libnuma, which a slim machine may lack.
+system:
+	@ldconfig -p | grep -q libnuma.so.1 || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+	  apt-get install -y -qq --no-install-recommends libnuma1 >/dev/null; } || \
+	  { echo "vLLM needs libnuma: install the package libnuma1 (numactl-libs), then try again." >&2; exit 1; }
+
+# Browser tests drive a real Chromium; without one, and without the right to install it, they skip with a reason.
+browser:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+	  apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || echo "no Chromium: browser tests will skip"
+
+lock:
+	$(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip install --quiet "pip==26.3"
+	.venv/lock/bin/python $(LOCK)/make_lock.py
+	$(MAKE) install
+	$(BIN)/python $(LOCK)/subsets.py
+	$(BIN)/python $(LOCK)/licences.py
+
+clean:
+	rm -rf .venv .tandem

@@ -1,0 +1,116 @@
+"""The four modes on the sample's kept-out questions, through the gateway: facts, citations, style, refusals.
+
+    python -m benchmarks.modes        (a platform with the sample's documents and a tuned version is up: TANDEM_HOME)
+
+Also asks hybrid with the right passages taken away. Whole answers are kept in `modes.jsonl` under the platform's home.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from openai import OpenAI
+
+from benchmarks.running import BRINDLE, api_key, describe_machine, read_jsonl, report
+from services.database.engine import open_sessions
+from services.database.tables import Version
+from services.kit.http import client
+from services.kit.settings import Platform
+from services.worker.ports import GenerationSlots, LiveRetriever
+from services.worker.retrieval_client import RetrievalWriter
+from training.config import EvaluationSettings
+from training.evaluation import Outcome, Trial, ask, make_trials, measure
+from training.model import Completion, Metrics, Question, Share
+from training.publish import STYLE_FILE
+from training.style import StyleProfile
+
+MODES = ("base", "rag", "tuned", "hybrid")
+GROUNDED = ("rag", "hybrid")
+CLIENTS = 8
+ROWS = (
+    "facts", "token_f1", "citation_recall", "citation_precision", "model_made", "refused_unanswerable",
+    "refused_answerable", "stopped",
+)  # fmt: skip
+
+
+def main() -> None:
+    platform = Platform()
+    openai = OpenAI(base_url=f"{platform.gateway_url}/v1", api_key=api_key(platform), timeout=300.0)
+    sessions = open_sessions(platform.database_url)
+    retriever = LiveRetriever(
+        sessions, RetrievalWriter(client(platform.retrieval_url, platform.service_token)), "default"
+    )
+    served: dict[str, Any] = {"top_k": platform.top_k, "min_answerability": platform.min_answerability}
+    settings = EvaluationSettings(removed=1000, max_tokens=256, **served)
+    trials = make_trials(questions(), retriever, settings)
+    asked, removed = [t for t in trials if not t.removed], [t for t in trials if t.removed]
+    slots = GenerationSlots(client(platform.generation_url, platform.service_token), "default", 60.0)
+    live = openai.chat.completions.create(model="tandem/tuned", messages=[{"role": "user", "content": "Hello"}])
+    with sessions() as session:
+        version = session.get_one(Version, live.versions["weights"])  # type: ignore[attr-defined]
+    style = StyleProfile.from_json(json.loads((Path(version.path) / STYLE_FILE).read_text()))
+    outcomes = {mode: through_gateway(openai, mode, asked) for mode in MODES}
+    outcomes["hybrid, right passages removed"] = ask(removed, slots.baseline()[0], settings, lambda: False)
+    keep(platform.home / "modes.jsonl", outcomes)
+    figures = {name: measure(found, style) for name, found in outcomes.items()}
+    show(figures)
+    report("modes", {name: metrics.figures() for name, metrics in figures.items()})
+
+
+def questions() -> list[Question]:
+    """The sample's 40 answerable and 15 unanswerable questions."""
+    answerable = [
+        Question(row["question"], True, row["document"], row["answer"], tuple(map(tuple, row["facts"])))
+        for row in read_jsonl(BRINDLE / "questions.jsonl")
+    ]
+    return answerable + [Question(row["question"], False) for row in read_jsonl(BRINDLE / "unanswerable.jsonl")]
+
+
+def through_gateway(openai: OpenAI, mode: str, trials: Sequence[Trial]) -> list[Outcome]:
+    def one(trial: Trial) -> Outcome:
+        answer = openai.chat.completions.create(
+            model=f"tandem/{mode}", messages=[{"role": "user", "content": trial.question.question}]
+        )
+        choice, usage = answer.choices[0], answer.usage
+        completion = Completion(
+            choice.message.content or "", choice.finish_reason, usage.completion_tokens if usage else 0
+        )
+        return Outcome(trial if mode in GROUNDED else replace(trial, passages=()), completion)
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        return list(pool.map(one, trials))
+
+
+def keep(path: Path, outcomes: dict[str, list[Outcome]]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        for mode, found in outcomes.items():
+            for outcome in found:
+                question, completion = outcome.trial.question, outcome.completion
+                row = {"mode": mode, "question": question.question, "document": question.document}
+                passages = [passage.chunk.filename for passage in outcome.trial.passages]
+                text = completion.text if completion else outcome.error
+                file.write(json.dumps({**row, "passages": passages, "answer": text}, ensure_ascii=False) + "\n")
+
+
+def show(figures: dict[str, Metrics]) -> None:
+    print(f"\n{describe_machine()}")
+    print(f"{'':24}" + "".join(f"{name[:22]:>24}" for name in figures))
+    for row in ROWS:
+        print(f"{row:24}" + "".join(f"{cell(getattr(metrics, row)):>24}" for metrics in figures.values()))
+    for trait in next(iter(figures.values())).style:
+        cells = (cell(metrics.style.get(trait)) for metrics in figures.values())
+        print(f"{'style: ' + trait:24}" + "".join(f"{value:>24}" for value in cells))
+    print(f"{'refused when removed':24}{figures['hybrid, right passages removed'].refused_removed}")
+
+
+def cell(share: Share | None) -> str:
+    return "-" if share is None or share.value is None else f"{share.value:.3f} of {share.of}"
+
+
+if __name__ == "__main__":
+    main()

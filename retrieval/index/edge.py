@@ -1,0 +1,238 @@
+"""VectorIndex on Qdrant Edge: Qdrant's engine in this process, a collection a folder.
+
+Measured facts this adapter rests on: an open collection starts threads, so it asks for one search thread; the engine
+refuses a second opener; `optimize` holds Python's lock for its whole time, so only a builder process calls it
+(`retrieval.build`); a cut vector file still loads with the right count, so `verify` reads vectors.
+The engine raises plain `Exception`, or panics; `_engine` gives both our name.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import qdrant_edge as qdrant
+
+from retrieval.errors import EmbedderMismatch, IndexUnavailable, UnknownCollection
+from retrieval.index.port import BATCH, DENSE, KEYWORD_FIELDS, SPARSE, Candidates, CollectionRef, Scope, Scored
+from retrieval.model import Point, SparseVector
+from retrieval.records import chunk_from_record, chunk_record, parse_revision_key, revision_key
+
+T = TypeVar("T")
+CONFIG = "edge_config.json"
+MOST_FILES = 10_000_000  # the engine's facets want a limit
+
+
+class EdgeEngine:
+    """Collections as folders `<root>/<workspace>/<store>/<collection>`."""
+
+    embedded = True
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def folder(self, ref: CollectionRef) -> Path:
+        """Raises UnknownCollection for an id that is no plain folder name."""
+        parts = (ref.workspace_id, ref.store_id, ref.collection_id)
+        if any(not part or part in (".", "..") or "/" in part or "\0" in part for part in parts):
+            raise UnknownCollection(f"{ref} does not name a collection")
+        return self._root.joinpath(*parts)
+
+    def create(self, ref: CollectionRef, dimension: int) -> EdgeIndex:
+        return create_folder(self.folder(ref), dimension, str(ref))
+
+    def open(self, ref: CollectionRef) -> EdgeIndex:
+        if not self.exists(ref):
+            raise UnknownCollection(f"there is no collection {ref}; index the store's files again")
+        with _engine(f"collection {ref} could not be opened"):
+            shard = qdrant.EdgeShard.load(str(self.folder(ref)))
+        return EdgeIndex(shard, str(ref), _stored_dimension(self.folder(ref)))
+
+    def exists(self, ref: CollectionRef) -> bool:
+        return (self.folder(ref) / CONFIG).is_file()
+
+    def drop(self, ref: CollectionRef) -> None:
+        shutil.rmtree(self.folder(ref), ignore_errors=True)
+
+    def close(self) -> None:
+        """Nothing is held beyond the open collections."""
+
+
+def create_folder(folder: Path, dimension: int, name: str) -> EdgeIndex:
+    """Make a collection in a folder; `name` stands in its error messages."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _engine(f"collection {name} could not be made"):
+        shard = qdrant.EdgeShard.create(str(folder), _config(dimension))
+        for field in KEYWORD_FIELDS:
+            shard.update(qdrant.UpdateOperation.create_field_index(field, qdrant.PayloadSchemaType.Keyword))
+    return EdgeIndex(shard, name, dimension)
+
+
+class EdgeIndex:
+    """One open folder."""
+
+    def __init__(self, shard: qdrant.EdgeShard, name: str, dimension: int) -> None:
+        self._shard = shard
+        self._name = name
+        self._dimension = dimension
+        self._open = True
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        self._check_dimension(points)
+        for start in range(0, len(points), BATCH):
+            batch = [_engine_point(point) for point in points[start : start + BATCH]]
+            self._update(qdrant.UpdateOperation.upsert_points(batch))
+
+    def delete_file(self, file_id: str) -> None:
+        self._delete(qdrant.Filter(must=[_is("file_id", file_id)]))
+
+    def delete_revision(self, file_id: str, revision: int) -> None:
+        self._delete(qdrant.Filter(must=[_is("file_revision", revision_key(file_id, revision))]))
+
+    def delete_other_revisions(self, file_id: str, keep_revision: int) -> None:
+        kept = _is("file_revision", revision_key(file_id, keep_revision))
+        self._delete(qdrant.Filter(must=[_is("file_id", file_id)], must_not=[kept]))
+
+    def search(self, dense: Sequence[float], sparse: SparseVector, limit: int, scope: Scope) -> Candidates:
+        allowed = _scope_filter(scope)
+        terms = qdrant.SparseVector(list(sparse.indices), list(sparse.values))
+        return Candidates(
+            dense=self._stage(qdrant.Query.Nearest(list(dense), DENSE), limit, allowed),
+            sparse=self._stage(qdrant.Query.Nearest(terms, SPARSE), limit, allowed) if sparse.indices else (),
+        )
+
+    def count(self) -> int:
+        return self._call("be counted", lambda: int(self._shard.count(qdrant.CountRequest(exact=True))))
+
+    def count_file(self, file_id: str, revision: int | None = None) -> int:
+        request = qdrant.CountRequest(exact=True, filter=_file_filter(file_id, revision))
+        return self._call("be counted", lambda: int(self._shard.count(request)))
+
+    def revisions(self) -> Mapping[tuple[str, int], int]:
+        request = qdrant.FacetRequest("file_revision", limit=MOST_FILES, exact=True)
+        hits = self._call("be counted", lambda: self._shard.facet(request).hits)
+        # the engine keeps values that it has no points of any more, with a count of 0
+        return {parse_revision_key(str(hit.value)): int(hit.count) for hit in hits if hit.count}
+
+    def scroll(self, file_id: str | None = None, revision: int | None = None) -> Iterator[Point]:
+        for record in self._records(_file_filter(file_id, revision)):
+            yield _point(record)
+
+    def verify(self) -> int:
+        sound = 0
+        for record in self._records(None):
+            dense = (record.vector or {}).get(DENSE)
+            length = math.sqrt(math.fsum(number * number for number in dense)) if dense else 0.0
+            if not 0.98 < length < 1.02:  # stored cosine vectors have length one; a hole in the file reads as zeros
+                raise IndexUnavailable(f"collection {self._name} is damaged: point {record.id} has no sound vector")
+            sound += 1
+        return sound
+
+    def optimize(self) -> None:
+        """Build the graphs. It holds Python's lock throughout: only a process of its own calls this."""
+        self._call("be optimized", self._shard.optimize)
+
+    def flush(self) -> None:
+        self._call("be flushed", self._shard.flush)
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            self._call("be closed", self._shard.close)
+
+    def _records(self, matching: qdrant.Filter | None) -> Iterator[Any]:
+        offset = None
+        while True:
+            request = qdrant.ScrollRequest(
+                offset=offset, limit=BATCH, filter=matching, with_payload=True, with_vector=True
+            )
+            records, offset = self._call("be read", partial(self._shard.scroll, request))
+            yield from records
+            if offset is None:
+                return
+
+    def _stage(self, query: qdrant.Query, limit: int, allowed: qdrant.Filter) -> tuple[Scored, ...]:
+        request = qdrant.QueryRequest(limit=limit, query=query, filter=allowed, with_payload=True)
+        found = self._call("be searched", partial(self._shard.query, request))
+        return tuple(Scored(chunk_from_record(str(hit.id), hit.payload or {}), float(hit.score)) for hit in found)
+
+    def _delete(self, matching: qdrant.Filter) -> None:
+        self._update(qdrant.UpdateOperation.delete_points_by_filter(matching))
+
+    def _update(self, operation: qdrant.UpdateOperation) -> None:
+        self._call("be written", lambda: self._shard.update(operation))
+
+    def _call(self, what: str, call: Callable[[], T]) -> T:
+        with _engine(f"collection {self._name} could not {what}"):
+            return call()
+
+    def _check_dimension(self, points: Sequence[Point]) -> None:
+        lengths = {len(point.dense) for point in points}
+        wanted = self._dimension
+        if lengths - {wanted}:
+            raise EmbedderMismatch(
+                f"collection {self._name} holds vectors of {wanted} numbers, but {sorted(lengths - {wanted})} came; "
+                "reindex the store with the embedder that is set"
+            )
+
+
+def _stored_dimension(folder: Path) -> int:
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    return int(config["vectors"][DENSE]["size"])
+
+
+@contextmanager
+def _engine(what: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException as error:  # the engine raises plain Exception, and a panic in it is a BaseException
+        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
+            raise IndexUnavailable(f"{what}: {error}") from error
+        raise
+
+
+def _config(dimension: int) -> qdrant.EdgeConfig:
+    return qdrant.EdgeConfig(
+        vectors={DENSE: qdrant.EdgeVectorParams(dimension, qdrant.Distance.Cosine)},
+        sparse_vectors={SPARSE: qdrant.EdgeSparseVectorParams(modifier=qdrant.Modifier.Idf)},
+        max_search_threads=1,
+    )
+
+
+def _is(field: str, value: str) -> qdrant.FieldCondition:
+    return qdrant.FieldCondition(field, match=qdrant.MatchValue(value))
+
+
+def _scope_filter(scope: Scope) -> qdrant.Filter:
+    must: list[Any] = [_is("workspace_id", scope.workspace_id)]
+    if scope.file_ids is not None:
+        must.append(qdrant.FieldCondition("file_id", match=qdrant.MatchAny(sorted(scope.file_ids))))
+    return qdrant.Filter(must=must)
+
+
+def _file_filter(file_id: str | None, revision: int | None) -> qdrant.Filter | None:
+    if file_id is None:
+        return None
+    if revision is None:
+        return qdrant.Filter(must=[_is("file_id", file_id)])
+    return qdrant.Filter(must=[_is("file_revision", revision_key(file_id, revision))])
+
+
+def _engine_point(point: Point) -> qdrant.Point:
+    sparse = qdrant.SparseVector(list(point.sparse.indices), list(point.sparse.values))
+    return qdrant.Point(point.chunk.id, {DENSE: list(point.dense), SPARSE: sparse}, chunk_record(point.chunk))
+
+
+def _point(record: Any) -> Point:
+    sparse = record.vector[SPARSE]
+    return Point(
+        chunk_from_record(str(record.id), record.payload),
+        tuple(record.vector[DENSE]),
+        SparseVector(tuple(sparse.indices), tuple(sparse.values)),
+    )

@@ -1,0 +1,222 @@
+"""VectorIndex on qdrant-client: a Qdrant server or cluster by URL, or the client's own local mode for tests.
+
+A collection's name on the server is `<workspace>.<store>.<collection>`. Which collection a store serves stays in the
+database, as on Edge; the server's aliases are not used, so that there is one truth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
+
+from retrieval.errors import EmbedderMismatch, IndexUnavailable, UnknownCollection
+from retrieval.index.port import BATCH, DENSE, KEYWORD_FIELDS, SPARSE, Candidates, CollectionRef, Scope, Scored
+from retrieval.model import Point, SparseVector
+from retrieval.records import chunk_from_record, chunk_record, parse_revision_key, revision_key
+
+MOST_FILES = 1_000_000  # facets want a limit
+
+
+class RemoteEngine:
+    """Collections on a Qdrant server."""
+
+    embedded = False
+
+    def __init__(self, client: QdrantClient) -> None:
+        self._client = client
+
+    @classmethod
+    def at(cls, url: str, api_key: str = "", timeout: int = 30) -> RemoteEngine:
+        """The server at a URL; it is first called when a collection is."""
+        return cls(QdrantClient(url=url, api_key=api_key or None, timeout=timeout, check_compatibility=False))
+
+    def create(self, ref: CollectionRef, dimension: int) -> RemoteIndex:
+        name = _name(ref)
+        with _engine(f"collection {ref} could not be made"):
+            self._client.create_collection(
+                name,
+                vectors_config={DENSE: models.VectorParams(size=dimension, distance=models.Distance.COSINE)},
+                sparse_vectors_config={SPARSE: models.SparseVectorParams(modifier=models.Modifier.IDF)},
+            )
+            if not _is_local(self._client):
+                for field in KEYWORD_FIELDS:
+                    self._client.create_payload_index(name, field, models.PayloadSchemaType.KEYWORD)
+        return RemoteIndex(self._client, name, dimension)
+
+    def open(self, ref: CollectionRef) -> RemoteIndex:
+        if not self.exists(ref):
+            raise UnknownCollection(f"there is no collection {ref}; index the store's files again")
+        with _engine(f"collection {ref} could not be opened"):
+            vectors = self._client.get_collection(_name(ref)).config.params.vectors
+        dense = vectors.get(DENSE) if isinstance(vectors, dict) else None
+        if dense is None:
+            raise IndexUnavailable(f"collection {ref} has no vectors named {DENSE}; it was not made by Tandem")
+        return RemoteIndex(self._client, _name(ref), dense.size)
+
+    def exists(self, ref: CollectionRef) -> bool:
+        with _engine(f"collection {ref} could not be looked up"):
+            return self._client.collection_exists(_name(ref))
+
+    def drop(self, ref: CollectionRef) -> None:
+        with _engine(f"collection {ref} could not be dropped"):
+            self._client.delete_collection(_name(ref))
+
+    def close(self) -> None:
+        self._client.close()
+
+
+class RemoteIndex:
+    """One collection on the server."""
+
+    def __init__(self, client: QdrantClient, name: str, dimension: int) -> None:
+        self._client = client
+        self._name = name
+        self._dimension = dimension
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        lengths = {len(point.dense) for point in points} - {self._dimension}
+        if lengths:
+            raise EmbedderMismatch(
+                f"collection {self._name} holds vectors of {self._dimension} numbers, but {sorted(lengths)} came; "
+                "reindex the store with the embedder that is set"
+            )
+        for start in range(0, len(points), BATCH):
+            batch = [_engine_point(point) for point in points[start : start + BATCH]]
+            with self._calling("be written"):
+                self._client.upsert(self._name, batch, wait=True)
+
+    def delete_file(self, file_id: str) -> None:
+        self._delete(models.Filter(must=[_is("file_id", file_id)]))
+
+    def delete_revision(self, file_id: str, revision: int) -> None:
+        self._delete(models.Filter(must=[_is("file_revision", revision_key(file_id, revision))]))
+
+    def delete_other_revisions(self, file_id: str, keep_revision: int) -> None:
+        kept = _is("file_revision", revision_key(file_id, keep_revision))
+        self._delete(models.Filter(must=[_is("file_id", file_id)], must_not=[kept]))
+
+    def search(self, dense: Sequence[float], sparse: SparseVector, limit: int, scope: Scope) -> Candidates:
+        stages: list[Any] = [(DENSE, list(dense))]
+        if sparse.indices:
+            stages.append((SPARSE, models.SparseVector(indices=list(sparse.indices), values=list(sparse.values))))
+        requests = [
+            models.QueryRequest(query=query, using=name, limit=limit, filter=_scope_filter(scope), with_payload=True)
+            for name, query in stages
+        ]
+        with self._calling("be searched"):
+            found = [_scored(answer.points) for answer in self._client.query_batch_points(self._name, requests)]
+        return Candidates(found[0], found[1] if len(found) > 1 else ())
+
+    def count(self) -> int:
+        return self._count(None)
+
+    def count_file(self, file_id: str, revision: int | None = None) -> int:
+        return self._count(_file_filter(file_id, revision))
+
+    def revisions(self) -> Mapping[tuple[str, int], int]:
+        with self._calling("be counted"):
+            hits = self._client.facet(self._name, "file_revision", limit=MOST_FILES, exact=True).hits
+        return {parse_revision_key(str(hit.value)): hit.count for hit in hits if hit.count}
+
+    def scroll(self, file_id: str | None = None, revision: int | None = None) -> Iterator[Point]:
+        for record in self._records(_file_filter(file_id, revision)):
+            yield _point(record)
+
+    def verify(self) -> int:
+        sound = 0
+        for record in self._records(None):
+            dense = (record.vector or {}).get(DENSE)
+            length = math.sqrt(math.fsum(number * number for number in dense)) if dense else 0.0
+            if not 0.98 < length < 1.02:
+                raise IndexUnavailable(f"collection {self._name} is damaged: point {record.id} has no sound vector")
+            sound += 1
+        return sound
+
+    def flush(self) -> None:
+        """The server answers a write only once it is in its log."""
+
+    def close(self) -> None:
+        """The client belongs to the engine."""
+
+    def _records(self, matching: models.Filter | None) -> Iterator[Any]:
+        offset: Any = None
+        while True:
+            with self._calling("be read"):
+                records, offset = self._client.scroll(
+                    self._name, matching, limit=BATCH, offset=offset, with_payload=True, with_vectors=True
+                )
+            yield from records
+            if offset is None:
+                return
+
+    def _count(self, matching: models.Filter | None) -> int:
+        with self._calling("be counted"):
+            return self._client.count(self._name, matching, exact=True).count
+
+    def _delete(self, matching: models.Filter) -> None:
+        with self._calling("be written"):
+            self._client.delete(self._name, models.FilterSelector(filter=matching), wait=True)
+
+    def _calling(self, what: str) -> Any:
+        return _engine(f"collection {self._name} could not {what}")
+
+
+@contextmanager
+def _engine(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (ApiException, UnexpectedResponse, httpx.HTTPError, ValueError) as error:
+        raise IndexUnavailable(f"{what}: {error}") from error
+
+
+def _is_local(client: QdrantClient) -> bool:
+    """The client's local mode scans, and warns about every payload index asked of it."""
+    return client.init_options.get("location") == ":memory:" or bool(client.init_options.get("path"))
+
+
+def _name(ref: CollectionRef) -> str:
+    return f"{ref.workspace_id}.{ref.store_id}.{ref.collection_id}"
+
+
+def _is(field: str, value: str) -> models.FieldCondition:
+    return models.FieldCondition(key=field, match=models.MatchValue(value=value))
+
+
+def _scope_filter(scope: Scope) -> models.Filter:
+    must: list[models.Condition] = [_is("workspace_id", scope.workspace_id)]
+    if scope.file_ids is not None:
+        must.append(models.FieldCondition(key="file_id", match=models.MatchAny(any=sorted(scope.file_ids))))
+    return models.Filter(must=must)
+
+
+def _file_filter(file_id: str | None, revision: int | None) -> models.Filter | None:
+    if file_id is None:
+        return None
+    if revision is None:
+        return models.Filter(must=[_is("file_id", file_id)])
+    return models.Filter(must=[_is("file_revision", revision_key(file_id, revision))])
+
+
+def _engine_point(point: Point) -> models.PointStruct:
+    sparse = models.SparseVector(indices=list(point.sparse.indices), values=list(point.sparse.values))
+    vector: dict[str, Any] = {DENSE: list(point.dense), SPARSE: sparse}
+    return models.PointStruct(id=point.chunk.id, vector=vector, payload=chunk_record(point.chunk))
+
+
+def _scored(found: Sequence[models.ScoredPoint]) -> tuple[Scored, ...]:
+    return tuple(Scored(chunk_from_record(str(hit.id), hit.payload or {}), hit.score) for hit in found)
+
+
+def _point(record: Any) -> Point:
+    sparse = record.vector[SPARSE]
+    return Point(
+        chunk_from_record(str(record.id), record.payload),
+        tuple(record.vector[DENSE]),
+        SparseVector(tuple(sparse.indices), tuple(sparse.values)),
+    )

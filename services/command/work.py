@@ -1,0 +1,121 @@
+"""`tandem train`, `jobs`, `reindex`, `publish` and `rollback`: long work, asked for and followed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from services.command.api import Api, Refused, escape
+from services.command.errors import CommandError
+from services.command.output import Output, seconds
+from services.contracts.jobs import FINISHED
+
+ASK_EVERY_S = 1.0
+LOAD_WITHIN_S = 900.0
+LOAD_ASK_EVERY_S = 3.0
+Job = dict[str, Any]
+
+
+def train(api: Api, path: Path, suffix: str | None) -> Job:
+    """Upload the examples and queue a run on them. Raises Refused where a line of the file is wrong."""
+    with path.open("rb") as content:
+        file = api.upload(path.name, content, "fine-tune")
+    body = {"model": "tandem/base", "training_file": file["id"]} | ({"suffix": suffix} if suffix else {})
+    return api.post("/v1/fine_tuning/jobs", body)
+
+
+def find(api: Api, job_id: str) -> Job:
+    return api.get(f"/v1/jobs/{escape(job_id)}")
+
+
+def cancel(api: Api, job_id: str) -> Job:
+    """Ask a job to stop; a finished one stays as it is."""
+    return api.post(f"/v1/jobs/{escape(job_id)}/cancel")
+
+
+def follow(api: Api, job_id: str, output: Output, title: str) -> Job:
+    """Wait for a job's end, with its events as they come. Leaving does not stop the job."""
+    last_event = 0
+    with output.bar(title) as bar:
+        while True:
+            job = find(api, job_id)
+            last_event = _tell_events(api, job_id, last_event, output)
+            if job["status"] in FINISHED:
+                bar.show(1.0 if job["status"] == "succeeded" else job["progress"], job["status"])
+                return job
+            left = f", {seconds(job['eta_seconds'])} left" if job.get("eta_seconds") else ""
+            bar.show(job["progress"], f"{job['stage']}{left}")
+            api.pause(ASK_EVERY_S)
+
+
+def _tell_events(api: Api, job_id: str, after: int, output: Output) -> int:
+    events = api.get(f"/v1/jobs/{escape(job_id)}/events", limit=100)["data"]
+    news = [event for event in reversed(events) if _number(event) > after]
+    for event in news:
+        output.remark(event["message"])
+    return max([after, *map(_number, news)])
+
+
+def _number(event: dict[str, Any]) -> int:
+    return int(str(event["id"]).rpartition("-")[2])
+
+
+def check(job: Job, wanted: str = "succeeded") -> None:
+    """Raises CommandError for a job that neither succeeded nor ended as it was asked to."""
+    if job["status"] not in ("succeeded", wanted):
+        raise CommandError(f"The job {job['id']} {_ended(job)}: {job.get('reason') or 'no reason recorded'}")
+
+
+def _ended(job: Job) -> str:
+    return "failed" if job["status"] == "failed" else "was cancelled"
+
+
+def in_words(job: Job) -> str:
+    """One job as a person reads it."""
+    lines = [f"{job['id']}: {job['kind']}, {job['status']}, {job['stage']}, {job['progress']:.0%}"]
+    if job.get("eta_seconds"):
+        lines.append(f"{seconds(job['eta_seconds'])} left")
+    if job.get("reason"):
+        lines.append(str(job["reason"]))
+    lines += [f"{name}: {value}" for name, value in (job.get("result") or {}).items() if not isinstance(value, dict)]
+    return "\n".join(lines)
+
+
+def publish(api: Api, name: str, output: Output) -> dict[str, Any]:
+    """Make a version live; one that no slot serves is loaded first.
+
+    Raises CommandError where it does not load within 15 minutes.
+    """
+    with output.bar(f"Publishing {name}") as bar:
+        for _ in _waits():
+            answer = api.post(f"/v1/versions/{escape(name)}/publish")
+            if answer.get("status") != "loading":
+                bar.show(1.0, "live")
+                return {"version": name, **answer}
+            bar.show(0.5, "loading its weights")
+            api.pause(LOAD_ASK_EVERY_S)
+    raise CommandError(f"'{name}' was not loaded within {seconds(LOAD_WITHIN_S)}; see `tandem status`.")
+
+
+def roll_back(api: Api, output: Output) -> dict[str, Any]:
+    """Make the previous version live again. One whose slot is gone is loaded first; generation then moves by itself.
+
+    Raises Refused where there is no previous version, CommandError where it does not load within 15 minutes.
+    """
+    versions = api.get("/v1/versions")["data"]
+    target = next((version for version in versions if version["previous"]), None)
+    if target is None:
+        raise Refused(409, "nothing_to_roll_back_to", "There is no version before the live one.")
+    with output.bar(f"Rolling back to {target['name']}") as bar:
+        api.post("/v1/versions/rollback")
+        for _ in _waits():
+            if api.get(f"/v1/versions/{escape(target['name'])}")["live"]:
+                bar.show(1.0, "live")
+                return {"version": target["name"], "version_id": target["id"]}
+            bar.show(0.5, "loading its weights")
+            api.pause(LOAD_ASK_EVERY_S)
+    raise CommandError(f"'{target['name']}' was not loaded within {seconds(LOAD_WITHIN_S)}; see `tandem status`.")
+
+
+def _waits() -> range:
+    return range(int(LOAD_WITHIN_S / LOAD_ASK_EVERY_S))

@@ -1,0 +1,24 @@
+"""Names of queues, tasks and job kinds."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+INDEX_QUEUE: Final = "index"
+TRAIN_QUEUE: Final = "train"
+
+INDEX_FILE: Final = "tandem.index_file"
+REINDEX_STORE: Final = "tandem.reindex_store"
+FINE_TUNE: Final = "tandem.fine_tune"
+TICK: Final = "tandem.tick"
+
+JobKind = Literal["index_file", "reindex", "fine_tuning"]
+JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+FINISHED: Final = frozenset({"succeeded", "failed", "cancelled"})
+
+TASKS: Final[dict[str, tuple[str, str]]] = {
+    "index_file": (INDEX_FILE, INDEX_QUEUE),
+    "reindex": (REINDEX_STORE, INDEX_QUEUE),
+    "fine_tuning": (FINE_TUNE, TRAIN_QUEUE),
+}
+"""The task and the queue of each kind of job."""

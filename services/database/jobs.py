@@ -1,0 +1,151 @@
+"""Jobs: long work that is asked for in one process and done in another.
+
+A job is claimed by a conditional update, so that a task delivered twice runs once. A running job shows a heartbeat; one
+whose heartbeat stopped, or that no worker has picked up, is offered again by `abandoned`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import and_, or_, select, update
+from sqlalchemy.orm import Session
+
+from services.contracts.jobs import FINISHED, JobKind, JobStatus
+from services.database.engine import Sessions
+from services.database.tables import Job, JobEvent, now
+
+PREFIXES: dict[JobKind, str] = {"fine_tuning": "ftjob-", "index_file": "job-", "reindex": "job-"}
+HEARTBEAT_SECONDS = 5.0
+SILENT_SECONDS = 60.0
+"""A running job without a heartbeat for this long has lost its worker."""
+
+
+class UnknownJob(LookupError):
+    """No such job in this workspace."""
+
+
+def new_job(workspace_id: str, kind: JobKind, request: dict[str, Any], deadline_seconds: float) -> Job:
+    """A queued job, to be added to a session."""
+    return Job(
+        id=f"{PREFIXES[kind]}{secrets.token_hex(12)}",
+        workspace_id=workspace_id,
+        kind=kind,
+        status="queued",
+        request=request,
+        reason="waits for a worker",
+        deadline_at=now() + timedelta(seconds=deadline_seconds),
+    )
+
+
+class Jobs:
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+
+    def transaction(self) -> AbstractContextManager[Session]:
+        """A session that commits at its end."""
+        return self._sessions.begin()
+
+    def find(self, workspace_id: str, job_id: str) -> Job:
+        with self._sessions() as session:
+            job = session.scalar(select(Job).where(Job.id == job_id, Job.workspace_id == workspace_id))
+        if job is None:
+            raise UnknownJob(f"There is no job '{job_id}'.")
+        return job
+
+    def list(self, workspace_id: str, kind: JobKind | None = None, limit: int = 50) -> Sequence[Job]:
+        """The newest jobs first."""
+        query = select(Job).where(Job.workspace_id == workspace_id).order_by(Job.created_at.desc()).limit(limit)
+        with self._sessions() as session:
+            return session.scalars(query.where(Job.kind == kind) if kind else query).all()
+
+    def training_now(self) -> bool:
+        """Whether any workspace's fine-tuning is under way."""
+        with self._sessions() as session:
+            running = select(Job.id).where(Job.kind == "fine_tuning", Job.status == "running").limit(1)
+            return session.scalar(running) is not None
+
+    def claim(self, job_id: str) -> Job | None:
+        """Start a queued job, or one that lost its worker. None where it is finished, or another worker has it."""
+        silent = now() - timedelta(seconds=SILENT_SECONDS)
+        free = or_(Job.status == "queued", and_(Job.status == "running", Job.heartbeat_at < silent))
+        claim = update(Job).where(Job.id == job_id, free)
+        values = {"status": "running", "started_at": now(), "heartbeat_at": now(), "stage": "started", "reason": None}
+        with self._sessions.begin() as session:
+            claimed = session.execute(claim.values(**values)).rowcount == 1  # type: ignore[attr-defined]
+        return self._get(job_id) if claimed else None
+
+    def progress(self, job_id: str, stage: str, fraction: float, eta_seconds: float | None = None) -> None:
+        """Where a running job stands; also its heartbeat. `fraction` is of the whole job, in 0..1."""
+        self._update(job_id, stage=stage, progress=fraction, eta_seconds=eta_seconds, heartbeat_at=now())
+
+    def explain(self, job_id: str, reason: str) -> None:
+        """Say why a queued job waits."""
+        with self._sessions.begin() as session:
+            session.execute(update(Job).where(Job.id == job_id, Job.status == "queued").values(reason=reason))
+
+    def heartbeat(self, job_id: str) -> None:
+        self._update(job_id, heartbeat_at=now())
+
+    def finish(self, job_id: str, status: JobStatus, reason: str | None, result: dict[str, Any] | None = None) -> None:
+        """End a job. A finished job stays as it is."""
+        values: dict[str, Any] = {"status": status, "stage": status, "reason": reason}
+        values |= {"finished_at": now(), "eta_seconds": None}
+        values |= {"progress": 1.0} if status == "succeeded" else {}
+        values |= {"result": result} if result is not None else {}
+        with self._sessions.begin() as session:
+            session.execute(update(Job).where(Job.id == job_id, Job.status.not_in(FINISHED)).values(**values))
+
+    def request_cancel(self, workspace_id: str, job_id: str) -> Job:
+        """Ask a job to stop. One that no worker has is cancelled at once; a finished one stays as it is."""
+        self.find(workspace_id, job_id)
+        with self._sessions.begin() as session:
+            session.execute(update(Job).where(Job.id == job_id).values(cancel_requested=True))
+            queued = update(Job).where(Job.id == job_id, Job.status == "queued")
+            session.execute(queued.values(status="cancelled", stage="cancelled", reason="cancelled", finished_at=now()))
+        return self.find(workspace_id, job_id)
+
+    def cancel_requested(self, job_id: str) -> bool:
+        job = self._get(job_id)
+        return job is None or job.cancel_requested
+
+    def add_event(self, job: Job, message: str, level: str = "info", data: dict[str, Any] | None = None) -> None:
+        event = JobEvent(workspace_id=job.workspace_id, job_id=job.id, level=level, message=message, data=data or {})
+        with self._sessions.begin() as session:
+            session.add(event)
+
+    def events(self, workspace_id: str, job_id: str, limit: int = 100, after: int | None = None) -> Sequence[JobEvent]:
+        """The newest events first; `after` is the id of an event: those older than it."""
+        self.find(workspace_id, job_id)
+        query = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.workspace_id == workspace_id)
+        if after is not None:
+            query = query.where(JobEvent.id < after)
+        with self._sessions() as session:
+            return session.scalars(query.order_by(JobEvent.id.desc()).limit(limit)).all()
+
+    def abandoned(self) -> Sequence[Job]:
+        """Jobs to offer to the workers again: queued for a minute, or running without a heartbeat for one."""
+        silent = now() - timedelta(seconds=SILENT_SECONDS)
+        waiting = and_(Job.status == "queued", Job.created_at < silent)
+        lost = and_(Job.status == "running", Job.heartbeat_at < silent)
+        with self._sessions() as session:
+            return session.scalars(select(Job).where(or_(waiting, lost))).all()
+
+    def overdue(self) -> Sequence[Job]:
+        """Unfinished jobs past their deadline."""
+        with self._sessions() as session:
+            return session.scalars(
+                select(Job).where(Job.status.in_(("queued", "running")), Job.deadline_at < now())
+            ).all()
+
+    def _get(self, job_id: str) -> Job | None:
+        with self._sessions() as session:
+            return session.get(Job, job_id)
+
+    def _update(self, job_id: str, **values: Any) -> None:
+        with self._sessions.begin() as session:
+            session.execute(update(Job).where(Job.id == job_id, Job.status == "running").values(**values))

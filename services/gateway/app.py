@@ -1,0 +1,76 @@
+"""The gateway: the public API, made from its collaborators."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import redis.asyncio
+from celery import Celery
+from fastapi import FastAPI
+
+from services.database.engine import Sessions
+from services.database.jobs import Jobs, UnknownJob
+from services.gateway.answering import Answering
+from services.gateway.dispatch import Dispatcher
+from services.gateway.files import Files
+from services.gateway.journal import Journal
+from services.gateway.keys import Keys, Limits
+from services.gateway.limits import LimitBody
+from services.gateway.passages import RetrievalClient
+from services.gateway.routes import ask, chat, health, knowledge, voice, work
+from services.gateway.settings import GatewaySettings
+from services.gateway.slots import Slots
+from services.gateway.stores import Stores
+from services.gateway.versions import Versions
+from services.kit import errors
+
+
+def create_app(
+    settings: GatewaySettings,
+    sessions: Sessions,
+    files_url: str,
+    base_model: str,
+    top_k: int,
+    min_answerability: float,
+    retrieval: httpx.AsyncClient,
+    generation: httpx.AsyncClient,
+    celery: Celery,
+    counters: redis.asyncio.Redis,
+) -> FastAPI:
+    """An app over its collaborators; it closes the HTTP clients when it stops."""
+    slots = Slots(generation, settings.routing_refresh, settings.answer_timeout)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await slots.close()
+        await retrieval.aclose()
+        await generation.aclose()
+        await counters.aclose()
+
+    app = FastAPI(title="Tandem", version="0.1.0", lifespan=lifespan)
+    app.add_middleware(LimitBody, most=settings.max_body_bytes)
+    errors.install(app, [(UnknownJob, 404, "job_not_found")])
+    jobs = Jobs(sessions)
+    deadlines = {"index_file": settings.deadline_index, "reindex": settings.deadline_index}
+    dispatcher = Dispatcher(celery, jobs, {**deadlines, "fine_tuning": settings.deadline_train})  # type: ignore[dict-item]
+    files = Files(sessions, files_url, settings.max_body_bytes)
+    state = app.state
+    state.settings, state.base_model = settings, base_model
+    state.top_k, state.min_answerability = top_k, min_answerability
+    state.sessions, state.waiting = sessions, set()
+    state.keys, state.limits, state.counters = Keys(sessions), Limits(counters), counters
+    state.retrieval_http, state.generation = retrieval, generation
+    state.retrieval, state.slots = RetrievalClient(retrieval), slots
+    state.jobs, state.dispatcher, state.files = jobs, dispatcher, files
+    state.stores, state.versions, state.journal = (
+        Stores(sessions, files, dispatcher),
+        Versions(sessions),
+        Journal(sessions),
+    )
+    state.answering = Answering(state.retrieval, slots)
+    for module in (chat, ask, knowledge, voice, work, health):
+        app.include_router(module.router)
+    return app

@@ -1,0 +1,47 @@
+"""Hands jobs to the workers' queues."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+from sqlalchemy.orm import Session
+
+from services.contracts.jobs import TASKS, JobKind
+from services.database.jobs import Jobs, new_job
+from services.database.tables import Job
+
+log = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """Hands a job's task to the broker, once the job's row is committed.
+
+    Where the broker does not answer the job stays queued and says so: beat offers it again every minute.
+    """
+
+    def __init__(self, celery: Celery, jobs: Jobs, deadlines: dict[JobKind, float]) -> None:
+        self._celery, self._jobs, self._deadlines = celery, jobs, deadlines
+
+    def start(self, workspace_id: str, kind: JobKind, request: dict[str, Any]) -> Job:
+        """Create a job and send it."""
+        with self._jobs.transaction() as session:
+            job = self.add(session, workspace_id, kind, request)
+        self.send(job)
+        return job
+
+    def add(self, session: Session, workspace_id: str, kind: JobKind, request: dict[str, Any]) -> Job:
+        """Create a job in the caller's transaction, so that what it is about and the job exist together."""
+        job = new_job(workspace_id, kind, request, self._deadlines[kind])
+        session.add(job)
+        return job
+
+    def send(self, job: Job) -> None:
+        task, queue = TASKS[job.kind]
+        try:
+            self._celery.send_task(task, args=[job.id], queue=queue, task_id=job.id)
+        except (OperationalError, OSError) as error:
+            log.warning("job %s waits: the broker does not answer (%s)", job.id, error)
+            self._jobs.explain(job.id, "the broker does not answer; offered again every minute")

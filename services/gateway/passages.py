@@ -1,0 +1,99 @@
+"""The gateway's client of the retrieval service."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import httpx
+from pydantic import BaseModel
+
+from retrieval.model import Passage
+from services.contracts.convert import passage_value
+from services.contracts.retrieval import (
+    DeleteRequest,
+    DropStoreRequest,
+    EmbeddingRequest,
+    EmbeddingResponse,
+    SearchRequest,
+    SearchResponse,
+)
+from services.kit.errors import ApiError
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """Passages for a question, best first, and which build of each store they come from."""
+
+    query: str
+    passages: tuple[Passage, ...]
+    collections: dict[str, str]
+
+
+class RetrievalClient:
+    """Calls the retrieval service. Raises ApiError 503 where it does not answer."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    async def search(
+        self,
+        workspace_id: str,
+        store_ids: Sequence[str],
+        query: str,
+        history: Sequence[str],
+        top_k: int,
+        file_ids: Sequence[str] | None = None,
+    ) -> Retrieved:
+        request = SearchRequest(
+            workspace_id=workspace_id,
+            store_ids=list(store_ids),
+            query=query,
+            history=list(history),
+            top_k=top_k,
+            file_ids=list(file_ids) if file_ids is not None else None,
+        )
+        response = SearchResponse.model_validate_json(await self._post("/search", request))
+        passages = tuple(passage_value(body) for body in response.passages)
+        return Retrieved(response.query, passages, response.collections)
+
+    async def embed(self, texts: Sequence[str]) -> EmbeddingResponse:
+        return EmbeddingResponse.model_validate_json(
+            await self._post("/embeddings", EmbeddingRequest(texts=list(texts)))
+        )
+
+    async def delete_file(self, workspace_id: str, store_id: str, file_id: str) -> None:
+        await self._post("/points/delete", DeleteRequest(workspace_id=workspace_id, store_id=store_id, file_id=file_id))
+
+    async def drop_store(self, workspace_id: str, store_id: str) -> None:
+        await self._post("/stores/drop", DropStoreRequest(workspace_id=workspace_id, store_id=store_id))
+
+    async def _post(self, path: str, body: BaseModel) -> bytes:
+        try:
+            response = await self._http.post(
+                path, content=body.model_dump_json(), headers={"Content-Type": "application/json"}
+            )
+        except httpx.HTTPError as error:
+            raise unavailable() from error
+        if response.status_code >= 500:
+            raise unavailable()
+        if response.status_code != 200:
+            raise _passed_on(response)
+        return response.content
+
+
+def unavailable() -> ApiError:
+    message = "The retrieval service does not answer, so no passages can be had; see `tandem status`."
+    return ApiError(503, message, code="retrieval_unavailable", retry_after=5)
+
+
+def _passed_on(response: httpx.Response) -> ApiError:
+    try:
+        error = json.loads(response.content)["error"]
+        return ApiError(response.status_code, error["message"], code=error["code"], param=error.get("param"))
+    except (ValueError, KeyError, TypeError):
+        return unavailable()

@@ -1,0 +1,72 @@
+"""Jobs: what the platform is doing, and why it stands where it does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from services.database.tables import Job, JobEvent
+from services.gateway.keys import Caller, require
+
+router = APIRouter(tags=["jobs"])
+KNOWLEDGE = Depends(require("knowledge"))
+
+
+def job_body(job: Job) -> dict[str, Any]:
+    def seconds(name: str) -> float | None:
+        moment = getattr(job, name)
+        return moment.timestamp() if moment else None
+
+    return {
+        "id": job.id,
+        "object": "job",
+        "kind": job.kind,
+        "status": job.status,
+        "stage": job.stage,
+        "progress": round(job.progress, 4),
+        "eta_seconds": job.eta_seconds,
+        "reason": job.reason,
+        "request": job.request,
+        "result": job.result,
+        "cancel_requested": job.cancel_requested,
+        **{name: seconds(name) for name in ("created_at", "started_at", "finished_at", "heartbeat_at", "deadline_at")},
+    }
+
+
+def event_body(event: JobEvent) -> dict[str, Any]:
+    return {
+        "id": f"ftevent-{event.id}",
+        "object": "fine_tuning.job.event",
+        "created_at": int(event.created_at.timestamp()),
+        "level": event.level,
+        "message": event.message,
+        "data": event.data,
+        "type": "metrics" if event.data else "message",
+    }
+
+
+@router.get("/v1/jobs")
+def list_jobs(
+    request: Request, limit: int = Query(default=50, ge=1, le=500), caller: Caller = KNOWLEDGE
+) -> dict[str, Any]:
+    jobs = [job_body(job) for job in request.app.state.jobs.list(caller.workspace_id, limit=limit)]
+    return {"object": "list", "data": jobs, "has_more": len(jobs) == limit}
+
+
+@router.get("/v1/jobs/{job_id}")
+def retrieve_job(request: Request, job_id: str, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
+    return job_body(request.app.state.jobs.find(caller.workspace_id, job_id))
+
+
+@router.post("/v1/jobs/{job_id}/cancel")
+def cancel_job(request: Request, job_id: str, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
+    return job_body(request.app.state.jobs.request_cancel(caller.workspace_id, job_id))
+
+
+@router.get("/v1/jobs/{job_id}/events")
+def list_job_events(
+    request: Request, job_id: str, limit: int = Query(default=100, ge=1, le=1000), caller: Caller = KNOWLEDGE
+) -> dict[str, Any]:
+    events = [event_body(event) for event in request.app.state.jobs.events(caller.workspace_id, job_id, limit)]
+    return {"object": "list", "data": events, "has_more": len(events) == limit}

@@ -1,0 +1,124 @@
+"""Bodies of the public API that clients send. They follow OpenAI's; fields of no meaning here are ignored."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+class TextPart(Body):
+    type: Literal["text", "input_text"]
+    text: str
+
+
+class ChatMessage(Body):
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[TextPart]
+
+    def text(self) -> str:
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(part.text for part in self.content)
+
+
+class StreamOptions(Body):
+    include_usage: bool = False
+
+
+class ChatRequest(Body):
+    """`vector_store_ids` and `max_num_results` are OpenAI's file_search words, at the top level of the body."""
+
+    model: str = "default"
+    messages: list[ChatMessage] = Field(min_length=1)
+    stream: bool = False
+    stream_options: StreamOptions = StreamOptions()
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    min_tokens: int | None = Field(default=None, ge=0)
+    """vLLM's word: no end before this many tokens; load tests need answers of one length."""
+    vector_store_ids: list[str] | None = None
+    max_num_results: int | None = Field(default=None, ge=1, le=50)
+    n: Literal[1] = 1
+    tools: list[Any] | None = Field(default=None, max_length=0)
+    filters: None = None
+    ranking_options: None = None
+
+    @model_validator(mode="after")
+    def _ends_with_a_question(self) -> ChatRequest:
+        if self.messages[-1].role != "user" or not self.messages[-1].text().strip():
+            raise ValueError("the last message must be the user's, and not empty")
+        return self
+
+
+class EmbeddingsRequest(Body):
+    model: str = ""
+    input: str | list[str]
+    encoding_format: Literal["float", "base64"] = "float"
+
+
+class StoreCreate(Body):
+    name: str = Field(default="", max_length=200)
+    file_ids: list[str] = Field(default_factory=list)
+
+
+class StoreFileCreate(Body):
+    file_id: str
+    attributes: dict[str, str | float | bool] | None = None
+
+
+class StoreSearch(Body):
+    query: str | list[str]
+    max_num_results: int = Field(default=10, ge=1, le=50)
+    filters: None = None
+
+
+class ReindexRequest(Body):
+    """Sizes in tokens; what is absent stays as it is."""
+
+    chunk_size: int | None = Field(default=None, ge=32, le=2048)
+    chunk_overlap: int | None = Field(default=None, ge=0, le=512)
+
+
+class Hyperparameters(Body):
+    n_epochs: Literal["auto"] | int = "auto"
+    batch_size: Literal["auto"] | int = "auto"
+    learning_rate_multiplier: Literal["auto"] | float = "auto"
+
+
+class SupervisedMethod(Body):
+    hyperparameters: Hyperparameters = Hyperparameters()
+
+
+class FineTuningMethod(Body):
+    type: Literal["supervised"] = "supervised"
+    supervised: SupervisedMethod = SupervisedMethod()
+
+
+class FineTuningCreate(Body):
+    model: str
+    training_file: str
+    suffix: str | None = Field(default=None, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
+    seed: int | None = Field(default=None, ge=0, lt=2**31)
+    hyperparameters: Hyperparameters | None = None
+    method: FineTuningMethod = FineTuningMethod()
+
+    def chosen(self) -> Hyperparameters:
+        return self.hyperparameters or self.method.supervised.hyperparameters
+
+
+class FeedbackCreate(Body):
+    answer_id: str
+    rating: Literal["up", "down"]
+    reason: Literal["wrong_fact", "wrong_citation", "wrong_tone", "unsafe", "other"] | None = None
+    correction: str | None = Field(default=None, max_length=20_000)

@@ -1,0 +1,25 @@
+"""What an operator can set on the gateway: `[gateway]` in tandem.toml, `TANDEM_GATEWAY_...` in the environment."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from services.kit.settings import ServiceSettings, service_config
+
+
+class GatewaySettings(ServiceSettings):
+    """Sizes are in bytes, times in seconds."""
+
+    toml_table = "gateway"
+    model_config = service_config("gateway")
+
+    model_aliases: dict[str, str] = Field(default_factory=dict)
+    max_tokens: int = Field(default=256, ge=1)
+    temperature: float = Field(default=0.0, ge=0.0, le=2.0)
+    max_waiting: int = Field(default=64, ge=1)
+    max_body_bytes: int = Field(default=64 * 2**20, ge=1024)
+    answer_timeout: float = Field(default=300.0, gt=0)
+    answer_unsourced: bool = False
+    routing_refresh: float = Field(default=1.0, gt=0)
+    deadline_index: float = Field(default=3600.0, gt=0)
+    deadline_train: float = Field(default=24 * 3600.0, gt=0)

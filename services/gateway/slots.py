@@ -1,0 +1,163 @@
+"""The gateway's view of generation: which slot serves what, and the stream of one answer's text."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from services.contracts.generation import Route, RoutingTable
+from services.kit.errors import ApiError
+from services.kit.http import async_client
+
+log = logging.getLogger(__name__)
+_closing: set[asyncio.Task[None]] = set()
+NOTHING_SERVED = RoutingTable(epoch=-1, base=None, live={}, versions={}, loading=[])
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of an answer as it arrives. The last one has the finish reason and the token counts."""
+
+    text: str
+    finish_reason: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class ContextExceeded(Exception):
+    """The prompt does not fit the model's context."""
+
+
+class SlotUnavailable(Exception):
+    """The slot refused the connection or broke off before its first piece."""
+
+
+class Slots:
+    """Routing table, refreshed each `refresh` seconds and on an error, and one HTTP client a slot address."""
+
+    def __init__(
+        self,
+        generation: httpx.AsyncClient,
+        refresh: float,
+        timeout: float,
+        clients: dict[str, httpx.AsyncClient] | None = None,
+    ) -> None:
+        self._generation, self._refresh, self._timeout = generation, refresh, timeout
+        self._table, self._read_at = NOTHING_SERVED, float("-inf")
+        self._clients = clients or {}
+        self._lock = asyncio.Lock()
+
+    async def table(self, fresh: bool = False) -> RoutingTable:
+        """The routing table, at most `refresh` seconds old. Raises ApiError 503 where none was ever read."""
+        if fresh or time.monotonic() - self._read_at > self._refresh:
+            async with self._lock:
+                if fresh or time.monotonic() - self._read_at > self._refresh:
+                    await self._read()
+        return self._table
+
+    async def _read(self) -> None:
+        try:
+            response = await self._generation.get("/routing", timeout=5.0)
+            response.raise_for_status()
+            self._table = RoutingTable.model_validate_json(response.content)
+            await self._forget_addresses()
+        except (httpx.HTTPError, ValueError) as error:
+            if self._table is NOTHING_SERVED:
+                message = "The generation service does not answer; see `tandem status`."
+                raise ApiError(503, message, code="generation_unavailable", retry_after=5) from error
+            log.warning("the routing table was not refreshed: %s", error)
+        self._read_at = time.monotonic()
+
+    async def _forget_addresses(self) -> None:
+        table = self._table
+        routes = [*filter(None, [table.base]), *table.live.values(), *table.versions.values()]
+        for address in set(self._clients) - {route.address for route in routes}:
+            client = self._clients.pop(address)
+            asyncio.get_running_loop().call_later(self._timeout, _close, client)
+
+    async def load(self, workspace_id: str, version_id: str, replace: bool) -> None:
+        """Ask generation to load a version into the spare slot; it may answer that the spare is held."""
+        body = {"workspace_id": workspace_id, "version_id": version_id, "replace": replace}
+        with contextlib.suppress(httpx.HTTPError):
+            await self._generation.post("/load", json=body)
+
+    async def order(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        """Send an operator's order to generation; its status and answer. Raises ApiError 503 where it is down."""
+        try:
+            response = await self._generation.post(path, json=body)
+            content = response.json()
+        except (httpx.HTTPError, ValueError) as error:
+            message = "The generation service does not answer; see `tandem status`."
+            raise ApiError(503, message, code="generation_unavailable", retry_after=5) from error
+        self._read_at = float("-inf")
+        return response.status_code, content
+
+    async def stream(self, route: Route, body: dict[str, Any]) -> AsyncGenerator[Piece, None]:
+        """The pieces of one answer, straight from the slot. Closing the iterator frees the slot at once.
+
+        Raises ContextExceeded, SlotUnavailable before the first piece, ApiError for anything else the slot says.
+        """
+        client = self._clients.get(route.address)
+        if client is None:
+            client = self._clients[route.address] = async_client(route.address, "", self._timeout)
+        payload = {**body, "model": route.model, "stream": True, "stream_options": {"include_usage": True}}
+        try:
+            async with client.stream("POST", "/v1/chat/completions", json=payload) as response:
+                if response.status_code != 200:
+                    raise _refusal(response.status_code, (await response.aread()).decode(errors="replace"))
+                async for piece in _pieces(response):
+                    yield piece
+        except (httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError) as error:
+            raise SlotUnavailable(f"slot {route.slot}: {type(error).__name__}") from error
+
+    async def close(self) -> None:
+        for client in self._clients.values():
+            await client.aclose()
+
+
+def _close(client: httpx.AsyncClient) -> None:
+    task = asyncio.ensure_future(client.aclose())
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
+
+
+async def _pieces(response: httpx.Response) -> AsyncIterator[Piece]:
+    finish: str | None = None
+    async for line in response.aiter_lines():
+        if not line.startswith("data: ") or line == "data: [DONE]":
+            continue
+        event = json.loads(line[6:])
+        if "error" in event:
+            raise ApiError(
+                502, f"The model broke off: {event['error'].get('message', 'no reason')}", code="model_failed"
+            )
+        if event.get("choices"):
+            choice = event["choices"][0]
+            finish = choice.get("finish_reason") or finish
+            text = choice.get("delta", {}).get("content") or ""
+            if text:
+                yield Piece(text)
+        elif event.get("usage"):
+            usage = event["usage"]
+            yield Piece("", finish or "stop", usage["prompt_tokens"], usage["completion_tokens"])
+
+
+def _refusal(status: int, text: str) -> Exception:
+    try:
+        content = json.loads(text)
+        message = str((content.get("error") or content).get("message", text))
+    except (ValueError, AttributeError):
+        message = text
+    if status == 400 and ("context length" in message or "too long" in message or "maximum model length" in message):
+        return ContextExceeded(message)
+    if status >= 500:
+        return SlotUnavailable(f"status {status}: {message[:200]}")
+    return ApiError(status, f"The model refused the request: {message[:500]}", code="model_refused")

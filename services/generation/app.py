@@ -1,0 +1,41 @@
+"""The generation service's web application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from services.generation import routes
+from services.generation.metrics import registry
+from services.generation.publishing import NothingToRollBackTo, UnknownVersion
+from services.generation.service import Generation
+from services.generation.slot import NotLoaded, SpareHeld
+from services.kit import errors
+from training.errors import DamagedWeights
+
+ERRORS: list[tuple[type[Exception], int, str]] = [
+    (UnknownVersion, 404, "unknown_version"),
+    (SpareHeld, 409, "spare_held"),
+    (NotLoaded, 409, "version_not_loaded"),
+    (NothingToRollBackTo, 409, "nothing_to_roll_back_to"),
+    (DamagedWeights, 409, "damaged_weights"),
+]
+
+
+def create_app(generation: Generation) -> FastAPI:
+    """The app of one `Generation`, which it starts and stops with itself."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(generation.start)
+        yield
+        await run_in_threadpool(generation.stop)
+
+    app = FastAPI(title="Tandem generation", lifespan=lifespan, openapi_url=None)
+    errors.install(app, ERRORS)
+    app.include_router(routes.internal(generation))
+    app.include_router(routes.open_to_all(generation, registry(generation)))
+    return app

@@ -1,0 +1,76 @@
+"""HTTP routes of the generation service, for other services of the platform."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, Response
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from services.contracts.generation import (
+    LoadRequest,
+    PublishRequest,
+    PublishResponse,
+    RollbackRequest,
+    RoutingTable,
+    SlotBody,
+    UnloadRequest,
+)
+from services.generation.service import Generation
+from services.kit.auth import require_service_token
+from services.kit.errors import ApiError
+
+
+def internal(generation: Generation) -> APIRouter:
+    """Routes behind the service token."""
+    router = APIRouter(dependencies=[Depends(require_service_token(generation.platform.service_token))])
+
+    @router.get("/routing")
+    def routing() -> RoutingTable:
+        return generation.table()
+
+    @router.get("/slots")
+    def slots() -> list[SlotBody]:
+        return generation.fleet.rows()
+
+    @router.post("/load", status_code=202)
+    def load(request: LoadRequest) -> list[SlotBody]:
+        generation.publisher.load(request.workspace_id, request.version_id, request.replace)
+        return generation.fleet.rows()
+
+    @router.post("/unload", status_code=202)
+    def unload(request: UnloadRequest) -> list[SlotBody]:
+        generation.publisher.unload(request.workspace_id, request.version_id)
+        return generation.fleet.rows()
+
+    @router.post("/publish")
+    def publish(request: PublishRequest) -> PublishResponse:
+        return generation.publisher.publish(request.workspace_id, request.version_id)
+
+    @router.post("/rollback")
+    def rollback(request: RollbackRequest, response: Response) -> PublishResponse | None:
+        moved = generation.publisher.roll_back(request.workspace_id)
+        response.status_code = 200 if moved else 202
+        return moved
+
+    return router
+
+
+def open_to_all(generation: Generation, metrics: CollectorRegistry) -> APIRouter:
+    """Routes for health checks and Prometheus."""
+    router = APIRouter()
+
+    @router.get("/health")
+    def health() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get("/ready")
+    def ready() -> dict[str, str]:
+        missing = generation.missing()
+        if missing:
+            raise ApiError(503, f"Not ready: {'; '.join(missing)}.", code="not_ready", retry_after=2)
+        return {"status": "ready"}
+
+    @router.get("/metrics")
+    def show_metrics() -> Response:
+        return Response(generate_latest(metrics), media_type=CONTENT_TYPE_LATEST)
+
+    return router

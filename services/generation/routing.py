@@ -1,0 +1,45 @@
+"""The routing table: which slot serves what, as the gateway reads it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+from services.contracts.generation import Route, RoutingTable, SlotBody
+
+
+class RoutingTables:
+    """Makes tables from the slots' rows and numbers them. Safe to call from several threads.
+
+    Epochs start at the time in milliseconds, so they also grow over a restart of the service.
+    """
+
+    def __init__(self, first_epoch: int | None = None) -> None:
+        self._table = table_of((), first_epoch if first_epoch is not None else time.time_ns() // 1_000_000)
+        self._lock = threading.Lock()
+
+    def current(self, rows: Sequence[SlotBody]) -> RoutingTable:
+        """The table for these rows; its epoch is a new one where anything changed."""
+        with self._lock:
+            table = table_of(rows, self._table.epoch)
+            if table != self._table:
+                self._table = table.model_copy(update={"epoch": self._table.epoch + 1})
+            return self._table
+
+
+def table_of(rows: Sequence[SlotBody], epoch: int) -> RoutingTable:
+    """Which ready slot serves what. A live slot that is being started again counts as loading."""
+    ready = [row for row in rows if row.state == "ready"]
+    coming = [row for row in rows if row.state == "starting" or (row.state == "failed" and row.role == "live")]
+    return RoutingTable(
+        epoch=epoch,
+        base=next((_route(row) for row in ready if row.role == "base"), None),
+        live={row.workspace_id: _route(row) for row in ready if row.role == "live" and row.workspace_id},
+        versions={row.version_id: _route(row) for row in ready if row.role == "spare" and row.version_id},
+        loading=sorted(row.version_id for row in coming if row.version_id),
+    )
+
+
+def _route(row: SlotBody) -> Route:
+    return Route(slot=row.name, address=row.address, model=row.model, version_id=row.version_id)

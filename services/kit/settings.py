@@ -1,0 +1,146 @@
+"""Settings: one TOML file, overridden by `TANDEM_...` environment variables.
+
+Top-level keys of `tandem.toml` are the platform's (`TANDEM_HOME`); a table is one service's
+(`[gateway] port = 8000` is `TANDEM_GATEWAY_PORT`). The file is the one named by `TANDEM_CONFIG`, else
+`tandem.toml` in the current folder; it may be absent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import tomllib
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+LONGEST_SOCKET_FOLDER = 70  # a Unix socket's path may have 107 bytes; the longest name under the folder has 30
+
+
+def read_toml(table: str | None) -> dict[str, Any]:
+    """The settings file's top-level keys, or one of its tables; empty where there is no file."""
+    path = Path(os.environ.get("TANDEM_CONFIG", "tandem.toml"))
+    if not path.is_file():
+        return {}
+    content = tomllib.loads(path.read_text(encoding="utf-8"))
+    if table is None:
+        return {key: value for key, value in content.items() if not isinstance(value, dict)}
+    section = content.get(table, {})
+    return section if isinstance(section, dict) else {}
+
+
+class _TomlSettings(BaseSettings):
+    """Reads arguments first, then the environment, then the file."""
+
+    toml_table: ClassVar[str | None] = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, InitSettingsSource(settings_cls, read_toml(cls.toml_table))
+
+
+class ServiceSettings(_TomlSettings):
+    """Base of one service's settings. A subclass names its table and environment prefix:
+
+    class GatewaySettings(ServiceSettings):
+        toml_table = "gateway"
+        model_config = service_config("gateway")
+    """
+
+
+def service_config(table: str) -> SettingsConfigDict:
+    return SettingsConfigDict(env_prefix=f"TANDEM_{table.upper()}_", extra="forbid", frozen=True)
+
+
+class Platform(_TomlSettings):
+    """Where the parts of one platform find each other. Every process of a platform has the same values.
+
+    Addresses are `http://host:port`, or `unix:/path/to.sock` for a service on this machine.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="TANDEM_", extra="ignore", frozen=True)
+
+    home: Path = Path(".tandem")
+    database_url: str = ""
+    files_url: str = ""
+    broker_url: str = ""
+    retrieval_url: str = ""
+    generation_url: str = ""
+    gateway_url: str = "http://127.0.0.1:8000"
+    dashboard_url: str = "http://127.0.0.1:8001"
+    listen_host: str = ""
+    """The host that services listen on where it is not the one in their address: `0.0.0.0` in a container."""
+    service_token: str = ""
+    base_model: str = "smollm2-135m-instruct"
+    embedding_model: str = "all-minilm-l6-v2"
+    top_k: int = 3
+    """Passages in a prompt, when serving and when training alike."""
+    min_answerability: float = 0.5
+    """Below this guess from retrieval's scores, in 0..1, the server says that the documents do not answer; 0 turns it
+    off. Training leaves out the prompts that the model would never see."""
+
+    def model_post_init(self, _context: Any) -> None:
+        fill = {
+            "home": self.home.expanduser().resolve(),
+            "database_url": self.database_url or f"sqlite:///{self.home.expanduser().resolve()}/tandem.db",
+            "files_url": self.files_url or f"file://{self.home.expanduser().resolve()}/files",
+        }
+        for name, value in fill.items():
+            object.__setattr__(self, name, value)
+        defaults = {
+            "retrieval_url": f"unix:{self.run_folder}/retrieval.sock",
+            "generation_url": f"unix:{self.run_folder}/generation.sock",
+            "service_token": self._secret("service_token"),
+        }
+        for name, value in defaults.items():
+            if not getattr(self, name):
+                object.__setattr__(self, name, value)
+        if not self.broker_url:
+            password = self._secret("broker_password")
+            url = f"redis+socket://:{password}@{self.run_folder}/broker.sock"
+            object.__setattr__(self, "broker_url", url)
+
+    @property
+    def run_folder(self) -> Path:
+        """Folder of sockets and process ids: inside home, or in the temporary folder where that path is too long."""
+        inside = self.home / "run"
+        if len(str(inside)) <= LONGEST_SOCKET_FOLDER:
+            return inside
+        digest = hashlib.sha256(str(self.home).encode()).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"tandem-{os.getuid()}-{digest}"
+
+    @property
+    def log_folder(self) -> Path:
+        return self.home / "logs"
+
+    @property
+    def models_folder(self) -> Path:
+        """Base weights made ready for serving and training, one folder a model."""
+        return self.home / "models"
+
+    @property
+    def index_folder(self) -> Path:
+        """Collections of the embedded index: `<workspace>/<store>/<collection>`."""
+        return self.home / "index"
+
+    @property
+    def versions_folder(self) -> Path:
+        """Published and candidate weights: `<workspace>/<version>`; immutable once written."""
+        return self.home / "versions"
+
+    @property
+    def secrets_folder(self) -> Path:
+        return self.home / "secrets"
+
+    def _secret(self, name: str) -> str:
+        path = self.secrets_folder / name
+        return path.read_text().strip() if path.is_file() else ""

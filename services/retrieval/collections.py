@@ -1,0 +1,90 @@
+"""Which collections are open. Those not used lately are closed, since each open one holds threads and memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Condition, Lock
+
+from retrieval.errors import IndexUnavailable
+from retrieval.index.port import CollectionRef, IndexEngine, VectorIndex
+
+LONGEST_USE_SECONDS = 60.0
+
+
+@dataclass
+class _Handle:
+    index: VectorIndex
+    users: int = 0
+
+
+class OpenCollections:
+    """Opens collections when they are needed, and closes the one unused for longest beyond `max_open`."""
+
+    def __init__(self, engine: IndexEngine, dimension: int, max_open: int) -> None:
+        self._engine = engine
+        self._dimension = dimension
+        self._max_open = max_open
+        self._handles: OrderedDict[CollectionRef, _Handle] = OrderedDict()
+        self._changed = Condition()
+        self._writing: defaultdict[str, Lock] = defaultdict(Lock)
+
+    def __len__(self) -> int:
+        return len(self._handles)
+
+    def writing(self, store_id: str) -> Lock:
+        """Held while a store's index is written or its alias moves. Searches do not wait for it."""
+        with self._changed:
+            return self._writing[store_id]
+
+    @contextmanager
+    def use(self, ref: CollectionRef, *, create: bool = False) -> Iterator[VectorIndex]:
+        """The open collection, which stays open for the length of the context.
+
+        Raises UnknownCollection where there is none and `create` is not set.
+        """
+        with self._changed:
+            handle = self._handles.get(ref) or self._open(ref, create)
+            self._handles.move_to_end(ref)
+            handle.users += 1
+        try:
+            yield handle.index
+        finally:
+            with self._changed:
+                handle.users -= 1
+                self._close_idle()
+                self._changed.notify_all()
+
+    def close(self, ref: CollectionRef) -> None:
+        """Close a collection once nobody uses it. Raises IndexUnavailable where that takes over a minute."""
+        with self._changed:
+            handle = self._handles.get(ref)
+            if handle is None:
+                return
+            if not self._changed.wait_for(lambda: handle.users == 0, LONGEST_USE_SECONDS):
+                raise IndexUnavailable(f"collection {ref} is in use and could not be closed; try again")
+            if self._handles.pop(ref, None) is handle:
+                handle.index.close()
+
+    def drop(self, ref: CollectionRef) -> None:
+        """Close a collection and remove its data."""
+        self.close(ref)
+        self._engine.drop(ref)
+
+    def close_all(self) -> None:
+        for ref in list(self._handles):
+            self.close(ref)
+        self._engine.close()
+
+    def _open(self, ref: CollectionRef, create: bool) -> _Handle:
+        make = create and not self._engine.exists(ref)
+        index = self._engine.create(ref, self._dimension) if make else self._engine.open(ref)
+        self._handles[ref] = _Handle(index)
+        return self._handles[ref]
+
+    def _close_idle(self) -> None:
+        idle = [ref for ref, handle in self._handles.items() if handle.users == 0]
+        for ref in idle[: max(0, len(self._handles) - self._max_open)]:
+            self._handles.pop(ref).index.close()

@@ -1,0 +1,103 @@
+"""The retrieval service's routes. Each reads its body, calls one function and returns one body.
+
+They are plain functions, so that embedding and searching run in worker threads and never hold the event loop up.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Depends, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from services.contracts.retrieval import (
+    CollectionsResponse,
+    DeleteRequest,
+    DropCollectionRequest,
+    DropStoreRequest,
+    EmbeddingRequest,
+    EmbeddingResponse,
+    IndexResponse,
+    SearchRequest,
+    SearchResponse,
+    SwitchRequest,
+    SwitchResponse,
+    UpsertRequest,
+    UpsertResponse,
+)
+from services.kit.auth import require_service_token
+from services.retrieval.parts import Parts
+
+
+def build_router(parts: Parts, service_token: str) -> APIRouter:
+    router = APIRouter()
+    router.include_router(_open_routes(parts))
+    router.include_router(_service_routes(parts), dependencies=[Depends(require_service_token(service_token))])
+    return router
+
+
+def _open_routes(parts: Parts) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/health")
+    def health() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get("/ready")
+    def ready() -> dict[str, str]:
+        parts.catalog.ping()
+        return {"status": "ready", "embedder": parts.embedder.name}
+
+    @router.get("/metrics")
+    def metrics() -> Response:
+        return Response(parts.metrics.text(len(parts.collections)), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def _service_routes(parts: Parts) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/search")
+    def search(body: SearchRequest) -> SearchResponse:
+        found = parts.answers.search(body)
+        parts.metrics.searched(found.timings_ms)
+        return found
+
+    @router.post("/points")
+    def upsert(body: UpsertRequest) -> UpsertResponse:
+        with parts.metrics.counting_refusals():
+            count = parts.points.upsert(body)
+        parts.metrics.written(len(body.points))
+        return UpsertResponse(count=count)
+
+    @router.post("/points/delete")
+    def delete(body: DeleteRequest) -> UpsertResponse:
+        parts.points.delete(body)
+        return UpsertResponse(count=0)
+
+    @router.post("/embeddings")
+    def embeddings(body: EmbeddingRequest) -> EmbeddingResponse:
+        return parts.embed(body)
+
+    @router.post("/collections/switch")
+    def switch(body: SwitchRequest) -> SwitchResponse:
+        return parts.switching.switch(body)
+
+    @router.post("/collections/drop")
+    def drop_collection(body: DropCollectionRequest) -> UpsertResponse:
+        parts.switching.drop(body)
+        return UpsertResponse(count=0)
+
+    @router.post("/stores/drop")
+    def drop_store(body: DropStoreRequest) -> UpsertResponse:
+        parts.points.drop_store(body)
+        return UpsertResponse(count=0)
+
+    @router.get("/index")
+    def index() -> IndexResponse:
+        return IndexResponse(embedded=parts.embedded)
+
+    @router.get("/collections/{workspace_id}/{store_id}")
+    def collections(workspace_id: str, store_id: str) -> CollectionsResponse:
+        return parts.overview(workspace_id, store_id)
+
+    return router

@@ -1,0 +1,202 @@
+"""What a fine-tuning run needs from outside, on the platform's services and database."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import httpx
+from sqlalchemy import delete, func, select, update
+
+from retrieval.model import Message, Passage
+from services.contracts.generation import LoadRequest, PublishRequest, Route, RoutingTable, SlotBody, UnloadRequest
+from services.contracts.retrieval import SearchRequest
+from services.database.engine import Sessions
+from services.database.tables import File, Job, Store, StoreFile, Version
+from services.kit.http import client
+from services.worker.retrieval_client import RetrievalWriter
+from training.errors import Cancelled, EngineUnavailable
+from training.model import Cancelled as IsCancelled
+from training.model import Completion, GateReport
+from training.publish import Candidate, report
+
+POLL_SECONDS = 1.0
+ANSWER_SECONDS = 300.0
+
+
+class LiveRetriever:
+    """The retrieval service, asked of the workspace's default store as the gateway asks it."""
+
+    def __init__(self, sessions: Sessions, http: RetrievalWriter, workspace_id: str) -> None:
+        self._sessions, self._http, self._workspace_id = sessions, http, workspace_id
+        with sessions() as session:
+            default = Store.workspace_id == workspace_id, Store.is_default.is_(True), Store.deleted_at.is_(None)
+            self._store_ids = list(session.scalars(select(Store.id).where(*default)))
+
+    def passages(self, question: str, top_k: int, document: str | None = None) -> list[Passage]:
+        file_ids = self._file_ids(document) if document else None
+        if not self._store_ids or file_ids == []:
+            return []
+        request = SearchRequest(
+            workspace_id=self._workspace_id,
+            store_ids=self._store_ids,
+            query=question,
+            top_k=top_k,
+            file_ids=file_ids,
+        )
+        return self._http.search(request)
+
+    def _file_ids(self, filename: str) -> list[str]:
+        query = select(File.id).join(StoreFile, StoreFile.file_id == File.id)
+        query = query.where(File.filename == filename, File.deleted_at.is_(None), StoreFile.deleted.is_(False))
+        with self._sessions() as session:
+            return list(session.scalars(query.where(StoreFile.store_id.in_(self._store_ids))))
+
+
+class VersionList:
+    """The versions table, for the candidate of one job."""
+
+    def __init__(self, sessions: Sessions, job: Job) -> None:
+        self._sessions, self._job = sessions, job
+
+    def candidate(self, candidate: Candidate) -> None:
+        with self._sessions.begin() as session:
+            mine = Version.workspace_id == self._job.workspace_id
+            number = (session.scalar(select(func.count()).select_from(Version).where(mine)) or 0) + 1
+            name = f"ft:{candidate.base_model}:{self._job.request['suffix']}:{number}"
+            session.add(
+                Version(
+                    id=candidate.version_id,
+                    workspace_id=self._job.workspace_id,
+                    name=name,
+                    base_model=candidate.base_model,
+                    job_id=self._job.id,
+                    path=str(candidate.path),
+                    dataset_hash=candidate.dataset_hash,
+                    template_fingerprint=candidate.template_fingerprint,
+                    settings=dict(candidate.run),
+                    status="candidate",
+                )
+            )
+
+    def name(self, version_id: str) -> str | None:
+        with self._sessions() as session:
+            version = session.get(Version, version_id)
+        return version.name if version else None
+
+    def judged(self, version_id: str, metrics: Mapping[str, Any], gate: GateReport) -> None:
+        values: dict[str, Any] = {"metrics": dict(metrics), "gate": report(gate)}
+        self._change(version_id, **values, **({} if gate.passed else {"status": "refused"}))
+
+    def published(self, version_id: str) -> None:
+        self._change(version_id, status="published")
+
+    def discard(self, version_id: str) -> None:
+        with self._sessions.begin() as session:
+            session.execute(delete(Version).where(Version.id == version_id, Version.status == "candidate"))
+
+    def discard_leftovers(self) -> None:
+        """Forget the candidates that an earlier, killed try of this job left."""
+        left = Version.job_id == self._job.id, Version.status == "candidate"
+        with self._sessions.begin() as session:
+            for version in session.scalars(select(Version).where(*left)):
+                shutil.rmtree(version.path, ignore_errors=True)
+                session.delete(version)
+
+    def _change(self, version_id: str, **values: Any) -> None:
+        with self._sessions.begin() as session:
+            session.execute(update(Version).where(Version.id == version_id).values(**values))
+
+
+class SlotAnswerer:
+    """A served model, asked without the gateway: the evaluation is of the weights alone."""
+
+    def __init__(self, route: Route) -> None:
+        self._route, self._http = route, client(route.address, "", ANSWER_SECONDS)
+
+    def answer(self, messages: list[Message], max_tokens: int) -> Completion:
+        asked = {"model": self._route.model, "messages": [asdict(message) for message in messages]}
+        response = self._http.post("/v1/chat/completions", json={**asked, "max_tokens": max_tokens, "temperature": 0.0})
+        response.raise_for_status()
+        body = response.json()
+        choice = body["choices"][0]
+        tokens = int(body["usage"]["completion_tokens"])
+        return Completion(choice["message"]["content"] or "", choice["finish_reason"], tokens)
+
+
+class GenerationSlots:
+    """The generation service's slots, for one workspace."""
+
+    def __init__(self, http: httpx.Client, workspace_id: str, load_timeout: float) -> None:
+        self._http, self._workspace_id, self._load_timeout = http, workspace_id, load_timeout
+
+    def load(self, version_id: str, cancelled: IsCancelled) -> None:
+        """Raises EngineUnavailable where the slot fails or does not answer in time, Cancelled."""
+        deadline = time.monotonic() + self._load_timeout
+        asked = LoadRequest(workspace_id=self._workspace_id, version_id=version_id, replace=True)
+        while self._order("/load", asked, refused=409) == 409:
+            self._pause(deadline, cancelled, "another version is being loaded")
+        while version_id not in self._table().versions:
+            self._raise_on_failure(version_id)
+            self._pause(deadline, cancelled, "the candidate did not answer")
+
+    def answerer(self, version_id: str) -> SlotAnswerer:
+        route = self._table().versions.get(version_id)
+        if route is None:
+            raise EngineUnavailable(f"No slot serves the version {version_id} any more.")
+        return SlotAnswerer(route)
+
+    def baseline(self) -> tuple[SlotAnswerer, bool]:
+        table = self._table()
+        live = table.live.get(self._workspace_id)
+        if live is None and table.base is None:
+            raise EngineUnavailable("Neither tuned nor base weights are served, so there is nothing to compare with.")
+        return SlotAnswerer(live or table.base), live is not None  # type: ignore[arg-type]
+
+    def publish(self, version_id: str) -> None:
+        self._order("/publish", PublishRequest(workspace_id=self._workspace_id, version_id=version_id))
+
+    def unload(self, version_id: str) -> None:
+        self._order("/unload", UnloadRequest(workspace_id=self._workspace_id, version_id=version_id))
+
+    def _pause(self, deadline: float, cancelled: IsCancelled, why: str) -> None:
+        if cancelled():
+            raise Cancelled("The run was cancelled while its candidate was being loaded.")
+        if time.monotonic() > deadline:
+            raise EngineUnavailable(f"No slot took the candidate within {self._load_timeout:.0f} s: {why}.")
+        time.sleep(POLL_SECONDS)
+
+    def _raise_on_failure(self, version_id: str) -> None:
+        response = self._http.get("/slots")
+        response.raise_for_status()
+        content = response.json()
+        for row in content if isinstance(content, list) else content["slots"]:
+            slot = SlotBody.model_validate(row)
+            if slot.version_id == version_id and slot.state == "failed":
+                raise EngineUnavailable(f"The slot {slot.name} could not serve the candidate: {slot.error}")
+
+    def _table(self) -> RoutingTable:
+        try:
+            response = self._http.get("/routing")
+            response.raise_for_status()
+        except httpx.HTTPError as error:
+            raise EngineUnavailable(f"The generation service does not answer: {error}") from error
+        return RoutingTable.model_validate_json(response.content)
+
+    def _order(self, path: str, body: LoadRequest | PublishRequest | UnloadRequest, refused: int = 0) -> int:
+        try:
+            response = self._http.post(path, json=body.model_dump())
+        except httpx.HTTPError as error:
+            raise EngineUnavailable(f"The generation service does not answer: {error}") from error
+        if response.status_code >= 400 and response.status_code != refused:
+            raise EngineUnavailable(f"The generation service refused {path}: {response.text[:500]}")
+        return response.status_code
+
+
+def version_folder(versions: Path, workspace_id: str) -> Path:
+    """Where a workspace's versions lie."""
+    return versions / workspace_id

@@ -1,0 +1,55 @@
+"""A fine-tuning job in a process of its own: never a fork of the worker, and ended as a whole on cancel."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+from services.database.tables import Job
+from services.worker.heartbeat import Heartbeat, JobCancelled
+
+POLL_SECONDS = 1.0
+GRACE_SECONDS = 20.0
+
+
+def run_training(job: Job, heartbeat: Heartbeat) -> dict[str, Any]:
+    """Run the job's process to its end; it writes its own progress, events and result.
+
+    Raises JobCancelled when the job was cancelled and nothing of it runs any more, RuntimeError when the process died.
+    """
+    process = subprocess.Popen([sys.executable, "-m", "services.worker.fine_tune", job.id], start_new_session=True)
+    try:
+        while process.poll() is None:
+            heartbeat.check()
+            _wait(process, POLL_SECONDS)
+    except JobCancelled:
+        _wait(process, GRACE_SECONDS)
+        raise
+    finally:
+        _end(process)
+    if process.returncode != 0:
+        raise RuntimeError(f"the training process ended with {_how(process.returncode)}; see the worker's log")
+    return {}
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill whatever is left of the process's group."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    process.wait()
+
+
+def _how(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -1,0 +1,63 @@
+"""A person at the page, in a real browser."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.running import RunningPlatform
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine; install the package `chromium`")
+
+
+@pytest.fixture
+def page(platform: RunningPlatform) -> Iterator[Page]:
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page()
+        page.goto(platform.dashboard_url)
+        yield page
+        browser.close()
+
+
+def sign_in(page: Page, key: str) -> None:
+    page.get_by_label("API key").fill(key)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def test_a_wrong_key_is_refused_in_words(page: Page) -> None:
+    sign_in(page, "sk-wrong")
+    expect(page.get_by_text("unknown or revoked")).to_be_visible()
+
+
+def test_a_person_asks_and_sees_the_citations(page: Page, platform: RunningPlatform) -> None:
+    sign_in(page, platform.key)
+    question = page.get_by_label("Ask a question")
+    question.fill("How many days does a customer have to return a purchased bike under the 2026 refund policy?")
+    question.press("Enter")
+    expect(page.get_by_text(re.compile(r"\.(md|html|txt|pdf).*supported"))).not_to_have_count(0, timeout=60_000)
+    page.get_by_role("button", name="Good answer").click()
+    expect(page.get_by_text("it is in the journal")).to_be_visible()
+
+
+def test_re_indexing_shows_its_progress_to_the_end(page: Page, platform: RunningPlatform) -> None:
+    sign_in(page, platform.key)
+    page.get_by_role("button", name="Re-index").click()
+    expect(page.get_by_text(re.compile(r"embedding|building|switching|queued|started")).first).to_be_visible(
+        timeout=30_000
+    )
+    expect(page.get_by_text(re.compile(r"done: \d+ chunks"))).to_be_visible(timeout=180_000)
+    found = platform.openai().vector_stores.search(platform.default_store(), query="return a purchased bike")
+    assert found.data

@@ -1,0 +1,56 @@
+"""Reads docker-compose.yml as Compose does, as far as our file goes: variables in `${...}`, `$$`, YAML merges."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+COMPOSE = ROOT / "docker-compose.yml"
+EXAMPLE = ROOT / ".env.example"
+OURS = ("migrate", "gateway", "retrieval", "generation", "worker-index", "worker-train", "beat", "dashboard")
+STORES = ("qdrant", "redis", "postgres")
+SECRETS = ("POSTGRES_PASSWORD", "BROKER_PASSWORD", "QDRANT_API_KEY", "TANDEM_SERVICE_TOKEN", "GRAFANA_PASSWORD")
+VARIABLE = re.compile(r"\$(?:\$|\{(\w+)(?:(:?[-?])([^}]*))?\})")
+
+
+class MissingVariable(Exception):
+    """A required variable is not set; the message is the file's own."""
+
+
+def substitute(text: str, variables: Mapping[str, str]) -> str:
+    """Put the variables into a string. Raises MissingVariable for one that is required and not set."""
+
+    def value(match: re.Match[str]) -> str:
+        name, operator, word = match.groups()
+        if name is None:
+            return "$"
+        found = variables.get(name)
+        if found or (found is not None and not (operator or "").startswith(":")):
+            return found
+        if operator and operator.endswith("?"):
+            raise MissingVariable(f"{name}: {word}")
+        return word or ""
+
+    return VARIABLE.sub(value, text)
+
+
+def read(variables: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The file's content; with variables put in where they are given."""
+    text = COMPOSE.read_text(encoding="utf-8")
+    content: dict[str, Any] = yaml.safe_load(text)
+    return _filled(content, variables) if variables is not None else content
+
+
+def _filled(value: Any, variables: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        return substitute(value, variables)
+    if isinstance(value, list):
+        return [_filled(one, variables) for one in value]
+    if isinstance(value, dict):
+        return {key: _filled(one, variables) for key, one in value.items()}
+    return value

@@ -1,0 +1,78 @@
+"""Fixtures that several kinds of tests share: base weights, and one running platform, then with a tuned version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.figures import FIGURES, note
+from tests.running import BRINDLE, RunningPlatform, start, stop
+from training.weights import materialize
+
+EVERY = 2  # every second example: enough for the form of an answer; `make demo` and the benchmarks take all
+PUBLISH_SECONDS = 300.0
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the tests measured."""
+    if FIGURES:
+        terminalreporter.section("measured")
+        for figure in FIGURES:
+            terminalreporter.write_line(figure)
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPlatform]:
+    """A platform that has indexed the sample documents."""
+    running = start(tmp_path_factory.mktemp("tandem"))
+    try:
+        running.tandem("ingest", str(BRINDLE / "documents"), timeout=240.0)
+        yield running
+    finally:
+        stop(running)
+
+
+@pytest.fixture(scope="session")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training file: half of the sample's examples, refusals among them."""
+    lines = (BRINDLE / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    path = tmp_path_factory.mktemp("examples") / "examples.jsonl"
+    path.write_text("\n".join(lines[::EVERY]), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def tuning_job(platform: RunningPlatform, examples: Path) -> str:
+    """The id of a fine-tuning job that ran to its end through dataset, training, evaluation and gate."""
+    client = platform.openai()
+    with examples.open("rb") as data:
+        file = client.files.create(file=data, purpose="fine-tune")
+    job = client.fine_tuning.jobs.create(model="smollm2-135m-instruct", training_file=file.id, suffix="brindle")
+    done = platform.wait_for_job(job.id, seconds=1200)
+    events = [event.message for event in client.fine_tuning.jobs.list_events(job.id, limit=100)]
+    assert done["status"] == "succeeded", json.dumps([done, events], indent=1)
+    note(f"{done['finished_at'] - done['created_at']:.0f} s from job to verdict: {events[0]}")
+    return job.id
+
+
+@pytest.fixture(scope="session")
+def tuned(platform: RunningPlatform, tuning_job: str) -> str:
+    """The name of the live version that the job made.
+
+    Half of the examples make a version that the gate may well refuse; an operator can publish such a one by hand, and
+    so does this fixture.
+    """
+    result = platform.wait_for_job(tuning_job, seconds=1)["result"]
+    if not result["live"]:
+        platform.tandem("publish", result["version"], timeout=PUBLISH_SECONDS)
+    return str(result["version"])
+
+
+@pytest.fixture(scope="session")
+def base_weights(pytestconfig: pytest.Config) -> Path:
+    """The packaged base model as safetensors, converted once (26 s) and kept in pytest's cache."""
+    assert pytestconfig.cache is not None
+    return materialize("smollm2-135m-instruct", pytestconfig.cache.mkdir("base-weights"))

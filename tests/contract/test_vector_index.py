@@ -1,0 +1,190 @@
+"""What every adapter of VectorIndex does. Runs on Qdrant Edge, on qdrant-client's local mode, and on a Qdrant server
+where TANDEM_TEST_QDRANT_URL names one."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from qdrant_client import QdrantClient
+
+from retrieval.chunking import chunk_id
+from retrieval.embedding import Bm25Encoder
+from retrieval.errors import EmbedderMismatch, UnknownCollection
+from retrieval.index.edge import EdgeEngine
+from retrieval.index.port import CollectionRef, IndexEngine, Scope, VectorIndex
+from retrieval.index.remote import RemoteEngine
+from retrieval.model import Chunk, FileRef, Point, SparseVector
+from tests.fakes import HashingEmbedder
+
+EMBEDDER = HashingEmbedder()
+BM25 = Bm25Encoder()
+EVERYTHING = Scope("w1")
+SERVER = os.environ.get("TANDEM_TEST_QDRANT_URL", "")
+
+
+def make_point(text: str, file_id: str = "f1", revision: int = 1, position: int = 0, workspace: str = "w1") -> Point:
+    source = FileRef(workspace, "s1", file_id, revision, {"team": "sales", "year": 2026.0, "draft": False})
+    made = Chunk(
+        id=chunk_id(source, position),
+        source=source,
+        position=position,
+        text=text,
+        filename=f"{file_id}.md",
+        title="Title",
+        headings=("Title", "Part"),
+        page=3,
+        start=10,
+        end=10 + len(text),
+        url="https://example.org/a",
+    )
+    return Point(made, EMBEDDER.embed_query(text), BM25.document(text))
+
+
+def found(index: VectorIndex, query: str, scope: Scope = EVERYTHING, limit: int = 10) -> tuple[list[str], list[str]]:
+    candidates = index.search(EMBEDDER.embed_query(query), BM25.query(query), limit, scope)
+    return [one.chunk.text for one in candidates.dense], [one.chunk.text for one in candidates.sparse]
+
+
+@pytest.fixture(params=["edge", "local", "server"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[IndexEngine]:
+    if request.param == "server" and not SERVER:
+        pytest.skip("no Qdrant server: set TANDEM_TEST_QDRANT_URL")
+    made: IndexEngine
+    if request.param == "edge":
+        made = EdgeEngine(tmp_path)
+    elif request.param == "local":
+        made = RemoteEngine(QdrantClient(location=":memory:"))
+    else:
+        made = RemoteEngine.at(SERVER)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def ref(engine: IndexEngine) -> Iterator[CollectionRef]:
+    made = CollectionRef("w1", "s1", f"col_{uuid.uuid4().hex}")
+    yield made
+    engine.drop(made)
+
+
+@pytest.fixture
+def index(engine: IndexEngine, ref: CollectionRef) -> Iterator[VectorIndex]:
+    made = engine.create(ref, EMBEDDER.dimension)
+    yield made
+    made.close()
+
+
+class TestVectorIndex:
+    def test_a_new_collection_is_empty_and_finds_nothing(self, index: VectorIndex) -> None:
+        assert index.count() == 0
+        assert found(index, "anything") == ([], [])
+        assert index.revisions() == {}
+
+    def test_a_point_is_found_by_both_stages_as_soon_as_it_is_written(self, index: VectorIndex) -> None:
+        index.upsert([make_point("refunds take five days"), make_point("the office is in Oversley", "f2")])
+        dense, sparse = found(index, "refund days")
+        assert dense[0] == "refunds take five days"
+        assert sparse == ["refunds take five days"]
+
+    def test_a_chunk_comes_back_as_it_went_in(self, index: VectorIndex) -> None:
+        point = make_point("tyre pressure is 3.8 bar")
+        index.upsert([point])
+        candidates = index.search(point.dense, point.sparse, 1, EVERYTHING)
+        assert candidates.dense[0].chunk == point.chunk
+        assert candidates.dense[0].score == pytest.approx(1.0, abs=1e-3)
+        assert [one.chunk.id for one in index.scroll()] == [point.chunk.id]
+
+    def test_scroll_returns_both_vectors(self, index: VectorIndex) -> None:
+        point = make_point("tyre pressure is 3.8 bar")
+        index.upsert([point])
+        read = next(iter(index.scroll()))
+        assert read.dense == pytest.approx(point.dense, abs=1e-5)
+        assert dict(zip(read.sparse.indices, read.sparse.values, strict=True)) == pytest.approx(
+            dict(zip(point.sparse.indices, point.sparse.values, strict=True)), abs=1e-5
+        )
+
+    def test_writing_the_same_points_twice_changes_nothing(self, index: VectorIndex) -> None:
+        points = [make_point(f"sentence number {at}", position=at) for at in range(3)]
+        index.upsert(points)
+        index.upsert(points)
+        assert index.count() == 3
+
+    def test_a_call_may_bring_more_points_than_the_engine_takes_at_once(self, index: VectorIndex) -> None:
+        index.upsert([make_point(f"sentence number {at}", position=at) for at in range(600)])
+        assert index.count() == 600
+        assert len(list(index.scroll())) == 600
+        assert index.verify() == 600
+
+    def test_deleting_a_file_leaves_the_others(self, index: VectorIndex) -> None:
+        index.upsert([make_point("one"), make_point("one", revision=2), make_point("two", "f2")])
+        index.delete_file("f1")
+        assert index.revisions() == {("f2", 1): 1}
+
+    def test_deleting_a_revision_leaves_the_others(self, index: VectorIndex) -> None:
+        index.upsert([make_point("one"), make_point("one", revision=2), make_point("two", "f2")])
+        index.delete_revision("f1", 2)
+        assert index.revisions() == {("f1", 1): 1, ("f2", 1): 1}
+
+    def test_deleting_other_revisions_keeps_the_one_named(self, index: VectorIndex) -> None:
+        index.upsert([make_point("old"), make_point("new", revision=2), make_point("two", "f2")])
+        index.delete_other_revisions("f1", 2)
+        assert index.revisions() == {("f1", 2): 1, ("f2", 1): 1}
+        assert "old" not in found(index, "old")[0]
+
+    def test_files_and_revisions_are_counted(self, index: VectorIndex) -> None:
+        index.upsert([make_point("a", position=0), make_point("b", position=1), make_point("c", revision=2)])
+        assert index.count_file("f1") == 3
+        assert index.count_file("f1", 1) == 2
+        assert index.count_file("f9") == 0
+
+    def test_another_workspace_is_never_found(self, index: VectorIndex) -> None:
+        index.upsert([make_point("shared words", workspace="w2"), make_point("shared words too", "f2")])
+        assert found(index, "shared words") == (["shared words too"], ["shared words too"])
+
+    def test_a_search_can_be_held_to_some_files(self, index: VectorIndex) -> None:
+        index.upsert([make_point("shared words"), make_point("shared words too", "f2")])
+        assert found(index, "shared words", Scope("w1", frozenset({"f2"})))[0] == ["shared words too"]
+        assert found(index, "shared words", Scope("w1", frozenset())) == ([], [])
+
+    def test_scroll_can_be_held_to_one_revision(self, index: VectorIndex) -> None:
+        index.upsert([make_point("old"), make_point("new", revision=2), make_point("two", "f2")])
+        assert [point.chunk.text for point in index.scroll("f1", 2)] == ["new"]
+
+    def test_a_query_of_stop_words_finds_nothing_in_the_sparse_stage(self, index: VectorIndex) -> None:
+        index.upsert([make_point("the of and")])
+        assert index.search(EMBEDDER.embed_query("the of"), SparseVector((), ()), 5, EVERYTHING).sparse == ()
+
+    def test_rare_words_weigh_more_than_common_ones(self, index: VectorIndex) -> None:
+        index.upsert([make_point(f"bicycle manual {at}", position=at) for at in range(20)])
+        index.upsert([make_point("torque manual", "f2"), make_point("bicycle handbook", "f3")])
+        assert found(index, "bicycle torque")[1][0] == "torque manual"
+
+    def test_a_vector_of_the_wrong_length_is_refused_and_nothing_is_written(self, index: VectorIndex) -> None:
+        good = make_point("good")
+        with pytest.raises(EmbedderMismatch, match="64"):
+            index.upsert([good, Point(make_point("bad", "f2").chunk, (1.0, 0.0), good.sparse)])
+        assert index.count() == 0
+
+    def test_a_collection_that_is_not_there_cannot_be_opened(self, engine: IndexEngine) -> None:
+        missing = CollectionRef("w1", "s1", "col_missing")
+        assert not engine.exists(missing)
+        with pytest.raises(UnknownCollection, match="col_missing"):
+            engine.open(missing)
+
+    def test_a_collection_can_be_closed_and_opened_again(self, engine: IndexEngine, ref: CollectionRef) -> None:
+        first = engine.create(ref, EMBEDDER.dimension)
+        first.upsert([make_point("kept")])
+        first.close()
+        again = engine.open(ref)
+        assert found(again, "kept") == (["kept"], ["kept"])
+        again.close()
+
+    def test_a_dropped_collection_is_gone(self, engine: IndexEngine, ref: CollectionRef) -> None:
+        engine.create(ref, EMBEDDER.dimension).close()
+        engine.drop(ref)
+        engine.drop(ref)
+        assert not engine.exists(ref)

@@ -1,0 +1,219 @@
+"""The whole chain, driven by nothing but the stock `openai` package."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import struct
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from openai import OpenAI
+
+from services.kit.http import client as service_client
+from services.kit.settings import Platform
+from tests.running import BRINDLE, RunningPlatform
+
+QUESTION = "How many days do I have to return a bike I bought, under the refund policy in force in 2026?"
+MODES = ("tandem/base", "tandem/rag", "tandem/tuned", "tandem/hybrid")
+
+
+@pytest.fixture
+def client(platform: RunningPlatform) -> OpenAI:
+    return platform.openai()
+
+
+def ask(client: OpenAI, model: str, question: str = QUESTION, **more: Any) -> Any:
+    return client.chat.completions.create(model=model, messages=[{"role": "user", "content": question}], **more)
+
+
+def test_before_tuning_only_base_and_rag_are_served(client: OpenAI) -> None:
+    names = [model.id for model in client.models.list()]
+    if "tandem/hybrid" in names:
+        pytest.skip("another test has tuned already")
+    assert names == ["tandem/base", "tandem/rag"]
+    with pytest.raises(openai.NotFoundError, match="tandem train"):
+        ask(client, "tandem/hybrid")
+
+
+def test_an_uploaded_document_is_found_and_cited(client: OpenAI, platform: RunningPlatform) -> None:
+    store = client.vector_stores.create(name="notices")
+    text = "# Ferry notice\n\nThe ferry to Quillhaven leaves Brindle pier at 06:40 every Tuesday."
+    file = client.vector_stores.files.upload_and_poll(vector_store_id=store.id, file=("ferry.md", text.encode()))
+    assert file.status == "completed"
+    found = client.vector_stores.search(store.id, query="When does the Quillhaven ferry leave?")
+    assert [entry.filename for entry in found.data] == ["ferry.md"]
+    answer = ask(
+        client, "tandem/rag", "When does the Quillhaven ferry leave?", extra_body={"vector_store_ids": [store.id]}
+    )
+    assert answer.versions["index"].keys() == {store.id}
+    assert [passage["filename"] for passage in answer.passages] == ["ferry.md"]
+    client.vector_stores.files.delete(file.id, vector_store_id=store.id)
+    assert client.vector_stores.search(store.id, query="When does the Quillhaven ferry leave?").data == []
+    client.vector_stores.delete(store.id)
+
+
+def test_every_mode_answers_with_timings_and_versions(client: OpenAI, tuned: str) -> None:
+    answers = {model: ask(client, model) for model in MODES}
+    for model, answer in answers.items():
+        assert answer.model == model
+        assert answer.choices[0].message.content.strip()
+        assert answer.choices[0].finish_reason in ("stop", "length")
+        assert answer.timings["total_ms"] >= answer.timings["first_token_ms"] > 0
+        assert answer.usage.completion_tokens > 0
+    assert answers["tandem/base"].versions["weights"] == answers["tandem/rag"].versions["weights"] == "base"
+    assert answers["tandem/tuned"].versions["weights"] == answers["tandem/hybrid"].versions["weights"] != "base"
+    assert answers["tandem/base"].passages == answers["tandem/tuned"].passages == []
+
+
+def test_hybrid_cites_documents_that_answer_with_spans_that_fit(client: OpenAI, tuned: str) -> None:
+    rows = [json.loads(line) for line in (BRINDLE / "questions.jsonl").read_text(encoding="utf-8").splitlines()[:8]]
+    right = 0
+    for row in rows:
+        message = ask(client, "tandem/hybrid", row["question"]).choices[0].message
+        supported = [citation for citation in message.citations if citation["supported"]]
+        right += row["document"] in [citation["filename"] for citation in supported]
+        for citation, annotation in zip(supported, message.annotations, strict=True):
+            span = message.content[annotation.url_citation.start_index : annotation.url_citation.end_index]
+            assert span == citation["text"]
+            assert annotation.url_citation.title == citation["title"]
+    assert right >= 3, f"the right document is cited for {right} of {len(rows)} questions"
+
+
+def test_a_stream_gives_the_same_answer_and_citations(client: OpenAI, tuned: str) -> None:
+    whole = ask(client, "tandem/hybrid")
+    chunks = list(ask(client, "tandem/hybrid", stream=True, stream_options={"include_usage": True}))
+    assert all(len(chunk.choices) == 1 for chunk in chunks)
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert [passage["filename"] for passage in chunks[0].passages] == [p["filename"] for p in whole.passages]
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == whole.choices[0].message.content
+    last = chunks[-1]
+    assert last.choices[0].finish_reason == whole.choices[0].finish_reason
+    assert last.choices[0].delta.citations == whole.choices[0].message.citations
+    assert last.usage.completion_tokens == whole.usage.completion_tokens
+    assert last.timings["first_token_ms"] > 0
+
+
+def test_the_tuned_version_answers_by_its_own_name(client: OpenAI, platform: RunningPlatform, tuned: str) -> None:
+    assert tuned in [model.id for model in client.models.list()]
+    alone = ask(client, tuned)
+    grounded = ask(client, tuned, extra_body={"vector_store_ids": [platform.default_store()]})
+    assert alone.model == grounded.model == tuned
+    assert alone.passages == []
+    assert grounded.passages
+
+
+def test_the_fine_tuning_job_explains_itself_and_the_gate_its_verdict(client: OpenAI, tuning_job: str) -> None:
+    job: Any = client.fine_tuning.jobs.retrieve(tuning_job)
+    assert job.status == "succeeded"
+    assert job.fine_tuned_model.startswith("ft:smollm2-135m-instruct:brindle:")
+    assert job.trained_tokens > 1000
+    messages = [event.message for event in client.fine_tuning.jobs.list_events(job.id, limit=100)]
+    verdict = "is live" if job.live else "is not live"
+    assert any(verdict in message for message in messages)
+    assert any("held-out loss fell" in message for message in messages)
+    assert any("stops by itself" in message for message in messages)
+
+
+def test_a_cancelled_job_leaves_no_process_and_no_version(
+    client: OpenAI, platform: RunningPlatform, examples: Path
+) -> None:
+    with examples.open("rb") as data:
+        file = client.files.create(file=data, purpose="fine-tune")
+    with platform.http() as http:
+        before = http.get("/v1/versions").json()["data"]
+        job = client.fine_tuning.jobs.create(model="smollm2-135m-instruct", training_file=file.id)
+        deadline = time.monotonic() + 120
+        while "step" not in http.get(f"/v1/jobs/{job.id}").json()["stage"] and time.monotonic() < deadline:
+            time.sleep(0.5)
+        client.fine_tuning.jobs.cancel(job.id)
+        assert platform.wait_for_job(job.id, seconds=60)["status"] == "cancelled"
+        assert http.get("/v1/versions").json()["data"] == before
+    deadline = time.monotonic() + 20
+    while process_of(job.id) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert process_of(job.id) == ""
+    assert ask(client, "tandem/rag").choices[0].message.content
+
+
+def process_of(job_id: str) -> str:
+    """Process ids of a job's training process, one a line."""
+    found = subprocess.run(["pgrep", "-f", f"services.worker.fine_tune {job_id}"], capture_output=True, text=True)
+    return found.stdout
+
+
+def test_a_client_that_disconnects_frees_the_model(platform: RunningPlatform) -> None:
+    services = Platform(home=platform.home)
+    with service_client(services.generation_url, services.service_token) as generation:
+        route = generation.get("/routing").raise_for_status().json()["base"]
+    body = {"model": "tandem/base", "messages": [{"role": "user", "content": "Count."}], "max_tokens": 1500}
+    with service_client(route["address"], "") as slot:
+        for stream in (True, False):
+            with platform.http() as http, contextlib.suppress(httpx.ReadTimeout):
+                asked = {**body, "min_tokens": 1500, "stream": stream}
+                with http.stream("POST", "/v1/chat/completions", json=asked, timeout=3.0) as response:
+                    next(response.iter_lines())
+            deadline = time.monotonic() + 10
+            while running(slot) and time.monotonic() < deadline:
+                time.sleep(0.2)
+            assert running(slot) == 0, stream
+
+
+def running(slot: httpx.Client) -> float:
+    """How many requests vLLM has under way."""
+    lines = slot.get("/metrics").text.splitlines()
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("vllm:num_requests_running"))
+
+
+def test_a_follow_up_is_retrieved_for_in_its_context(client: OpenAI, platform: RunningPlatform) -> None:
+    history: list[Any] = [
+        {"role": "user", "content": "What does the child seat manual say about the greatest weight of a child?"},
+        {"role": "assistant", "content": "It states a greatest weight."},
+        {"role": "user", "content": "And from what age?"},
+    ]
+    answer: Any = client.chat.completions.create(model="tandem/rag", messages=history)
+    assert any("child" in passage["filename"] for passage in answer.passages)
+
+
+def test_feedback_stays_with_its_answer(client: OpenAI, platform: RunningPlatform) -> None:
+    answer = ask(client, "tandem/rag")
+    with platform.http() as http:
+        body = {"answer_id": answer.id, "rating": "down", "reason": "wrong_tone", "correction": "You have 30 days."}
+        assert http.post("/v1/feedback", json=body).status_code == 200
+        kept = http.get(f"/v1/answers/{answer.id}").raise_for_status().json()
+    assert kept["question"] == QUESTION
+    assert kept["answer"] == answer.choices[0].message.content
+    assert kept["messages"][-1]["content"].endswith(QUESTION)
+
+
+def test_embeddings_come_in_both_encodings(client: OpenAI) -> None:
+    texts = ["a bike", "a bicycle", "income tax"]
+    made = client.embeddings.create(model="all-minilm-l6-v2", input=texts, encoding_format="float")
+    bike, bicycle, tax = [entry.embedding for entry in made.data]
+    assert len(bike) == 384
+    assert dot(bike, bicycle) > dot(bike, tax)
+    raw: Any = client.embeddings.with_raw_response.create(model="m", input="a bike", encoding_format="base64")
+    packed = base64.b64decode(raw.http_response.json()["data"][0]["embedding"])
+    assert struct.unpack("<384f", packed)[:3] == pytest.approx(bike[:3], abs=1e-3)
+
+
+def dot(left: list[float], right: list[float]) -> float:
+    return sum(a * b for a, b in zip(left, right, strict=True))
+
+
+def test_the_command_does_the_same(platform: RunningPlatform, tmp_path: Path) -> None:
+    note = tmp_path / "lost-property.md"
+    note.write_text("# Lost property\n\nLost gloves are kept in the Marlow Street cellar for 93 days.")
+    assert platform.json("ingest", str(note))
+    again = platform.json("ingest", str(note))
+    found = platform.json("search", "Where are lost gloves kept?")
+    assert "lost-property.md" in str(found)
+    assert again != found
+    assert platform.json("ask", "Where are lost gloves kept?", "--mode", "rag")
+    assert platform.json("status")

@@ -1,0 +1,270 @@
+"""Training with real torch, peft and trl: on a tiny random model where sense is not needed, else on the base model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from retrieval.grounding import REFUSAL
+from retrieval.model import Message
+from tests.training_fakes import FunctionAnswerer, MemorySlots, MemoryVersions, WordRetriever, example, jsonl, passage
+from training.config import DatasetSettings, GateSettings, LoraSettings, ParitySettings
+from training.errors import Cancelled, DamagedWeights, InvalidDataset
+from training.lora import train_adapter
+from training.merge import merge, parity
+from training.model import STAGES, Example, RunProgress, TrainingRow
+from training.pipeline import run
+from training.registry import verify_manifest
+from training.request import Ports, RunRequest, Settings
+
+FAST = LoraSettings(per_device_train_batch_size=4, num_train_epochs=4, learning_rate=5e-3, warmup_steps=0, save_steps=2)
+THINGS = ["bell", "lamp", "lock", "pump", "seat", "tyre", "chain", "pedal", "fork", "hub", "rim", "stand"]
+PASSAGES = [
+    passage(
+        f"{thing}.md", f"The {thing} costs {number} pounds. The shop replaces the {thing} in {number + 40} minutes."
+    )
+    for number, thing in enumerate(THINGS, start=12)
+]
+
+
+def answer(thing: str) -> str:
+    price = THINGS.index(thing) + 12
+    return f"The {thing} costs {price} pounds.\n\n- The shop replaces the {thing} in {price + 40} minutes."
+
+
+EXAMPLES: list[Example] = [example(f"What is the {one}?", answer(one), document=f"{one}.md") for one in THINGS]
+ROWS = [
+    TrainingRow((Message("system", "Answer."), Message("user", one.question)), one.answer, "plain") for one in EXAMPLES
+]
+
+
+@pytest.fixture(scope="module")
+def tiny(base_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two layers of random weights with the base model's tokenizer and template."""
+    folder = tmp_path_factory.mktemp("tiny")
+    tokenizer = AutoTokenizer.from_pretrained(base_weights)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def digest(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("*.safetensors")}
+
+
+def test_training_changes_the_adapter_leaves_the_base_and_lowers_the_loss(tiny: Path, tmp_path: Path) -> None:
+    before, steps = digest(tiny), list[RunProgress]()
+    result = train_adapter(tiny, ROWS, ROWS[:3], FAST, tmp_path, steps.append, lambda: False)
+    assert digest(tiny) == before
+    weights = load_file(result.adapter / "adapter_model.safetensors")
+    moved = [tensor for name, tensor in weights.items() if "lora_B" in name]
+    assert len(moved) == 14  # seven projections in each of two layers; B starts at zero
+    assert all(bool(tensor.abs().max() > 0) for tensor in moved)
+    assert not [name for name in weights if "lora_" not in name]
+    assert result.loss_after < result.loss_before
+    assert result.train_losses[-1] < result.train_losses[0]
+    assert [step.data["step"] for step in steps] == list(range(1, 13))
+    assert steps[-1].fraction == 1.0
+    assert result.tokens_per_second > 0
+
+
+def test_the_loss_is_over_the_answer_alone_and_padding_changes_nothing(tiny: Path, tmp_path: Path) -> None:
+    """The first step's loss is that of the untouched model, worked out one row at a time by transformers itself."""
+    settings = replace(FAST, max_steps=1, per_device_train_batch_size=len(ROWS))
+    result = train_adapter(tiny, ROWS, ROWS, settings, tmp_path, lambda _: None, lambda: False)
+    assert result.train_losses[0] == pytest.approx(mean_loss(tiny, ROWS), rel=5e-3)
+    assert result.loss_before == pytest.approx(mean_loss(tiny, ROWS), rel=5e-3)
+
+
+def mean_loss(folder: Path, rows: list[TrainingRow]) -> float:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    total, count = 0.0, 0
+    for row in rows:
+        turns = [{"role": one.role, "content": one.content} for one in row.prompt]
+        prompt = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        start = len(tokenizer(prompt, add_special_tokens=False)["input_ids"])
+        ids = torch.tensor([tokenizer(f"{prompt}{row.completion}<|im_end|>\n", add_special_tokens=False)["input_ids"]])
+        labels = ids.clone()
+        labels[:, :start] = -100
+        answer_tokens = ids.shape[1] - start
+        total += model(input_ids=ids, labels=labels).loss.item() * answer_tokens
+        count += answer_tokens
+    return total / count
+
+
+def test_a_cancelled_training_stops_at_a_step_and_is_gone_on_with_from_its_checkpoint(
+    tiny: Path, tmp_path: Path
+) -> None:
+    steps: list[RunProgress] = []
+    with pytest.raises(Cancelled, match="step 5 of 12"):
+        train_adapter(tiny, ROWS, [], FAST, tmp_path, steps.append, lambda: len(steps) >= 4)
+    assert not (tmp_path / "adapter").exists()
+    resumed: list[RunProgress] = []
+    result = train_adapter(tiny, ROWS, [], FAST, tmp_path, resumed.append, lambda: False)
+    assert resumed[0].data["step"] == 5
+    assert result.steps == 12
+
+
+def test_rows_that_are_too_long_are_refused_when_none_is_left(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidDataset, match="No training row fits 32 tokens"):
+        train_adapter(tiny, ROWS, [], replace(FAST, max_length=32), tmp_path, lambda _: None, lambda: False)
+
+
+def test_merged_weights_of_another_adapter_fail_parity(tiny: Path, tmp_path: Path) -> None:
+    result = train_adapter(tiny, ROWS, [], FAST, tmp_path, lambda _: None, lambda: False)
+    right = merge(tiny, result.adapter, tmp_path / "right")
+    settings = ParitySettings(min_agreement=0.9, answer_tokens=100)
+    assert parity(tiny, result.adapter, right, ROWS, settings).passed
+    report = parity(tiny, result.adapter, tiny, ROWS, settings)
+    assert not report.passed
+    assert "differ from the adapter's" in report.message
+
+
+def test_an_adapter_with_broken_numbers_is_not_merged(tiny: Path, tmp_path: Path) -> None:
+    result = train_adapter(tiny, ROWS, [], replace(FAST, max_steps=1), tmp_path, lambda _: None, lambda: False)
+    weights = load_file(result.adapter / "adapter_model.safetensors")
+    save_file(
+        {name: torch.full_like(tensor, float("nan")) for name, tensor in weights.items()},
+        result.adapter / "adapter_model.safetensors",
+    )
+    with pytest.raises(DamagedWeights, match="cannot be merged"):
+        merge(tiny, result.adapter, tmp_path / "merged")
+
+
+def test_parity_holds_on_the_base_model(base_weights: Path, tmp_path: Path) -> None:
+    settings = LoraSettings(num_train_epochs=2, save_steps=100)
+    result = train_adapter(base_weights, ROWS, ROWS[:2], settings, tmp_path, lambda _: None, lambda: False)
+    merged = merge(base_weights, result.adapter, tmp_path / "merged")
+    report = parity(base_weights, result.adapter, merged, ROWS, ParitySettings(answer_tokens=300))
+    assert report.max_logit_difference < 1e-3
+    assert report.agreement >= 0.97  # of some 300 tokens; the run asks 0.99 of 2,000
+    assert result.loss_after < result.loss_before
+    adapted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base_weights), result.adapter)
+    assert adapted.peft_config["default"].r == settings.lora_r
+    tokenizer, original = (AutoTokenizer.from_pretrained(folder) for folder in (merged, base_weights))
+    assert tokenizer.chat_template == original.chat_template
+
+
+# The whole recipe
+
+
+def request(tiny: Path, folder: Path, version_id: str = "v1") -> RunRequest:
+    settings = Settings(
+        dataset=DatasetSettings(share_held_out=0.25),
+        lora=replace(FAST, max_steps=2, save_steps=100),
+        parity=ParitySettings(min_agreement=0.0, answer_tokens=50),
+        gate=GateSettings(),
+    )
+    return RunRequest(
+        version_id=version_id,
+        data=jsonl([*EXAMPLES, example("Do bikes fly?", "The documents do not answer this question.", document=None)]),
+        general=jsonl([example("What is the capital of France?", "Paris.")]),
+        base=tiny,
+        base_model="tiny",
+        work=folder / "work" / version_id,
+        versions=folder / "versions",
+        settings=settings,
+    )
+
+
+def tuned(prompt: str) -> str:
+    thing = next((one for one in THINGS if f"What is the {one}?" in prompt), None)
+    if thing is None or f"{thing}.md" not in prompt:
+        return REFUSAL
+    marker = f" [{1 + [line.split()[-1] for line in prompt.splitlines() if '.md' in line].index(f'{thing}.md')}]."
+    return answer(thing).replace(".", marker)
+
+
+def plain(prompt: str) -> str:
+    return "It's hard to say! " + tuned(prompt).replace("\n\n- ", " ")
+
+
+def ports(candidate: Callable[[str], str], on_load: Callable[[], None] = lambda: None) -> Ports:
+    slots = MemorySlots(FunctionAnswerer(candidate), FunctionAnswerer(plain), on_load=on_load)
+    return Ports(WordRetriever(PASSAGES), MemoryVersions(), slots)
+
+
+def test_a_good_candidate_is_published(tiny: Path, tmp_path: Path) -> None:
+    told: list[RunProgress] = []
+    with_ports = ports(tuned)
+    result = run(request(tiny, tmp_path), with_ports, told.append, lambda: False)
+    assert result.published, result.gate.summary
+    assert with_ports.versions.status == {"v1": "published"}  # type: ignore[attr-defined]
+    assert with_ports.slots.live == "v1"  # type: ignore[attr-defined]
+    manifest = verify_manifest(tmp_path / "versions" / "v1")
+    assert (manifest.base_model, manifest.dataset_hash) == ("tiny", result.dataset.sha256)
+    about = json.loads((tmp_path / "versions" / "v1" / "run.json").read_text())
+    assert about["settings"]["lora"]["learning_rate"] == FAST.learning_rate
+    assert [path.name for path in (tmp_path / "versions").iterdir()] == ["v1"]
+    assert list(dict.fromkeys(step.stage for step in told)) == list(STAGES)
+    fractions = [step.fraction for step in told]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
+    assert result.metrics.citation_recall.value == 1.0
+
+
+def test_a_refused_candidate_stays_with_its_reasons_and_is_not_live(tiny: Path, tmp_path: Path) -> None:
+    told: list[RunProgress] = []
+    with_ports = ports(lambda _: "Dunno!")
+    result = run(request(tiny, tmp_path), with_ports, told.append, lambda: False)
+    assert not result.published
+    assert with_ports.versions.status == {"v1": "refused"}  # type: ignore[attr-defined]
+    assert with_ports.slots.live is None  # type: ignore[attr-defined]
+    assert with_ports.slots.spare is None  # type: ignore[attr-defined]
+    assert verify_manifest(tmp_path / "versions" / "v1")
+    assert "The candidate was refused: " in told[-1].message
+    assert "Citations are worse" in told[-1].message
+
+
+@pytest.mark.parametrize("stage", STAGES[:-1])
+def test_a_run_cancelled_at_any_stage_before_publishing_leaves_no_version(
+    stage: str, tiny: Path, tmp_path: Path
+) -> None:
+    told: list[RunProgress] = []
+    with_ports = ports(tuned)
+    with pytest.raises(Cancelled):
+        run(request(tiny, tmp_path), with_ports, told.append, lambda: any(step.stage == stage for step in told))
+    assert not list((tmp_path / "versions").glob("*"))
+    assert with_ports.versions.status == {}  # type: ignore[attr-defined]
+    assert with_ports.slots.spare is None  # type: ignore[attr-defined]
+    assert with_ports.slots.live is None  # type: ignore[attr-defined]
+
+
+def test_weights_that_fail_parity_become_no_version(tiny: Path, tmp_path: Path) -> None:
+    asked = request(tiny, tmp_path)
+    strict = replace(asked.settings, parity=ParitySettings(max_logit_difference=0.0, answer_tokens=50))
+    with pytest.raises(DamagedWeights, match="differ from the adapter's"):
+        run(replace(asked, settings=strict), ports(tuned), lambda _: None, lambda: False)
+    assert not list((tmp_path / "versions").glob("*"))
+
+
+def test_an_engine_that_does_not_start_leaves_the_candidate_in_the_list(tiny: Path, tmp_path: Path) -> None:
+    def broken() -> None:
+        raise TimeoutError("the spare did not start")
+
+    with_ports = ports(tuned, on_load=broken)
+    with pytest.raises(TimeoutError):
+        run(request(tiny, tmp_path), with_ports, lambda _: None, lambda: False)
+    assert with_ports.versions.status == {"v1": "candidate"}  # type: ignore[attr-defined]
+    assert verify_manifest(tmp_path / "versions" / "v1")

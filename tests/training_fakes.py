@@ -1,0 +1,120 @@
+"""Stand-ins for what a training run reaches: a retriever over a few passages, versions and slots in memory."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from retrieval.grounding import content_words
+from retrieval.model import Chunk, FileRef, Message, Passage
+from training.errors import Cancelled
+from training.model import Completion, Example, GateReport
+from training.publish import Candidate
+
+
+def passage(filename: str, text: str, title: str = "", score: float = 1.0) -> Passage:
+    """A passage that is its document's only chunk."""
+    source = FileRef("workspace", "store", f"file-{filename}", 1)
+    chunk = Chunk(f"chunk-{filename}", source, 0, text, filename, title or filename, (), None, 0, len(text))
+    return Passage(chunk, score)
+
+
+def example(question: str, answer: str, **metadata: Any) -> Example:
+    return Example((Message("user", question), Message("assistant", answer)), metadata)
+
+
+def jsonl(examples: Sequence[Example]) -> bytes:
+    """A data set as it is uploaded."""
+    rows = [
+        {
+            "messages": [{"role": one.role, "content": one.content} for one in example.messages],
+            "metadata": dict(example.metadata),
+        }
+        for example in examples
+    ]
+    return "\n".join(json.dumps(row) for row in rows).encode()
+
+
+class WordRetriever:
+    """Ranks passages by the words that they share with the question."""
+
+    def __init__(self, passages: Sequence[Passage]) -> None:
+        self._passages = passages
+
+    def passages(self, question: str, top_k: int, document: str | None = None) -> list[Passage]:
+        asked = content_words(question)
+        open_ones = [one for one in self._passages if document in (None, one.chunk.filename)]
+        ranked = sorted(open_ones, key=lambda one: -len(asked & content_words(one.chunk.text)))
+        return ranked[:top_k]
+
+
+class FunctionAnswerer:
+    """Answers with a function of the prompt. Safe for several threads."""
+
+    def __init__(self, answer: Callable[[str], str], finish_reason: str = "stop") -> None:
+        self._answer = answer
+        self._finish_reason = finish_reason
+        self._lock = threading.Lock()
+        self.asked = 0
+
+    def answer(self, messages: list[Message], max_tokens: int) -> Completion:
+        with self._lock:
+            self.asked += 1
+        text = self._answer(messages[-1].content)
+        return Completion(text, self._finish_reason, min(max_tokens, len(text.split())))
+
+
+@dataclass
+class MemoryVersions:
+    """The list of versions, as a dictionary of states."""
+
+    status: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def candidate(self, candidate: Candidate) -> None:
+        self.status[candidate.version_id] = "candidate"
+
+    def judged(self, version_id: str, metrics: Mapping[str, Any], gate: GateReport) -> None:
+        self.metrics[version_id] = metrics
+        self.status[version_id] = "candidate" if gate.passed else "refused"
+
+    def published(self, version_id: str) -> None:
+        self.status[version_id] = "published"
+
+    def discard(self, version_id: str) -> None:
+        self.status.pop(version_id, None)
+
+
+@dataclass
+class MemorySlots:
+    """One spare and a live pointer. Every version answers with `candidate`, what is live with `live_answers`."""
+
+    candidate: FunctionAnswerer
+    live_answers: FunctionAnswerer
+    live: str | None = None
+    spare: str | None = None
+    on_load: Callable[[], None] = lambda: None
+
+    def load(self, version_id: str, cancelled: Callable[[], bool]) -> None:
+        self.spare = version_id
+        self.on_load()
+        if cancelled():
+            raise Cancelled("Cancelled while loading.")
+
+    def answerer(self, version_id: str) -> FunctionAnswerer:
+        assert self.spare == version_id
+        return self.candidate
+
+    def baseline(self) -> tuple[FunctionAnswerer, bool]:
+        return self.live_answers, self.live is not None
+
+    def publish(self, version_id: str) -> None:
+        assert self.spare == version_id
+        self.live, self.spare = version_id, None
+
+    def unload(self, version_id: str) -> None:
+        if self.spare == version_id:
+            self.spare = None

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from retrieval.grounding import REFUSAL
+from retrieval.model import Chunk, FileRef, Message, Passage
+from services.contracts.convert import passage_body
+from services.contracts.generation import Route, RoutingTable
+from services.contracts.retrieval import SearchResponse
+from services.gateway.answering import Answer, Answering, Question, Started
+from services.gateway.models import Choice, Mode
+from services.gateway.passages import RetrievalClient
+from services.gateway.slots import Slots
+from services.kit.errors import ApiError
+
+TEXT = "Customers may return a bike within 30 days of delivery."
+ROUTE = Route(slot="base", address="http://slot", model="base-weights")
+TABLE = RoutingTable(epoch=1, base=ROUTE, live={}, versions={}, loading=[])
+
+
+def passages(count: int) -> list[Passage]:
+    source = FileRef("default", "vs_1", "file-1", 1)
+    return [
+        Passage(Chunk(f"c{n}", source, n, TEXT, "refunds.md", "Refunds", (), None, 0, len(TEXT)), score=1.0)
+        for n in range(count)
+    ]
+
+
+def sse(*texts: str) -> bytes:
+    events: list[dict[str, Any]] = [{"choices": [{"delta": {"content": text}}]} for text in texts]
+    events.append({"choices": [{"delta": {}, "finish_reason": "stop"}]})
+    events.append({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": len(texts)}})
+    return b"".join(f"data: {json.dumps(event)}\n\n".encode() for event in events) + b"data: [DONE]\n\n"
+
+
+class FakeSlot:
+    """A slot that answers with fixed text; `fits` is the most passages that its context takes, `down` its first
+    refusals."""
+
+    def __init__(self, fits: int = 99, down: int = 0) -> None:
+        self.fits, self.down, self.bodies = fits, down, list[dict[str, object]]()
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content)
+        self.bodies.append(body)
+        if self.down:
+            self.down -= 1
+            raise httpx.ConnectError("refused")
+        if body["messages"][-1]["content"].count(TEXT) > self.fits or len(body["messages"]) - 2 > self.fits:
+            return httpx.Response(400, json={"error": {"message": "exceeds the maximum context length"}})
+        return httpx.Response(200, content=sse("You may return it ", "within 30 days [1]."))
+
+
+class Retrieval:
+    def __init__(self, count: int, up: bool = True) -> None:
+        self.count, self.up, self.queries = count, up, list[str]()
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if not self.up:
+            raise httpx.ConnectError("down")
+        self.queries.append(json.loads(request.content)["query"])
+        found = [passage_body(passage) for passage in passages(self.count)]
+        response = SearchResponse(query="q", passages=found, timings_ms={}, collections={"vs_1": "col-1"})
+        return httpx.Response(200, content=response.model_dump_json())
+
+
+def answering(slot: Callable[[httpx.Request], httpx.Response], retrieval: Retrieval) -> Answering:
+    def generation(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=TABLE.model_dump_json())
+
+    http = [httpx.AsyncClient(transport=httpx.MockTransport(side), base_url="http://x") for side in (generation, slot)]
+    slots = Slots(http[0], refresh=1.0, timeout=5.0, clients={ROUTE.address: http[1]})
+    retrieval_http = httpx.AsyncClient(transport=httpx.MockTransport(retrieval), base_url="http://x")
+    return Answering(RetrievalClient(retrieval_http), slots)
+
+
+def question(mode: Mode, **changes: object) -> Question:
+    values: dict[str, object] = {
+        "workspace_id": "default",
+        "text": "How long may I return it?",
+        "history": (),
+        "choice": Choice(f"tandem/{mode}", mode, ROUTE),
+        "store_ids": ("vs_1",),
+        "top_k": 3,
+        "sampling": {"max_tokens": 50},
+    }
+    return Question(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def ask(side: Answering, asked: Question) -> tuple[list[object], Answer]:
+    async def collect() -> list[object]:
+        return [event async for event in side.stream(asked)]
+
+    events = asyncio.run(collect())
+    assert isinstance(events[-1], Answer)
+    return events, events[-1]
+
+
+def test_a_grounded_answer_has_passages_first_then_text_then_citations() -> None:
+    events, answer = ask(answering(FakeSlot(), Retrieval(2)), question("rag"))
+    assert isinstance(events[0], Started)
+    assert events[1:3] == ["You may return it ", "within 30 days [1]."]
+    assert [citation.index for citation in answer.citations] == [1]
+    assert answer.versions["weights"] == "base"
+    assert answer.versions["index"] == {"vs_1": "col-1"}
+    assert (answer.prompt_tokens, answer.completion_tokens) == (7, 2)
+    assert set(answer.timings) == {"retrieval_ms", "first_token_ms", "total_ms"}
+
+
+def test_base_mode_asks_the_model_without_passages() -> None:
+    slot, retrieval = FakeSlot(), Retrieval(2)
+    _, answer = ask(answering(slot, retrieval), question("base"))
+    assert retrieval.queries == []
+    assert answer.citations == ()
+    assert slot.bodies[0]["model"] == "base-weights"
+
+
+def test_a_grounded_question_that_finds_nothing_is_refused_without_the_model() -> None:
+    slot = FakeSlot()
+    _, answer = ask(answering(slot, Retrieval(0)), question("rag"))
+    assert answer.text == REFUSAL
+    assert slot.bodies == []
+
+
+def test_a_question_far_from_its_passages_is_refused_without_the_model() -> None:
+    slot = FakeSlot()
+    _, answer = ask(answering(slot, Retrieval(2)), question("rag", min_answerability=0.5))
+    assert (answer.text, answer.citations, slot.bodies) == (REFUSAL, (), [])
+    assert answer.answerability is not None
+    assert answer.answerability < 0.5
+
+
+def test_what_does_not_fit_the_context_goes_oldest_history_first_then_last_passage() -> None:
+    history = (Message("user", "Hello?"), Message("assistant", "Good day."))
+    _, answer = ask(answering(FakeSlot(fits=1), Retrieval(3)), question("rag", history=history))
+    assert len(answer.passages) == 1
+    assert answer.text.startswith("You may return")
+
+
+def test_a_question_longer_than_the_context_is_a_clear_400() -> None:
+    with pytest.raises(ApiError, match="does not fit") as caught:
+        ask(answering(FakeSlot(fits=0), Retrieval(2)), question("rag"))
+    assert (caught.value.status, caught.value.code) == (400, "context_length_exceeded")
+
+
+def test_a_slot_that_refuses_the_connection_is_tried_once_more() -> None:
+    _, answer = ask(answering(FakeSlot(down=1), Retrieval(1)), question("rag"))
+    assert answer.text.endswith("[1].")
+    with pytest.raises(ApiError) as caught:
+        ask(answering(FakeSlot(down=2), Retrieval(1)), question("rag"))
+    assert (caught.value.status, caught.value.retry_after) == (503, 2)
+
+
+def test_retrieval_down_is_503_unless_unsourced_answers_are_allowed() -> None:
+    with pytest.raises(ApiError) as caught:
+        ask(answering(FakeSlot(), Retrieval(1, up=False)), question("rag"))
+    assert (caught.value.status, caught.value.code) == (503, "retrieval_unavailable")
+    _, answer = ask(answering(FakeSlot(), Retrieval(1, up=False)), question("rag", answer_unsourced=True))
+    assert answer.unsourced
+    assert answer.citations == ()

@@ -1,0 +1,155 @@
+"""Settings of a run, one frozen dataclass a concern. Out of range is an OutOfRange error that names the setting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from training.errors import OutOfRange
+
+
+@dataclass(frozen=True)
+class DatasetSettings:
+    """`share_held_out` of the examples is never trained on; at least `min_examples` are wanted at all."""
+
+    share_held_out: float = 0.1
+    max_held_out: int = 24
+    min_examples: int = 10
+    seed: int = 13
+
+    def __post_init__(self) -> None:
+        _within("share_held_out", self.share_held_out, 0.0, 0.5)
+        _within("max_held_out", self.max_held_out, 1, 1000)
+        _within("min_examples", self.min_examples, 1, 1_000_000)
+
+
+@dataclass(frozen=True)
+class MixSettings:
+    """What the training rows are made of. Shares are of the answered examples, each rounded to whole rows.
+
+    `top_k` passages stand in each grounded prompt. Refusals make up `share_unanswerable`: the data set's own, and where
+    those are fewer, answered examples a second time with the supporting passages taken out and a refusal as the answer.
+    Refusals whose passages lie below `min_answerability` are left out: the server refuses those by itself.
+    `share_without_passages` come a second time without any passage; general examples are added up to `share_general`.
+    Passages stand as the retriever ranks them, as they are served, but for `share_shuffled` of the rows, where they
+    stand in random order.
+    """
+
+    top_k: int = 3
+    share_unanswerable: float = 0.05
+    share_without_passages: float = 0.1
+    share_general: float = 0.1
+    share_shuffled: float = 0.0
+    min_answerability: float = 0.0
+    max_passage_chars: int = 1200
+    seed: int = 13
+
+    def __post_init__(self) -> None:
+        _within("top_k", self.top_k, 1, 20)
+        _within("share_unanswerable", self.share_unanswerable, 0.0, 1.0)
+        _within("share_without_passages", self.share_without_passages, 0.0, 1.0)
+        _within("share_general", self.share_general, 0.0, 1.0)
+        _within("share_shuffled", self.share_shuffled, 0.0, 1.0)
+        _within("min_answerability", self.min_answerability, 0.0, 1.0)
+        _within("max_passage_chars", self.max_passage_chars, 100, 20_000)
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """LoRA by trl and peft. `max_length` is in tokens; rows that are longer are left out and counted.
+
+    The defaults were measured on the sample data with a model of 135 million weights; see docs/experiments.md.
+    """
+
+    lora_r: int = 16
+    lora_alpha: int = 32
+    lora_dropout: float = 0.0
+    learning_rate: float = 8e-4
+    num_train_epochs: float = 1.5
+    max_steps: int = -1
+    per_device_train_batch_size: int = 2
+    gradient_accumulation_steps: int = 1
+    warmup_steps: int = 4
+    max_grad_norm: float = 1.0
+    max_length: int = 1024
+    save_steps: int = 25
+    threads: int = 2
+    seed: int = 13
+
+    def __post_init__(self) -> None:
+        _within("lora_r", self.lora_r, 1, 512)
+        _within("lora_alpha", self.lora_alpha, 1, 4096)
+        _within("lora_dropout", self.lora_dropout, 0.0, 0.9)
+        _within("learning_rate", self.learning_rate, 1e-7, 1e-1)
+        _within("num_train_epochs", self.num_train_epochs, 0.01, 100)
+        _within("per_device_train_batch_size", self.per_device_train_batch_size, 1, 1024)
+        _within("gradient_accumulation_steps", self.gradient_accumulation_steps, 1, 1024)
+        _within("max_length", self.max_length, 32, 1_000_000)
+        _within("save_steps", self.save_steps, 1, 1_000_000)
+        _within("threads", self.threads, 1, 1024)
+
+
+@dataclass(frozen=True)
+class ParitySettings:
+    """Bounds of the comparison between adapter and merged weights.
+
+    `max_logit_difference` holds in fp32; `min_agreement` is the share of answer tokens on which the weights as served
+    (bf16) rank the same token first as the fp32 adapter does, over at least `answer_tokens` tokens.
+    """
+
+    max_logit_difference: float = 1e-3
+    min_agreement: float = 0.99
+    answer_tokens: int = 2000
+    exact_rows: int = 4
+
+    def __post_init__(self) -> None:
+        _within("max_logit_difference", self.max_logit_difference, 0.0, 1.0)
+        _within("min_agreement", self.min_agreement, 0.0, 1.0)
+        _within("answer_tokens", self.answer_tokens, 1, 1_000_000)
+        _within("exact_rows", self.exact_rows, 1, 1000)
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """How a candidate is asked: answers of at most `max_tokens`, `concurrency` at once, with `top_k` passages.
+
+    `removed` of the answerable questions are asked a second time without the passages that answer them. Below
+    `min_answerability` the server refuses by itself, and so does the evaluation.
+    """
+
+    top_k: int = 3
+    max_tokens: int = 128
+    concurrency: int = 8
+    removed: int = 5
+    min_answerability: float = 0.0
+
+    def __post_init__(self) -> None:
+        _within("top_k", self.top_k, 1, 20)
+        _within("max_tokens", self.max_tokens, 1, 100_000)
+        _within("concurrency", self.concurrency, 1, 256)
+        _within("removed", self.removed, 0, 1000)
+        _within("min_answerability", self.min_answerability, 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """What a candidate must reach. Margins are differences of scores in 0..1 against what is live now.
+
+    `style_gain` is how much style must rise over the base weights; against an earlier tuned version it may fall by
+    `style_margin`. `citation_margin` is how far citation recall may fall. `max_failed` is the share of questions that
+    may go unanswered.
+    """
+
+    style_gain: float = 0.02
+    style_margin: float = 0.03
+    citation_margin: float = 0.05
+    min_stop_rate: float = 0.95
+    max_failed: float = 0.05
+
+    def __post_init__(self) -> None:
+        for name in ("style_gain", "style_margin", "citation_margin", "min_stop_rate", "max_failed"):
+            _within(name, getattr(self, name), 0.0, 1.0)
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise OutOfRange(f"The setting {name} is {value}; it must lie between {low} and {high}.")

@@ -1,0 +1,63 @@
+"""How training fails.
+
+TrainingError
+├── InputError            the caller's input is wrong; trying again does not help
+│   ├── InvalidDataset        a line of the data set is not a training example
+│   ├── UnknownBaseModel      no base weights under this name, folder or hub id
+│   └── OutOfRange            a setting lies outside what it allows
+├── StateError            the thing is not in a state that allows this
+│   └── VersionExists         a version folder is written once
+├── DamagedWeights        weights are not those that the manifest names; restore the folder, or train again
+├── EngineUnavailable     a server that training needs does not answer; try again later
+└── Cancelled             somebody asked for the run to stop
+
+A candidate that the gate refuses is a result, not an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class TrainingError(Exception):
+    """Base of all errors of this library."""
+
+
+class InputError(TrainingError):
+    """Wrong input."""
+
+
+class InvalidDataset(InputError):
+    """A data set with a line that cannot be trained on; the message names the line, `problems` has every bad one."""
+
+    def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+class UnknownBaseModel(InputError):
+    """Base weights that are nowhere to be found."""
+
+
+class OutOfRange(InputError):
+    """A setting outside its range; the message names the setting and the range."""
+
+
+class StateError(TrainingError):
+    """Wrong state."""
+
+
+class VersionExists(StateError):
+    """A second attempt to write a version's folder."""
+
+
+class DamagedWeights(TrainingError):
+    """Weights that differ from their manifest; the message names the tensor."""
+
+
+class EngineUnavailable(TrainingError):
+    """A server that training needs is down, or does not answer in time."""
+
+
+class Cancelled(TrainingError):
+    """The run was asked to stop, and did."""

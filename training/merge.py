@@ -1,0 +1,97 @@
+"""An adapter put into its base weights, and the proof that nothing changed by it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from training.config import ParitySettings
+from training.errors import DamagedWeights
+from training.lora import answer_logits, tokenize
+from training.model import ParityReport, TrainingRow
+
+
+def merge(base: Path, adapter: Path, folder: Path) -> Path:
+    """Write base plus adapter to `folder` as bf16 safetensors, with the base's tokenizer and chat template.
+
+    The sum is made in fp32 and rounded once. Raises DamagedWeights where the adapter holds a number that is none.
+    """
+    model = _with_adapter(base, adapter)
+    try:
+        merged = model.merge_and_unload(safe_merge=True)
+    except ValueError as error:
+        raise DamagedWeights(f"The adapter {adapter} cannot be merged: {error} Train it again.") from error
+    merged.to(torch.bfloat16).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(base).save_pretrained(folder)
+    return folder
+
+
+@torch.no_grad()
+def parity(
+    base: Path, adapter: Path, merged: Path, rows: Sequence[TrainingRow], settings: ParitySettings
+) -> ParityReport:
+    """Compare the adapter on its base with the merged weights, on the answers of `rows`.
+
+    In fp32 on a few rows: the largest difference of two logits, adapter beside the base against adapter merged in.
+    As served, over at least `answer_tokens` answer tokens (all of `rows` where they have fewer): how often the weights
+    in `merged`, in bf16, rank the same token first as the fp32 adapter does.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    chosen = list(_until(rows, tokenizer, settings.answer_tokens))
+    reference = _with_adapter(base, adapter)
+    expected = [_logits(reference, row).argmax(-1) for row in chosen]
+    difference = _merging_difference(reference, chosen[: settings.exact_rows])
+    del reference
+    served = AutoModelForCausalLM.from_pretrained(merged, dtype=torch.bfloat16).eval()
+    equal = [(_logits(served, row).argmax(-1) == wanted) for row, wanted in zip(chosen, expected, strict=True)]
+    return _report(difference, torch.cat(equal), settings)
+
+
+def _merging_difference(model: Any, rows: Sequence[dict[str, list[int]]]) -> float:
+    """The largest difference of two logits between the adapter beside its base and merged into it. Leaves it merged."""
+    beside = [_logits(model, row) for row in rows]
+    model.merge_adapter(safe_merge=True)
+    return max(float((_logits(model, row) - logits).abs().max()) for row, logits in zip(rows, beside, strict=True))
+
+
+def _with_adapter(base: Path, adapter: Path) -> Any:
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    return PeftModel.from_pretrained(model, adapter).eval()
+
+
+def _until(rows: Iterable[TrainingRow], tokenizer: Any, answer_tokens: int) -> Iterator[dict[str, list[int]]]:
+    """Rows until their answers have this many tokens."""
+    count = 0
+    for row in rows:
+        if count >= answer_tokens:
+            return
+        tokens = tokenize(row, tokenizer)
+        count += sum(label >= 0 for label in tokens["labels"])
+        yield tokens
+
+
+def _logits(model: Any, row: dict[str, list[int]]) -> torch.Tensor:
+    logits, _ = answer_logits(model, torch.tensor([row["input_ids"]]), torch.tensor([row["labels"]]))
+    return logits
+
+
+def _report(difference: float, equal: torch.Tensor, settings: ParitySettings) -> ParityReport:
+    agreement = float(equal.float().mean())
+    passed = difference < settings.max_logit_difference and agreement >= settings.min_agreement
+    verdict = "are the adapter's" if passed else "differ from the adapter's"
+    return ParityReport(
+        passed=passed,
+        max_logit_difference=difference,
+        agreement=agreement,
+        answer_tokens=equal.numel(),
+        message=(
+            f"The merged weights {verdict}: largest logit difference {difference:.1e} in fp32 (allowed below "
+            f"{settings.max_logit_difference:.0e}); as served, the same first token on {agreement:.1%} of "
+            f"{equal.numel()} answer tokens (wanted {settings.min_agreement:.1%})."
+        ),
+    )

@@ -1,0 +1,249 @@
+"""The values that pass through training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from retrieval.grounding import is_refusal
+from retrieval.model import Message
+
+RowKind = Literal["grounded", "refusal", "plain", "general"]
+StageName = Literal["dataset", "rows", "lora", "merge", "parity", "candidate", "load", "evaluate", "gate", "publish"]
+STAGES: tuple[StageName, ...] = (
+    "dataset", "rows", "lora", "merge", "parity", "candidate", "load", "evaluate", "gate", "publish",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training conversation. The last message is the assistant's; it is what is learned."""
+
+    messages: tuple[Message, ...]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def question(self) -> str:
+        """The user's last message."""
+        return self.messages[-2].content
+
+    @property
+    def answer(self) -> str:
+        return self.messages[-1].content
+
+    @property
+    def history(self) -> tuple[Message, ...]:
+        """The turns before the question, without system messages: the serving prompt brings its own."""
+        return tuple(message for message in self.messages[:-2] if message.role != "system")
+
+    @property
+    def document(self) -> str | None:
+        """The filename of the document that answers, where the data set names it."""
+        name = self.metadata.get("document")
+        return name if isinstance(name, str) else None
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the answer says that the documents do not answer: by the data set's word, else by its wording."""
+        if "document" in self.metadata:
+            return self.metadata["document"] is None
+        return is_refusal(self.answer)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Examples, frozen: `sha256` is over the bytes that they were read from."""
+
+    examples: tuple[Example, ...]
+    sha256: str
+
+
+@dataclass(frozen=True)
+class TrainingRow:
+    """One prompt as the server would send it, and the answer to learn."""
+
+    prompt: tuple[Message, ...]
+    completion: str
+    kind: RowKind
+
+
+@dataclass(frozen=True)
+class RowsReport:
+    """How many rows of each kind were made. `brought` counts the examples whose right passage live retrieval missed and
+    that was fetched from the named document; `unsupported` those that no passage carries, kept without passages."""
+
+    rows: int
+    grounded: int
+    refusal: int
+    plain: int
+    general: int
+    brought: int
+    unsupported: int
+
+
+@dataclass(frozen=True)
+class DatasetReport:
+    """What a data set holds, after the split."""
+
+    examples: int
+    trained: int
+    held_out: int
+    refusals: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class RunProgress:
+    """Where a run is. `fraction` is of the whole run, in 0..1; `data` has figures such as step, loss, tokens/s, eta."""
+
+    stage: StageName
+    fraction: float
+    message: str
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+Progress = Callable[[RunProgress], None]
+Cancelled = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class LoraResult:
+    """A trained adapter. Losses are means over the held-out rows' answer tokens, in nats, before and after training;
+    `tokens` counts trained tokens without padding."""
+
+    adapter: Path
+    loss_before: float
+    loss_after: float
+    train_losses: tuple[float, ...]
+    steps: int
+    tokens: int
+    seconds: float
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """Adapter against merged weights. `agreement` is over `answer_tokens` teacher-forced answer tokens."""
+
+    passed: bool
+    max_logit_difference: float
+    agreement: float
+    answer_tokens: int
+    message: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question that a model is judged on.
+
+    `document` names the file that answers; `answerable` says whether any does. `facts` are the required facts, each
+    with its accepted spellings; `reference` is an answer in the wanted style.
+    """
+
+    question: str
+    answerable: bool
+    document: str | None = None
+    reference: str = ""
+    facts: tuple[tuple[str, ...], ...] = ()
+    history: tuple[Message, ...] = ()
+
+    @classmethod
+    def of(cls, example: Example) -> Question:
+        """A held-out example as a question."""
+        return cls(example.question, not example.refuses, example.document, example.answer, (), example.history)
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What a server answered. `finish_reason` is `stop` where the model ended by itself, `length` where it was cut."""
+
+    text: str
+    finish_reason: str
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Share:
+    """A count of a whole. `value` is None where there was nothing to count."""
+
+    hits: float
+    of: int
+
+    @property
+    def value(self) -> float | None:
+        return self.hits / self.of if self.of else None
+
+    def __str__(self) -> str:
+        return f"{self.hits / self.of:.0%} of {self.of}" if self.of else "nothing to measure"
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """A model on a question set. Failed questions are counted in `failed` and enter no other figure.
+
+    `style` has the four traits and `overall`, over answers that do not refuse. `facts` counts answers with every
+    required fact; `token_f1` is against the reference. `citation_recall` counts answerable questions with a supported
+    citation of the right document, `citation_precision` citations that the check supports; `model_made` those whose
+    marker the model wrote. `refused_unanswerable` and `refused_removed` (the right passage taken away) ought to be
+    high, `refused_answerable` low.
+    """
+
+    questions: int
+    failed: int
+    failures: tuple[str, ...]
+    style: Mapping[str, Share]
+    facts: Share
+    token_f1: Share
+    citation_recall: Share
+    citation_precision: Share
+    model_made: Share
+    refused_unanswerable: Share
+    refused_removed: Share
+    refused_answerable: Share
+    stopped: Share
+
+    def figures(self) -> dict[str, Any]:
+        """As plain values, rounded; None where there was nothing to measure."""
+        plain: dict[str, Any] = {"questions": self.questions, "failed": self.failed, "failures": list(self.failures)}
+        plain["style"] = {name: _rounded(share) for name, share in self.style.items()}
+        return plain | {name: _rounded(getattr(self, name)) for name in SHARES}
+
+
+SHARES = (
+    "facts", "token_f1", "citation_recall", "citation_precision", "model_made", "refused_unanswerable",
+    "refused_removed", "refused_answerable", "stopped",
+)  # fmt: skip
+
+
+def _rounded(share: Share) -> float | None:
+    return None if share.value is None else round(share.value, 4)
+
+
+@dataclass(frozen=True)
+class GateCheck:
+    """One test of the gate, and its outcome in a sentence with its figures."""
+
+    name: str
+    passed: bool
+    sentence: str
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """Whether a candidate may go live, and why."""
+
+    passed: bool
+    checks: tuple[GateCheck, ...]
+
+    @property
+    def summary(self) -> str:
+        """In words: what failed, or that nothing did."""
+        failed = [check.sentence for check in self.checks if not check.passed]
+        if not failed:
+            return f"The candidate passed all {len(self.checks)} checks."
+        return f"The candidate was refused: {' '.join(failed)}"

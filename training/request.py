@@ -1,0 +1,93 @@
+"""What a run is asked for, what it needs from outside, and what comes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from training import evaluation, publish, rows
+from training.config import (
+    DatasetSettings,
+    EvaluationSettings,
+    GateSettings,
+    LoraSettings,
+    MixSettings,
+    ParitySettings,
+)
+from training.model import Cancelled as IsCancelled
+from training.model import DatasetReport, GateReport, LoraResult, Metrics, ParityReport, RowsReport
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of every stage."""
+
+    dataset: DatasetSettings = field(default_factory=DatasetSettings)
+    mix: MixSettings = field(default_factory=MixSettings)
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    parity: ParitySettings = field(default_factory=ParitySettings)
+    evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    gate: GateSettings = field(default_factory=GateSettings)
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """One run. `data` and `general` are JSONL; `general` may be empty.
+
+    `base` is the folder of the base weights, `base_model` their name. Checkpoints go into `work`, which a repeated try
+    of the same run gets again; the version becomes `versions / version_id`, a name never used before.
+    """
+
+    version_id: str
+    data: bytes
+    base: Path
+    base_model: str
+    work: Path
+    versions: Path
+    general: bytes = b""
+    settings: Settings = field(default_factory=Settings)
+
+
+class Slots(publish.Publisher, Protocol):
+    """Generation, as a run uses it."""
+
+    def load(self, version_id: str, cancelled: IsCancelled) -> None:
+        """Serve a version from the spare. Returns when it answers; bounded. Raises EngineUnavailable, Cancelled."""
+        ...
+
+    def answerer(self, version_id: str) -> evaluation.Answerer:
+        """Asks the slot that serves a version."""
+        ...
+
+    def baseline(self) -> tuple[evaluation.Answerer, bool]:
+        """Asks what is live now, else the base weights; and whether that is a tuned version."""
+        ...
+
+
+class Retriever(rows.Retriever, evaluation.Retriever, Protocol):
+    """The live retriever."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What a run needs from outside."""
+
+    retriever: Retriever
+    versions: publish.Versions
+    slots: Slots
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What came of a run. A refused candidate is a result as well: `published` is false and `gate` says why."""
+
+    version_id: str
+    published: bool
+    dataset: DatasetReport
+    rows: RowsReport
+    lora: LoraResult
+    parity: ParityReport
+    metrics: Metrics
+    baseline: Metrics
+    gate: GateReport

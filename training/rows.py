@@ -1,0 +1,220 @@
+"""Examples to training rows: each prompt is the serving prompt, made with what the live retriever brings."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from retrieval.answerability import answerability
+from retrieval.grounding import (
+    REFUSAL,
+    SUPPORT_THRESHOLD,
+    content_words,
+    grounded_messages,
+    plain_messages,
+    sentences,
+    strip_markers,
+    support,
+)
+from retrieval.model import Passage
+from training.config import MixSettings
+from training.model import Example, RowKind, RowsReport, TrainingRow
+
+EXTRA_PASSAGES = 4
+"""How many passages more than `top_k` are fetched, to fill the places of those that are taken out."""
+WEAK_SUPPORT = 0.3
+"""From this share of an answer's words on, a passage of the named document counts as the one that answers: an answer in
+house words keeps few of the document's own."""
+
+
+class Retriever(Protocol):
+    """The live retriever, as the server asks it."""
+
+    def passages(self, question: str, top_k: int, document: str | None = None) -> list[Passage]:
+        """The best passages, best first; only those of the file `document` where it is given."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Grounded:
+    """What retrieval brought for an answered example: `right` carries the answer, `others` do not, best first."""
+
+    example: Example
+    right: Passage | None
+    passages: list[Passage]
+    others: list[Passage]
+    brought: bool
+
+
+def build_rows(
+    examples: Sequence[Example],
+    general: Sequence[Example],
+    retriever: Retriever,
+    mix: MixSettings,
+    rng: random.Random,
+) -> tuple[list[TrainingRow], RowsReport]:
+    """Make the rows of a run, in random order.
+
+    Every answered example gives a row with passages, its answer marked with the numbers of the passages that carry its
+    sentences; a share of them a second one without passages. Examples that refuse keep their answer, with whatever
+    retrieval brings; where they are too few, answered examples come again with the supporting passages taken out and a
+    refusal as the answer. Passages stand in the retriever's order, in a share of the rows in random order. An example
+    whose answer no passage carries is kept without passages: it teaches the voice and nothing about sources.
+    """
+    answered = [_retrieve(example, retriever, mix) for example in examples if not example.refuses]
+    refusals = [example for example in examples if example.refuses]
+    carried = [item for item in answered if item.right]
+    unsupported = [item.example for item in answered if not item.right]
+    rows = [_answer_row(item, mix, rng) for item in carried]
+    own = [row for example in refusals if (row := _refusal_row(example, retriever, mix, rng))]
+    rows += own
+    lacking = max(0, _share(mix.share_unanswerable, carried) - len(own))
+    taken = rng.sample(carried, min(lacking, len(carried)))
+    rows += [_removed_row(item, house_refusal(refusals, rng), mix, rng) for item in taken if item.others]
+    plain = rng.sample(carried, _share(mix.share_without_passages, carried))
+    rows += [_plain_row(example, "plain") for example in [*unsupported, *(item.example for item in plain)]]
+    wanted = min(len(general), _share(mix.share_general, answered))
+    rows += [_plain_row(example, "general") for example in rng.sample(list(general), wanted)]
+    rng.shuffle(rows)
+    return rows, _report(rows, sum(item.brought for item in carried), len(unsupported))
+
+
+def mark(answer: str, passages: Sequence[Passage], right: Passage) -> str:
+    """Put the number of the passage that carries a sentence before its final full stop: `... within 30 days [2].`
+
+    A sentence that no passage carries by the check gets the number of the passage `right`, of which the answer as a
+    whole was written, unless it has a figure that this passage lacks or none of its words.
+    """
+    pieces, position = [], 0
+    for start, end in sentences(answer):
+        sentence = strip_markers(answer[start:end])
+        number = _carrier(sentence, passages, right)
+        pieces += [answer[position:start], _with_marker(sentence, number) if number else sentence]
+        position = end
+    return "".join([*pieces, answer[position:]])
+
+
+def house_refusal(refusals: Sequence[Example], rng: random.Random) -> str:
+    """A refusal of any question, in the house's form.
+
+    It is the serving prompt's refusal sentence and, below it, a line of the data set's own refusals whose every word
+    stands in other refusals too, so that it fits every question. Without such a line, the sentence alone.
+    """
+    lines = common_lines([example.answer for example in refusals])
+    return f"{REFUSAL}\n\n{rng.choice(lines)}" if lines else REFUSAL
+
+
+def common_lines(answers: Sequence[str], least: int = 2) -> list[str]:
+    """The lines after the first paragraph whose every content word stands in at least `least` other answers."""
+    spread = Counter(word for answer in answers for word in content_words(answer))
+    below = [line.strip() for answer in answers for line in answer.splitlines()[1:] if line.strip()]
+    return sorted({line for line in below if all(spread[word] > least for word in content_words(line))})
+
+
+def _retrieve(example: Example, retriever: Retriever, mix: MixSettings) -> _Grounded:
+    found = [_cut(passage, mix) for passage in retriever.passages(example.question, mix.top_k + EXTRA_PASSAGES)]
+    passages = found[: mix.top_k]
+    right = _best(example, passages)
+    brought = False
+    if right is None and example.document:
+        named = retriever.passages(example.question, mix.top_k, document=example.document)
+        right = _best(example, [_cut(passage, mix) for passage in named])
+        brought = right is not None
+        passages = [*passages[: mix.top_k - 1], right] if right else passages
+    others = [passage for passage in found if not _carries(example, passage)]
+    return _Grounded(example, right, passages, others, brought)
+
+
+def _cut(passage: Passage, mix: MixSettings) -> Passage:
+    return replace(passage, chunk=replace(passage.chunk, text=passage.chunk.text[: mix.max_passage_chars]))
+
+
+def _best(example: Example, passages: Sequence[Passage]) -> Passage | None:
+    """The passage that carries most of the answer, among those of the named document where one is named."""
+    carrying = [passage for passage in passages if _carries(example, passage)]
+    return max(carrying, key=lambda passage: _answer_support(example, passage), default=None)
+
+
+def _carries(example: Example, passage: Passage) -> bool:
+    if example.document:
+        return passage.chunk.filename == example.document and _answer_support(example, passage) >= WEAK_SUPPORT
+    return _answer_support(example, passage) >= SUPPORT_THRESHOLD
+
+
+def _answer_support(example: Example, passage: Passage) -> float:
+    """The share of the answer's words that stand in the passage, its figures counted three times."""
+    words = content_words(strip_markers(example.answer))
+    known = content_words(_text(passage))
+    weights = {word: 3 if any(letter.isdigit() for letter in word) else 1 for word in words}
+    return sum(weight for word, weight in weights.items() if word in known) / max(1, sum(weights.values()))
+
+
+def _text(passage: Passage) -> str:
+    return "\n".join([passage.chunk.title, *passage.chunk.headings, passage.chunk.text])
+
+
+def _carrier(sentence: str, passages: Sequence[Passage], right: Passage) -> int | None:
+    scores = [support(sentence, _text(passage)) for passage in passages]
+    own = passages.index(right)
+    best = max(range(len(passages)), key=lambda place: (scores[place], place == own))
+    if scores[best] >= SUPPORT_THRESHOLD and scores[best] > scores[own] + 0.2:
+        return best + 1
+    return own + 1 if scores[own] > 0 else None
+
+
+def _with_marker(sentence: str, number: int) -> str:
+    stripped = sentence.rstrip()
+    if stripped[-1] in ".!?":
+        return f"{stripped[:-1]} [{number}]{stripped[-1]}"
+    return f"{stripped} [{number}]"
+
+
+def _answer_row(item: _Grounded, mix: MixSettings, rng: random.Random) -> TrainingRow:
+    assert item.right is not None
+    passages = _ordered(item.passages, mix, rng)
+    prompt = grounded_messages(item.example.question, passages, item.example.history)
+    return TrainingRow(tuple(prompt), mark(item.example.answer, passages, item.right), "grounded")
+
+
+def _refusal_row(example: Example, retriever: Retriever, mix: MixSettings, rng: random.Random) -> TrainingRow | None:
+    """None where the server refuses before the model is asked."""
+    found = [_cut(passage, mix) for passage in retriever.passages(example.question, mix.top_k)]
+    if answerability(example.question, found) < mix.min_answerability:
+        return None
+    prompt = grounded_messages(example.question, _ordered(found, mix, rng), example.history)
+    return TrainingRow(tuple(prompt), example.answer, "refusal")
+
+
+def _removed_row(item: _Grounded, refusal: str, mix: MixSettings, rng: random.Random) -> TrainingRow:
+    passages = _ordered(item.others[: mix.top_k], mix, rng)
+    prompt = grounded_messages(item.example.question, passages, item.example.history)
+    return TrainingRow(tuple(prompt), refusal, "refusal")
+
+
+def _ordered(passages: Sequence[Passage], mix: MixSettings, rng: random.Random) -> list[Passage]:
+    shuffled = rng.random() < mix.share_shuffled
+    return rng.sample(passages, len(passages)) if shuffled else list(passages)
+
+
+def _plain_row(example: Example, kind: RowKind) -> TrainingRow:
+    return TrainingRow(tuple(plain_messages(example.question, example.history)), example.answer, kind)
+
+
+def _share(share: float, of: Sequence[object]) -> int:
+    return round(share * len(of))
+
+
+def _report(rows: Sequence[TrainingRow], brought: int, unsupported: int) -> RowsReport:
+    kinds = Counter(row.kind for row in rows)
+    return RowsReport(
+        rows=len(rows),
+        grounded=kinds["grounded"],
+        refusal=kinds["refusal"],
+        plain=kinds["plain"],
+        general=kinds["general"],
+        brought=brought,
+        unsupported=unsupported,
+    )

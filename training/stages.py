@@ -1,0 +1,221 @@
+"""The stages of one run, each with its progress and its place to stop."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from training import dataset, evaluation, gate, lora, merge, publish, rows
+from training.errors import Cancelled, DamagedWeights
+from training.model import (
+    STAGES,
+    DatasetReport,
+    Example,
+    GateReport,
+    LoraResult,
+    Metrics,
+    ParityReport,
+    Progress,
+    Question,
+    RowsReport,
+    RunProgress,
+    StageName,
+    TrainingRow,
+)
+from training.model import Cancelled as IsCancelled
+from training.publish import Candidate
+from training.request import Ports, RunRequest
+from training.style import StyleProfile
+
+SPANS: dict[StageName, tuple[float, float]] = {
+    "dataset": (0.0, 0.01), "rows": (0.01, 0.04), "lora": (0.04, 0.66), "merge": (0.66, 0.68), "parity": (0.68, 0.74),
+    "candidate": (0.74, 0.75), "load": (0.75, 0.86), "evaluate": (0.86, 0.98), "gate": (0.98, 0.99),
+    "publish": (0.99, 1.0),
+}  # fmt: skip
+"""Each stage's part of the whole, as timed on the sample data on two cores."""
+
+
+@dataclass(frozen=True)
+class SplitData:
+    """A data set's two sides."""
+
+    trained: tuple[Example, ...]
+    held_out: tuple[Example, ...]
+    report: DatasetReport
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Training rows, and the held-out ones that the loss is measured on."""
+
+    trained: tuple[TrainingRow, ...]
+    held_out: tuple[TrainingRow, ...]
+    report: RowsReport
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The candidate and what is live now, on the same questions."""
+
+    candidate: Metrics
+    baseline: Metrics
+    baseline_is_tuned: bool
+
+
+class Stages:
+    """The stages of one run, each with its progress."""
+
+    def __init__(self, request: RunRequest, ports: Ports, progress: Progress, cancelled: IsCancelled) -> None:
+        self._request = request
+        self._settings = request.settings
+        self._ports = ports
+        self._progress = progress
+        self._cancelled = cancelled
+
+    def read_dataset(self) -> SplitData:
+        self._enter("dataset", "Reading the data set")
+        data = dataset.parse_dataset(self._request.data, self._settings.dataset)
+        trained, held_out = dataset.split(data, self._settings.dataset)
+        return SplitData(tuple(trained), tuple(held_out), dataset.describe(data, trained, held_out))
+
+    def make_rows(self, data: SplitData) -> Rows:
+        self._enter("rows", f"Making prompts for {len(data.trained)} examples with the live retriever")
+        mix, retriever = self._settings.mix, self._ports.retriever
+        trained, report = rows.build_rows(data.trained, self._general(), retriever, mix, random.Random(mix.seed))
+        held_out, _ = rows.build_rows(data.held_out, [], retriever, mix, random.Random(mix.seed))
+        return Rows(tuple(trained), tuple(held_out), report)
+
+    def _general(self) -> tuple[Example, ...]:
+        if not self._request.general.strip():
+            return ()
+        return dataset.parse_dataset(self._request.general, replace(self._settings.dataset, min_examples=1)).examples
+
+    def learn_style(self, data: SplitData, made: Rows) -> StyleProfile:
+        answers = [example.answer for example in data.trained if not example.refuses]
+        prompts = [row.prompt[-1].content for row in made.trained if row.kind != "general"]
+        return StyleProfile.fit(answers or [example.answer for example in data.trained], prompts)
+
+    def train(self, made: Rows) -> LoraResult:
+        self._enter("lora", f"Tuning on {len(made.trained)} rows")
+        return lora.train_adapter(
+            self._request.base,
+            made.trained,
+            made.held_out,
+            self._settings.lora,
+            self._request.work,
+            self._within_stage,
+            self._cancelled,
+        )
+
+    @contextmanager
+    def draft(self) -> Iterator[Path]:
+        """A folder beside the versions that is gone afterwards, unless it has become a version."""
+        folder = self._request.versions / f".draft-{self._request.version_id}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def merge_weights(self, adapter: LoraResult, draft: Path) -> None:
+        self._enter("merge", "Merging the adapter into the base weights")
+        merge.merge(self._request.base, adapter.adapter, draft)
+
+    def check_parity(self, adapter: LoraResult, made: Rows, draft: Path) -> ParityReport:
+        self._enter("parity", "Comparing merged weights with the adapter")
+        compared = [*made.trained, *made.held_out]
+        report = merge.parity(self._request.base, adapter.adapter, draft, compared, self._settings.parity)
+        if not report.passed:
+            raise DamagedWeights(report.message)
+        return report
+
+    def record_candidate(
+        self, draft: Path, data: SplitData, made: Rows, style: StyleProfile, adapter: LoraResult, parity: ParityReport
+    ) -> Candidate:
+        self._enter("candidate", "Recording the candidate")
+        request = self._request
+        about = self._about(data, made, adapter, parity)
+        target = request.versions / request.version_id
+        candidate = publish.close_version(draft, target, request.base_model, data.report.sha256, style, about)
+        try:
+            self._ports.versions.candidate(candidate)
+        except BaseException:
+            shutil.rmtree(target, ignore_errors=True)
+            raise
+        return candidate
+
+    def _about(self, data: SplitData, made: Rows, adapter: LoraResult, parity: ParityReport) -> dict[str, Any]:
+        figures = {name: value for name, value in asdict(adapter).items() if name not in ("adapter", "train_losses")}
+        return {
+            "settings": asdict(self._settings),
+            "dataset": asdict(data.report),
+            "rows": asdict(made.report),
+            "lora": {**figures, "tokens_per_second": round(adapter.tokens_per_second, 1)},
+            "parity": asdict(parity),
+        }
+
+    @contextmanager
+    def discarded_on_cancel(self, candidate: Candidate) -> Iterator[None]:
+        try:
+            yield
+        except Cancelled:
+            publish.discard(candidate, self._ports.versions, self._ports.slots)
+            raise
+        except BaseException:
+            self._ports.slots.unload(candidate.version_id)
+            raise
+
+    def load(self, candidate: Candidate) -> None:
+        self._enter("load", "Loading the candidate into the spare slot")
+        self._ports.slots.load(candidate.version_id, self._cancelled)
+
+    def evaluate(self, candidate: Candidate, data: SplitData, style: StyleProfile) -> Scores:
+        self._enter("evaluate", f"Asking {len(data.held_out)} held-out questions")
+        questions = [Question.of(example) for example in data.held_out]
+        settings = self._settings.evaluation
+        trials = evaluation.make_trials(questions, self._ports.retriever, settings)
+        baseline, baseline_is_tuned = self._ports.slots.baseline()
+        judged = []
+        for place, answerer in enumerate((self._ports.slots.answerer(candidate.version_id), baseline)):
+            heard = self._answers_heard(place)
+            judged.append(evaluation.evaluate(trials, answerer, style, settings, self._cancelled, heard))
+        return Scores(judged[0], judged[1], baseline_is_tuned)
+
+    def _answers_heard(self, place: int) -> Callable[[int, int], None]:
+        who = ("the candidate", "what is live now")[place]
+
+        def heard(done: int, total: int) -> None:
+            message = f"Asking {who}: {done} of {total} answers"
+            self._within_stage(RunProgress("evaluate", (place + done / max(1, total)) / 2, message))
+
+        return heard
+
+    def judge(self, adapter: LoraResult, scores: Scores) -> GateReport:
+        self._enter("gate", "Comparing the candidate with what is live now")
+        settings = self._settings.gate
+        return gate.judge(adapter, scores.candidate, scores.baseline, scores.baseline_is_tuned, settings)
+
+    def settle(self, candidate: Candidate, scores: Scores, verdict: GateReport) -> bool:
+        self._enter("publish", verdict.summary)
+        versions, slots = self._ports.versions, self._ports.slots
+        published = publish.settle(candidate, scores.candidate, scores.baseline, verdict, versions, slots)
+        message = "Published" if published else verdict.summary
+        self._progress(RunProgress("publish", 1.0, message, publish.report(verdict)))
+        return published
+
+    def _enter(self, stage: StageName, message: str) -> None:
+        if self._cancelled():
+            raise Cancelled(
+                f"The run was cancelled before the stage {stage!r} ({STAGES.index(stage) + 1} of {len(STAGES)})."
+            )
+        self._progress(RunProgress(stage, SPANS[stage][0], message))
+
+    def _within_stage(self, step: RunProgress) -> None:
+        start, end = SPANS[step.stage]
+        self._progress(replace(step, fraction=start + (end - start) * step.fraction))
