@@ -77,8 +77,12 @@ def read_state(run_folder: Path) -> SupervisorBody | None:
 
 
 def running_state(platform: Platform) -> SupervisorBody | None:
-    """The state of this home's platform, where its supervisor is alive."""
-    return read_state(platform.run_folder) if is_running(platform.run_folder) else None
+    """The state of this home's platform, where its supervisor is alive.
+
+    A supervisor that has just taken the lock has not yet cleared what a killed one wrote: that names dead processes.
+    """
+    found = read_state(platform.run_folder) if is_running(platform.run_folder) else None
+    return found if found is not None and psutil.pid_exists(found.pid) else None
 
 
 def marked_processes(home: Path, started_before: float = math.inf) -> list[psutil.Process]:
