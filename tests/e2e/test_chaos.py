@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -19,9 +20,16 @@ VICTIMS = ("gateway", "retrieval", "worker-index", "broker", "beat", "dashboard"
 NOTE = "# Lighthouse\n\nThe lighthouse keeper of Brindle Point is called Oda Marsh and starts at 05:35."
 
 
-def pid_of(platform: RunningPlatform, name: str) -> int:
-    processes = platform.json("status")["processes"]
-    return int(next(process["pid"] for process in processes if process["name"] == name))
+def pid_of(platform: RunningPlatform, name: str, seconds: float = 60.0) -> int:
+    """The process's id, as soon as it has one: between two starts it has none."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        status = platform.tandem("status", "--json", check=False).stdout  # it exits with 3 while a part is not ready
+        pids = {process["name"]: process["pid"] for process in json.loads(status)["processes"]}
+        if pids.get(name):
+            return int(pids[name])
+        time.sleep(0.2)
+    raise AssertionError(f"{name} does not run {seconds} s after it should")
 
 
 def wait_ready(platform: RunningPlatform, seconds: float = 240.0) -> float:
