@@ -8,6 +8,7 @@ RetrievalError
 ├── StateError            the thing is not in a state that allows this
 │   ├── UnknownCollection     no such collection
 │   └── StaleRevision         the database no longer wants this revision of the file
+├── ParserUnavailable     the process that reads files does not start; the installation or the machine is at fault
 └── IndexUnavailable      the engine is down or damaged; try again later, or rebuild
 """
 
@@ -44,6 +45,10 @@ class UnknownCollection(StateError):
 
 class StaleRevision(StateError):
     """A late write for a file that has changed or gone since."""
+
+
+class ParserUnavailable(RetrievalError):
+    """No file can be read now."""
 
 
 class IndexUnavailable(RetrievalError):

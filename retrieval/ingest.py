@@ -7,7 +7,7 @@ from collections.abc import Callable
 from retrieval.chunking import ChunkingSettings, chunk, embedding_text
 from retrieval.embedding import Bm25Encoder, Embedder
 from retrieval.loading import load
-from retrieval.model import FileRef, Point
+from retrieval.model import Document, FileRef, Point
 
 Progress = Callable[[int, int], None]
 EMBED_AT_ONCE = 32
@@ -27,12 +27,27 @@ def prepare(
     progress: Progress = _unheard,
     url: str | None = None,
 ) -> list[Point]:
-    """Make a file's points, in reading order. The same arguments give the same points.
+    """Make a file's points, in reading order, in this process. The same arguments give the same points.
+
+    Raises UnsupportedFormat and UnreadableFile as `retrieval.loading.load` does. A stranger's file is better read with
+    `retrieval.parsing` and handed to `prepare_document`.
+    """
+    return prepare_document(load(data, filename, url), source, embedder, bm25, settings, progress)
+
+
+def prepare_document(
+    document: Document,
+    source: FileRef,
+    embedder: Embedder,
+    bm25: Bm25Encoder,
+    settings: ChunkingSettings | None = None,
+    progress: Progress = _unheard,
+) -> list[Point]:
+    """Make a document's points, in reading order.
 
     Chunk sizes count the embedder's tokens. `progress` is called with chunks embedded and chunks in all, after each
-    batch; what it raises stops the work. Raises UnsupportedFormat and UnreadableFile as `retrieval.loading.load` does.
+    batch; what it raises stops the work.
     """
-    document = load(data, filename, url)
     chunks = chunk(document, source, settings or ChunkingSettings(), embedder.count_tokens)
     texts = [embedding_text(one) for one in chunks]
     points: list[Point] = []

@@ -1,44 +1,69 @@
-"""Files to documents: Markdown, plain text, HTML and PDF."""
+"""Files to documents, whatever their format.
+
+Reading a stranger's file in this process is for tests and tools; services do it through `retrieval.parsing`.
+"""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import PurePath
 
 from retrieval.errors import UnreadableFile, UnsupportedFormat
-from retrieval.formats.assembler import Assembler
+from retrieval.formats.archive import ZIPPED
+from retrieval.formats.assembler import Assembler, storable
+from retrieval.formats.csv import read_csv
+from retrieval.formats.docx import read_docx
+from retrieval.formats.eml import read_eml
+from retrieval.formats.encoding import HTML_CHARSET, UNICODE_MARKS, decode
+from retrieval.formats.epub import read_epub
 from retrieval.formats.html import read_html
+from retrieval.formats.json import read_json, read_json_lines
+from retrieval.formats.limits import Limits
 from retrieval.formats.markdown import read_markdown, read_plain_text
 from retrieval.formats.pdf import read_pdf
+from retrieval.formats.pptx import read_pptx
+from retrieval.formats.xlsx import read_xlsx
 from retrieval.model import Document
 
-MAX_PDF_PAGES = 2000
 FORMATS = {
     ".md": "Markdown", ".markdown": "Markdown", ".txt": "plain text", ".text": "plain text",
-    ".html": "HTML", ".htm": "HTML", ".pdf": "PDF",
+    ".html": "HTML", ".htm": "HTML", ".pdf": "PDF", ".docx": "DOCX", ".pptx": "PPTX", ".xlsx": "XLSX",
+    ".csv": "CSV", ".tsv": "CSV", ".epub": "EPUB", ".eml": "e-mail", ".json": "JSON", ".jsonl": "JSON lines",
+    ".ndjson": "JSON lines",
 }  # fmt: skip
+TEXT_READERS: dict[str, Callable[[str, Assembler], str | None]] = {
+    "Markdown": read_markdown, "plain text": read_plain_text, "HTML": read_html, "CSV": read_csv,
+    "JSON": read_json, "JSON lines": read_json_lines,
+}  # fmt: skip
+READERS: dict[str, Callable[[bytes, Assembler], str | None]] = {
+    "PDF": read_pdf, "DOCX": read_docx, "PPTX": read_pptx, "XLSX": read_xlsx, "EPUB": read_epub, "e-mail": read_eml,
+}  # fmt: skip
+OLE_CONTAINER = b"\xd0\xcf\x11\xe0"
 SIGNATURES = {
     b"%PDF-": "a PDF", b"\x89PNG": "a PNG picture", b"\xff\xd8\xff": "a JPEG picture", b"GIF8": "a GIF picture",
     b"PK\x03\x04": "a ZIP archive or an Office document", b"\x1f\x8b": "a gzip archive", b"\x7fELF": "a program",
-    b"\xd0\xcf\x11\xe0": "an old Office document", b"RIFF": "a sound, video or picture", b"BZh": "a bzip2 archive",
-    b"7z\xbc\xaf": "a 7-Zip archive", b"SQLite format 3": "a database",
+    OLE_CONTAINER: "an old Office document", b"RIFF": "a sound, video or picture", b"BZh": "a bzip2 archive",
+    b"7z\xbc\xaf": "a 7-Zip archive", b"SQLite format 3": "a database", b"{\\rtf": "RTF",
 }  # fmt: skip
-BYTE_ORDER_MARKS = {
-    b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe\x00\x00": "utf-32", b"\x00\x00\xfe\xff": "utf-32",
-    b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16",
-}  # fmt: skip
-DECLARED_CHARSET = re.compile(rb"<meta[^>]+charset=[\"']?\s*([A-Za-z0-9_\-]+)", re.IGNORECASE)
+OWN_SIGNATURE = {"PDF": b"%PDF-", **dict.fromkeys(ZIPPED, b"PK\x03\x04")}
+ADVICE = {
+    "PDF": " It may hold pictures of text only; run text recognition over it.",
+    "DOCX": " It may hold pictures only.",
+    "PPTX": " It may hold pictures only.",
+    "XLSX": " Its formulas may have no stored values; open it in a spreadsheet program and save it.",
+}
 
 
-def load(data: bytes, filename: str, url: str | None = None, *, max_pdf_pages: int = MAX_PDF_PAGES) -> Document:
+def load(data: bytes, filename: str, url: str | None = None, limits: Limits | None = None) -> Document:
     """Read a file's text, with the headings and pages that its format knows.
 
-    The format follows from the name's ending, and the content has to fit it. The title is the first top heading, the
-    HTML or PDF title, or the file's name.
+    The format follows from the name's ending, and the content has to fit it. The title is the one in the file's
+    metadata or its first heading, as the format has it, or the file's name.
 
     Raises UnsupportedFormat where no loader reads such a file or the content is of another kind than the name says,
-    and UnreadableFile where the file is empty, damaged, encrypted, without text, or in an unknown character set.
+    and UnreadableFile where the file is empty, damaged, encrypted, without text, in an unknown character set, or larger
+    than `limits`.
     """
     kind = FORMATS.get(PurePath(filename).suffix.lower())
     if kind is None:
@@ -46,50 +71,33 @@ def load(data: bytes, filename: str, url: str | None = None, *, max_pdf_pages: i
     if not data.strip():
         raise UnreadableFile(f"{filename} is empty.")
     _check_content(data, filename, kind)
-    into = Assembler()
-    title = read_pdf(data, filename, into, max_pdf_pages) if kind == "PDF" else _read_text(data, filename, kind, into)
-    document = into.document(filename, title or PurePath(filename).stem, url)
+    into = Assembler(filename, limits or Limits())
+    try:
+        title = _read(data, kind, into)
+    except RecursionError as error:
+        raise UnreadableFile(f"{filename} is nested too deeply to be read.") from error
+    document = into.document(title or PurePath(filename).stem, url)
     if not document.blocks:
-        scanned = " It may hold pictures of text only; run text recognition over it." if kind == "PDF" else ""
-        raise UnreadableFile(f"{filename} has no text.{scanned}")
-    return replace(document, title=" ".join(document.title.split()))
+        raise UnreadableFile(f"{filename} has no text.{ADVICE.get(kind, '')}")
+    return replace(document, title=" ".join(storable(document.title).split()))
+
+
+def _read(data: bytes, kind: str, into: Assembler) -> str | None:
+    if kind in READERS:
+        return READERS[kind](data, into)
+    return TEXT_READERS[kind](decode(data, into.filename, HTML_CHARSET if kind == "HTML" else None), into)
 
 
 def _check_content(data: bytes, filename: str, kind: str) -> None:
-    if kind == "PDF" and b"%PDF-" in data[:1024]:
+    own = OWN_SIGNATURE.get(kind)
+    if own and own in data[:1024]:
         return
+    if kind in ZIPPED and data.startswith(OLE_CONTAINER):
+        return  # an encrypted document, most likely: its reader says so
     found = next((name for signature, name in SIGNATURES.items() if data.startswith(signature)), None)
     if found:
         raise UnsupportedFormat(f"{filename} is named as {kind} but holds {found}. Give it its proper ending.")
-    if kind == "PDF":
-        raise UnsupportedFormat(f"{filename} is named as PDF but does not hold one. Give it its proper ending.")
-    if b"\0" in data and not data.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")):
+    if own:
+        raise UnsupportedFormat(f"{filename} is named as {kind} but does not hold one. Give it its proper ending.")
+    if b"\0" in data and not data.startswith(UNICODE_MARKS):
         raise UnsupportedFormat(f"{filename} is named as {kind} but holds binary data, not text.")
-
-
-def _read_text(data: bytes, filename: str, kind: str, into: Assembler) -> str | None:
-    text = _decode(data, filename, kind).replace("\r\n", "\n").replace("\r", "\n")
-    readers = {"Markdown": read_markdown, "plain text": read_plain_text, "HTML": read_html}
-    return readers[kind](text, into)
-
-
-def _decode(data: bytes, filename: str, kind: str) -> str:
-    """Text by its byte order mark, by an HTML page's own word, else UTF-8.
-
-    Nothing is guessed: charset-normalizer 3.5 takes short Latin-1 English for code page 775, without doubt, and a
-    wrong letter in a fact is worse than a refused file.
-    """
-    encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if data.startswith(mark)), "utf-8")
-    declared = DECLARED_CHARSET.search(data[:4096]) if kind == "HTML" and encoding == "utf-8" else None
-    if declared:
-        encoding = declared[1].decode("ascii")
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UnreadableFile(
-            f"{filename} is not valid {encoding.upper()}: byte 0x{data[error.start]:02X} at offset {error.start}, "
-            f"line {line}. Save it as UTF-8 and upload it anew."
-        ) from error
-    except LookupError as error:
-        raise UnreadableFile(f"{filename} names a character set that does not exist, {encoding!r}.") from error

@@ -1,56 +1,57 @@
-"""PDF: text by page, with headings known by their larger type."""
+"""PDF: text by page, with headings known by their larger type and tables by their rules."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import BytesIO
 from itertools import pairwise
-from typing import Any
 
+from pdfminer.psexceptions import PSException
 from pypdf import PdfReader
-from pypdf.errors import PyPdfError
+from pypdf.errors import DeprecationError, PyPdfError
 
 from retrieval.errors import UnreadableFile
+from retrieval.formats.archive import whole
 from retrieval.formats.assembler import Assembler
+from retrieval.formats.pdf_page import Line, read_page
+from retrieval.formats.pdf_tables import TableFinder
 
 HEADING_RATIO = 1.12  # a line set at least this much larger than the body is a heading
 LONGEST_HEADING = 120
 LONGEST_REST = 4  # lines; a sentence that goes on for longer on the next page stays cut
+EMPTY_TITLES = ("untitled", "(anonymous)")  # what programs write where nobody named the document
 REPEATED_ON = 0.6  # a first or last line found on this share of the pages is a running header or footer
 
 
-@dataclass(frozen=True)
-class Line:
-    text: str
-    size: float
-    bottom: float
-
-
-def read_pdf(data: bytes, filename: str, into: Assembler, max_pages: int) -> str | None:
+def read_pdf(data: bytes, into: Assembler) -> str | None:
     """Read a PDF into `into`, which learns each block's page; returns the title in its metadata, or its first heading.
 
-    Raises UnreadableFile where the file is damaged, needs a password, has more than `max_pages` pages, or holds only
-    pictures of text.
+    Raises UnreadableFile where the file is damaged, needs a password, has more pages than the limit.
     """
-    try:
+    filename, max_pages = into.filename, into.limits.max_pages
+    with whole(filename, "PDF", PyPdfError, DeprecationError, PSException):
         reader = PdfReader(BytesIO(data))
         _refuse_locked(reader, filename)
         if len(reader.pages) > max_pages:
             raise UnreadableFile(
-                f"{filename} has {len(reader.pages)} pages; at most {max_pages} are read. Split it into smaller files."
+                f"{filename} has {len(reader.pages)} pages; at most {max_pages} are read. Split it into smaller files, "
+                "or raise the setting max_pages."
             )
-        pages = _without_running_lines([list(_lines(page)) for page in reader.pages])
+        pages = _without_running_lines(list(_pages(reader, data)))
         title = str(reader.metadata.title or "").strip() if reader.metadata else ""
-    except UnreadableFile:
-        raise
-    except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError, OSError, RecursionError) as error:
-        # pypdf meets damaged files with whatever the damage leads to, not only with its own errors
-        raise UnreadableFile(f"{filename} is damaged and cannot be read as PDF ({error}). Upload it anew.") from error
     _assemble(pages, into)
-    return title or into.first_heading
+    return (title if title not in EMPTY_TITLES else "") or into.first_heading
+
+
+def _pages(reader: PdfReader, data: bytes) -> Iterator[list[Line]]:
+    """The lines of each page. Only one whose rules form a grid is looked at for tables: that costs five times the text."""
+    tables = TableFinder(data)
+    for number, page in enumerate(reader.pages):
+        lines, rules = read_page(page)
+        yield tables.put_into(lines, number) if rules.form_grid() else lines
 
 
 def _refuse_locked(reader: PdfReader, filename: str) -> None:
@@ -59,37 +60,13 @@ def _refuse_locked(reader: PdfReader, filename: str) -> None:
         raise UnreadableFile(f"{filename} is encrypted; remove its password and upload it anew.")
 
 
-def _lines(page: Any) -> Iterator[Line]:
-    """The page's lines from top to bottom as written, each with its type size and its height on the page."""
-    runs: list[tuple[str, float, float]] = []
-
-    def collect(text: str, matrix: list[float], text_matrix: list[float], _font: Any, size: float) -> None:
-        scale = abs(text_matrix[3] * matrix[3]) or 1.0
-        runs.append((text, round(size * scale, 1), text_matrix[5] * (matrix[3] or 1.0) + matrix[5]))
-
-    page.extract_text(visitor_text=collect)
-    text, size, bottom = "", 0.0, 0.0
-    for run, run_size, run_bottom in runs:
-        pieces = run.split("\n")
-        for number, piece in enumerate(pieces):
-            if number:
-                if text.strip():
-                    yield Line(" ".join(text.split()), size, bottom)
-                text, size = "", 0.0
-            if piece.strip():
-                size, bottom = max(size, run_size), run_bottom
-            text += piece
-    if text.strip():
-        yield Line(" ".join(text.split()), size, bottom)
-
-
 def _without_running_lines(pages: list[list[Line]]) -> list[list[Line]]:
     """Drop first and last lines that repeat from page to page, whatever number they carry."""
     if len(pages) < 2:
         return pages
     ends: Counter[str] = Counter()
     for lines in pages:
-        ends.update({_form(line.text) for line in (*lines[:1], *lines[-1:])})
+        ends.update({_form(line.text) for line in (*lines[:1], *lines[-1:]) if not line.is_table})
     running = {form for form, times in ends.items() if times >= max(2, REPEATED_ON * len(pages))}
     return [
         [line for at, line in enumerate(lines) if at not in (0, len(lines) - 1) or _form(line.text) not in running]
@@ -103,7 +80,7 @@ def _form(text: str) -> str:
 
 def _assemble(pages: list[list[Line]], into: Assembler) -> None:
     sizes: Counter[float] = Counter()
-    for line in (line for lines in pages for line in lines):
+    for line in (line for lines in pages for line in lines if not line.is_table):
         sizes[line.size] += len(line.text)
     body = sizes.most_common(1)[0][0] if sizes else 0.0
     larger = sorted((size for size in sizes if size > body * HEADING_RATIO), reverse=True)
@@ -133,11 +110,14 @@ def _assemble_page(lines: list[Line], larger: list[float], into: Assembler) -> N
     paragraph: list[Line] = []
     title: list[Line] = []
     for line in lines:
-        is_heading = line.size in larger and len(line.text) <= LONGEST_HEADING
+        is_heading = line.size in larger and len(line.text) <= LONGEST_HEADING and not line.is_table
         if title and (not is_heading or line.size != title[-1].size):
             _flush_heading(title, larger, into)
-        if is_heading or _starts_paragraph(line, paragraph):
+        if is_heading or line.is_table or _starts_paragraph(line, paragraph):
             _flush_paragraph(paragraph, into)
+        if line.is_table:
+            into.block(line.text)
+            continue
         (title if is_heading else paragraph).append(line)
     if title:
         _flush_heading(title, larger, into)

@@ -10,8 +10,9 @@ from sqlalchemy import update
 from retrieval.chunking import ChunkingSettings
 from retrieval.embedding import Bm25Encoder, Embedder
 from retrieval.errors import StaleRevision, UnreadableFile
-from retrieval.ingest import prepare
+from retrieval.ingest import prepare_document
 from retrieval.model import FileRef, Point
+from retrieval.parsing import Parser
 from services.database.engine import Sessions
 from services.database.tables import Collection, File, Job, Store, StoreFile, now
 from services.worker.heartbeat import Heartbeat
@@ -28,10 +29,11 @@ class Indexing:
         writer: RetrievalWriter,
         embedder: Embedder,
         bm25: Bm25Encoder,
+        parser: Parser,
         settings: WorkerSettings,
     ) -> None:
         self._sessions, self._writer, self.embedder, self._bm25 = sessions, writer, embedder, bm25
-        self.settings = settings
+        self._parser, self.settings = parser, settings
 
     def index_file(self, job: Job, heartbeat: Heartbeat) -> dict[str, Any]:
         """Index the revision that the job names. One that is no longer wanted is left alone, with a reason."""
@@ -72,7 +74,8 @@ class Indexing:
         progress(0, 1)
         with fsspec.open(file.path, "rb") as stored:
             content = stored.read()
-        return prepare(content, file.filename, source, self.embedder, self._bm25, chunking, progress)
+        document = self._parser.load(content, file.filename)
+        return prepare_document(document, source, self.embedder, self._bm25, chunking, progress)
 
     def chunking(self, store_id: str) -> ChunkingSettings:
         """The chunking of the store's live collection, so that all its chunks are cut alike."""

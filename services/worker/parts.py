@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from retrieval.embedding import Bm25Encoder, SentenceTransformerEmbedder
+from retrieval.parsing import Parser
 from services.database.engine import Sessions, open_sessions
 from services.database.jobs import Jobs
 from services.kit.http import client
@@ -31,9 +32,11 @@ def sessions() -> Sessions:
 @cache
 def parts() -> Parts:
     platform, settings = Platform(), WorkerSettings()
+    parser = Parser(settings.parsing_limits())
+    parser.warm()  # it starts while the embedder loads
     jobs, embedder = Jobs(sessions()), _embedder(platform.embedding_model, settings.embed_threads)
     writer = RetrievalWriter(client(platform.retrieval_url, platform.service_token, timeout=120.0))
-    indexing = Indexing(sessions(), writer, embedder, Bm25Encoder(), settings)
+    indexing = Indexing(sessions(), writer, embedder, Bm25Encoder(), parser, settings)
     return Parts(jobs, indexing, Reindexing(sessions(), indexing, writer, platform.index_folder))
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from pydantic import Field
 
 import training
+from retrieval.formats.limits import MIB, Limits
+from retrieval.parsing import ParsingLimits
 from services.kit.settings import ServiceSettings, service_config
 
 
@@ -24,5 +26,19 @@ class WorkerSettings(ServiceSettings):
     """0 takes every core the process may use."""
     general_examples: Path = Path(training.__path__[0]) / "general.jsonl"
     """Conversations without documents, mixed in against forgetting; JSONL as for training."""
+    max_pages: int = Field(default=2000, ge=1)
+    """Largest file that is read, in pages or slides."""
+    max_characters: int = Field(default=10_000_000, ge=1000)
+    """Largest file that is read, in characters of text."""
+    max_unpacked_bytes: int = Field(default=256 * MIB, ge=MIB)
+    """What a zipped file (DOCX, PPTX, XLSX, EPUB) may unpack to."""
+    max_parse_memory: int = Field(default=1024 * MIB, ge=512 * MIB)
+    """Address space, in bytes, that reading one file may take."""
+    max_parse_seconds: float = Field(default=60.0, gt=0)
+    """Seconds that reading one file may take."""
     load_timeout: float = Field(default=600.0, gt=0)
     """Seconds that a candidate may take to be served by the spare slot."""
+
+    def parsing_limits(self) -> ParsingLimits:
+        of_file = Limits(self.max_pages, self.max_characters, self.max_unpacked_bytes)
+        return ParsingLimits(self.max_parse_memory, self.max_parse_seconds, of_file)

@@ -7,6 +7,7 @@ from fpdf import FPDF
 from pypdf import PdfReader, PdfWriter
 
 from retrieval.errors import UnreadableFile, UnsupportedFormat
+from retrieval.formats.limits import Limits
 from retrieval.loading import load
 from retrieval.model import Document
 
@@ -183,7 +184,7 @@ class TestPdf:
 
     def test_a_file_of_too_many_pages_is_refused(self) -> None:
         with pytest.raises(UnreadableFile, match="3 pages; at most 2"):
-            load(make_pdf([[("a", 10)], [("b", 10)], [("c", 10)]]), "long.pdf", max_pdf_pages=2)
+            load(make_pdf([[("a", 10)], [("b", 10)], [("c", 10)]]), "long.pdf", limits=Limits(max_pages=2))
 
 
 class TestBadInput:
@@ -193,7 +194,7 @@ class TestBadInput:
         with pytest.raises(UnreadableFile, match="empty"):
             load(data, name)
 
-    @pytest.mark.parametrize("name", ["a.docx", "a.png", "a", "a.csv"])
+    @pytest.mark.parametrize("name", ["a.doc", "a.png", "a", "a.rtf"])
     def test_a_kind_that_is_not_read_is_refused_and_the_readable_ones_named(self, name: str) -> None:
         with pytest.raises(UnsupportedFormat, match=r"\.md.*\.pdf"):
             load(b"hello", name)
