@@ -186,7 +186,11 @@ class LivePointer(Base):
 
 
 class Turn(InWorkspace, Base):
-    """One answer in the journal, with all it takes to explain it."""
+    """One answer in the journal, with all it takes to explain it.
+
+    `response` is what OpenAI's Responses shape needs beyond that, where it was asked for in that shape: the `body` as
+    it was sent and the `input` items.
+    """
 
     __tablename__ = "turns"
     __table_args__ = (Index("ix_turns_workspace_created", "workspace_id", "created_at"),)
@@ -201,6 +205,7 @@ class Turn(InWorkspace, Base):
     citations: Mapped[list[Any]]
     timings: Mapped[dict[str, Any]]
     versions: Mapped[dict[str, Any]]
+    response: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 

@@ -25,7 +25,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Question:
-    """What a client asks: the last user message, what was said before it, and how to answer."""
+    """What a client asks: the last user message, what was said before it, and how to answer.
+
+    `keep_history`: a conversation that does not fit the model's context is refused, and keeps its oldest turns.
+    """
 
     workspace_id: str
     text: str
@@ -37,6 +40,7 @@ class Question:
     system: str | None = None
     answer_unsourced: bool = False
     min_answerability: float = 0.0
+    keep_history: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,20 @@ class Answer:
     versions: dict[str, Any]
     answerability: float | None = None
     unsourced: bool = False
+    searched: str | None = None
 
 
 @dataclass(frozen=True)
 class Started:
-    """The first event of a stream: the passages that the answer will rest on."""
+    """The first event of a stream: the passages that the answer will rest on.
+
+    `searched` is the question as retrieval saw it, None in a mode without retrieval; `unsourced` says that retrieval
+    did not answer and the model does without.
+    """
 
     passages: tuple[Passage, ...]
+    searched: str | None = None
+    unsourced: bool = False
 
 
 @dataclass
@@ -86,7 +97,7 @@ class Answering:
         clock = _Clock()
         retrieved, unsourced = await self._retrieve(question)
         clock.mark("retrieval_ms")
-        yield Started(retrieved.passages)
+        yield Started(retrieved.passages, _searched(question, retrieved), unsourced)
         text: list[str] = []
         last = Piece("", "stop")
         messages = _messages(question, retrieved.passages, unsourced)
@@ -138,12 +149,12 @@ class Answering:
                         yield messages, passages, piece
                 return
             except ContextExceeded as error:
-                if history:
+                if history and not question.keep_history:
                     history = history[2:]
                 elif len(passages) > 1:
                     passages = passages[:-1]
                 else:
-                    raise _too_long(error) from error
+                    raise _too_long(error, bool(history)) from error
             except SlotUnavailable as error:
                 if begun or retried:
                     raise _broke_off(error) from error
@@ -202,11 +213,19 @@ def _finish(
         },
         answerability=answerability(retrieved.query, retrieved.passages) if retrieved.passages else None,
         unsourced=unsourced,
+        searched=_searched(question, retrieved),
     )
 
 
-def _too_long(error: Exception) -> ApiError:
-    message = f"The question does not fit the model's context, even without history and passages: {error}"
+def _searched(question: Question, retrieved: Retrieved) -> str | None:
+    return retrieved.query if question.choice.mode in GROUNDED else None
+
+
+def _too_long(error: Exception, with_history: bool) -> ApiError:
+    what = 'The conversation does not fit the model\'s context; truncation="auto" leaves its oldest turns out'
+    if not with_history:
+        what = "The question does not fit the model's context, even without history and passages"
+    message = f"{what}: {error}"
     return ApiError(400, message, code="context_length_exceeded", param="messages")
 
 

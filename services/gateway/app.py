@@ -19,7 +19,7 @@ from services.gateway.journal import Journal
 from services.gateway.keys import Keys, Limits
 from services.gateway.limits import LimitBody
 from services.gateway.passages import RetrievalClient
-from services.gateway.routes import ask, chat, health, knowledge, voice, work
+from services.gateway.routes import ask, chat, health, knowledge, responses, voice, work
 from services.gateway.settings import GatewaySettings
 from services.gateway.slots import Slots
 from services.gateway.stores import Stores
@@ -71,6 +71,6 @@ def create_app(
         Journal(sessions),
     )
     state.answering = Answering(state.retrieval, slots)
-    for module in (chat, ask, knowledge, voice, work, health):
+    for module in (chat, responses, ask, knowledge, voice, work, health):
         app.include_router(module.router)
     return app

@@ -6,58 +6,28 @@ import secrets
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
-from retrieval.model import Citation, Passage
 from services.database.engine import Sessions
 from services.database.tables import Feedback, Turn
 from services.gateway.answering import Answer, Question
+from services.gateway.evidence import citation_bodies, passage_bodies
 from services.kit.errors import ApiError
 
-
-def citation_body(citation: Citation, answer: str) -> dict[str, Any]:
-    """One entry of `message.citations`."""
-    chunk = citation.passage.chunk
-    return {
-        "index": citation.index,
-        "file_id": chunk.source.file_id,
-        "filename": chunk.filename,
-        "title": chunk.title,
-        "url": chunk.url,
-        "page": chunk.page,
-        "quote": citation.quote,
-        "start_index": citation.start,
-        "end_index": citation.end,
-        "text": answer[citation.start : citation.end],
-        "score": citation.passage.score,
-        "support": citation.support,
-        "supported": citation.supported,
-        "origin": citation.origin,
-    }
+MOST_EARLIER = 50
 
 
-def passage_summary(passage: Passage, number: int) -> dict[str, Any]:
-    """One entry of `passages`: what stood in the prompt under this number."""
-    chunk = passage.chunk
-    return {
-        "index": number,
-        "chunk_id": chunk.id,
-        "file_id": chunk.source.file_id,
-        "revision": chunk.source.revision,
-        "filename": chunk.filename,
-        "title": chunk.title,
-        "headings": list(chunk.headings),
-        "page": chunk.page,
-        "text": chunk.text,
-        "score": passage.score,
-    }
+def _response(session: Session, workspace_id: str, turn_id: str) -> Turn | None:
+    query = select(Turn).where(Turn.id == turn_id, Turn.workspace_id == workspace_id, Turn.response.is_not(None))
+    return session.scalar(query)
 
 
 class Journal:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
 
-    def record(self, turn_id: str, question: Question, answer: Answer) -> None:
+    def record(self, turn_id: str, question: Question, answer: Answer, response: dict[str, Any] | None = None) -> None:
         turn = Turn(
             id=turn_id,
             workspace_id=question.workspace_id,
@@ -66,10 +36,11 @@ class Journal:
             question=question.text,
             answer=answer.text,
             messages=[asdict(message) for message in answer.messages],
-            passages=[passage_summary(passage, number) for number, passage in enumerate(answer.passages, start=1)],
-            citations=[citation_body(citation, answer.text) for citation in answer.citations],
+            passages=passage_bodies(answer.passages),
+            citations=citation_bodies(answer),
             timings=answer.timings,
             versions={**answer.versions, "sampling": question.sampling},
+            response=response,
         )
         with self._sessions.begin() as session:
             session.add(turn)
@@ -80,6 +51,34 @@ class Journal:
         if turn is None:
             raise ApiError(404, f"There is no answer '{turn_id}'.", code="answer_not_found", param="id")
         return turn
+
+    def response(self, workspace_id: str, turn_id: str) -> Turn:
+        """A turn that was asked for in the Responses shape."""
+        with self._sessions() as session:
+            turn = _response(session, workspace_id, turn_id)
+        if turn is None:
+            raise ApiError(404, f"There is no response '{turn_id}'.", code="response_not_found", param="response_id")
+        return turn
+
+    def conversation(self, workspace_id: str, turn_id: str) -> list[Turn]:
+        """A response and those before it, oldest first, as far back as they are kept; at most MOST_EARLIER."""
+        turns: list[Turn] = []
+        with self._sessions() as session:
+            wanted: str | None = turn_id
+            while wanted and len(turns) < MOST_EARLIER and (turn := _response(session, workspace_id, wanted)):
+                turns.append(turn)
+                wanted = turn.response["body"]["previous_response_id"] if turn.response else None
+        if not turns:
+            message = f"There is no response '{turn_id}' to go on from."
+            raise ApiError(404, message, code="previous_response_not_found", param="previous_response_id")
+        return turns[::-1]
+
+    def forget(self, workspace_id: str, turn_id: str) -> None:
+        """Delete a response from the journal, and the feedback on it."""
+        self.response(workspace_id, turn_id)
+        with self._sessions.begin() as session:
+            session.execute(delete(Feedback).where(Feedback.turn_id == turn_id))
+            session.execute(delete(Turn).where(Turn.id == turn_id))
 
     def add_feedback(
         self, workspace_id: str, turn_id: str, rating: str, reason: str | None, correction: str | None

@@ -100,6 +100,32 @@ def test_a_stream_gives_the_same_answer_and_citations(client: OpenAI, tuned: str
     assert last.timings["first_token_ms"] > 0
 
 
+def test_a_response_searches_cites_streams_and_goes_on(client: OpenAI, platform: RunningPlatform) -> None:
+    tool: Any = {"type": "file_search", "vector_store_ids": [platform.default_store()]}
+    results: Any = ["file_search_call.results"]
+    first: Any = client.responses.create(model="tandem/rag", input=QUESTION, tools=[tool], include=results)
+    call, message = first.output
+    assert (call.type, call.queries, message.type) == ("file_search_call", [QUESTION], "message")
+    assert call.results[0].filename == first.passages[0]["filename"]
+    supported = [citation for citation in message.content[0].citations if citation["supported"]]
+    cited = [(citation["file_id"], citation["end_index"]) for citation in supported]
+    assert [(one.file_id, one.index) for one in message.content[0].annotations] == cited
+    assert first.output_text.strip()
+    assert client.responses.retrieve(first.id).to_dict() == first.to_dict()
+    events = list(
+        client.responses.create(model="tandem/rag", input="And in 2024?", previous_response_id=first.id, stream=True)
+    )
+    last: Any = events[-1]
+    assert last.type in ("response.completed", "response.incomplete")
+    assert "".join(event.delta for event in events if event.type == "response.output_text.delta") == (
+        last.response.output_text
+    )
+    assert last.response.output[0].queries == [f"{QUESTION} And in 2024?"]
+    client.responses.delete(first.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(first.id)
+
+
 def test_the_tuned_version_answers_by_its_own_name(client: OpenAI, platform: RunningPlatform, tuned: str) -> None:
     assert tuned in [model.id for model in client.models.list()]
     alone = ask(client, tuned)

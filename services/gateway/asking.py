@@ -1,0 +1,75 @@
+"""What a request of either shape asks for, made into a question: the weights behind its model name, its stores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from starlette.concurrency import run_in_threadpool
+
+from retrieval.model import Message
+from services.gateway.answering import Question
+from services.gateway.models import GROUNDED, Choice, UnloadedVersion, choose, still_loading
+
+Role = Literal["system", "developer", "user", "assistant"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request, whatever its shape. `said` is the conversation, oldest first; the last entry is the user's question.
+
+    `sampling` has what the client set, in vLLM's words. `keep_history`: what does not fit the context is refused
+    rather than left out.
+    """
+
+    model: str
+    said: Sequence[tuple[Role, str]]
+    store_ids: Sequence[str] | None = None
+    max_num_results: int | None = None
+    sampling: dict[str, Any] = field(default_factory=dict)
+    max_tokens: int | None = None
+    keep_history: bool = False
+
+
+async def to_question(asked: Asked, workspace_id: str, state: Any) -> Question:
+    """Raises ApiError: 404 for a model or a store that this workspace does not have, 503 for weights that load."""
+    settings = state.settings
+    choice = await resolve(asked.model, workspace_id, bool(asked.store_ids), state)
+    store_ids: tuple[str, ...] = ()
+    if choice.mode in GROUNDED:
+        store_ids = await run_in_threadpool(state.stores.resolve, workspace_id, asked.store_ids)
+    system = "\n".join(text for role, text in asked.said if role in ("system", "developer"))
+    return Question(
+        workspace_id=workspace_id,
+        text=asked.said[-1][1],
+        history=_history(asked.said[:-1]),
+        choice=choice,
+        store_ids=store_ids,
+        top_k=asked.max_num_results or state.top_k,
+        sampling={
+            "temperature": settings.temperature,
+            **asked.sampling,
+            "max_tokens": asked.max_tokens or settings.max_tokens,
+        },
+        system=system or None,
+        answer_unsourced=settings.answer_unsourced,
+        min_answerability=state.min_answerability,
+        keep_history=asked.keep_history,
+    )
+
+
+def _history(said: Sequence[tuple[Role, str]]) -> tuple[Message, ...]:
+    return tuple(Message(role, text) for role, text in said if role == "user" or role == "assistant")
+
+
+async def resolve(name: str, workspace_id: str, with_stores: bool, state: Any) -> Choice:
+    """The choice behind a model name; a version that no slot serves is asked for and answered with 503."""
+    table = await state.slots.table()
+    versions = await run_in_threadpool(state.versions.names, workspace_id) if ":" in name else {}
+    try:
+        return choose(name, table, workspace_id, state.settings.model_aliases, versions, with_stores)
+    except UnloadedVersion as unloaded:
+        training = await run_in_threadpool(state.jobs.training_now)
+        await state.slots.load(workspace_id, unloaded.version_id, replace=not training)
+        raise still_loading(name) from unloaded

@@ -1,0 +1,168 @@
+"""A gateway in process: the real app and database, with stand-ins for the slot, retrieval and the broker."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+from celery import Celery
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+from openai import OpenAI
+
+from retrieval.model import Chunk, FileRef, Passage
+from services.contracts.convert import passage_body
+from services.contracts.generation import Route, RoutingTable
+from services.contracts.retrieval import SearchResponse
+from services.database.engine import Sessions, open_sessions
+from services.database.tables import ApiKey, Base, Store, Workspace
+from services.gateway.answering import Answering
+from services.gateway.app import create_app
+from services.gateway.keys import digest
+from services.gateway.settings import GatewaySettings
+from services.gateway.slots import Slots
+
+TEXT = "Customers may return a bike within 30 days of delivery."
+ROUTE = Route(slot="base", address="http://slot", model="base-weights")
+TABLE = RoutingTable(epoch=1, base=ROUTE, live={}, versions={}, loading=[])
+PIECES = ("You may return it ", "within 30 days [1].")
+
+
+class FakeModel:
+    """A slot. It streams `pieces`, at most one for each token allowed; `fits` is how many messages its context takes;
+    with `breaks` it fails after the first piece, with `hangs` it waits there; `freed` tells that its stream ended."""
+
+    def __init__(self) -> None:
+        self.pieces, self.fits, self.breaks, self.hangs, self.freed = PIECES, 99, False, False, False
+        self.bodies = list[dict[str, Any]]()
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content)
+        self.bodies.append(body)
+        if len(body["messages"]) > self.fits:
+            return httpx.Response(400, json={"error": {"message": "exceeds the maximum context length"}})
+        return httpx.Response(200, stream=_Stream(self, body["max_tokens"]))
+
+
+class _Stream(httpx.AsyncByteStream):
+    def __init__(self, model: FakeModel, most: int) -> None:
+        self.model, self.most = model, most
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        sent = self.model.pieces[: self.most]
+        for piece in sent:
+            yield _event({"choices": [{"delta": {"content": piece}}]})
+            if self.model.breaks:
+                yield _event({"error": {"message": "out of memory"}})
+            if self.model.hangs:
+                await asyncio.Event().wait()
+        finish = "stop" if len(sent) == len(self.model.pieces) else "length"
+        yield _event({"choices": [{"delta": {}, "finish_reason": finish}]})
+        yield _event({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": len(sent)}})
+
+    async def aclose(self) -> None:
+        self.model.freed = True
+
+
+def _event(content: dict[str, Any]) -> bytes:
+    return f"data: {json.dumps(content)}\n\n".encode()
+
+
+class FakeRetrieval:
+    """A retrieval service that finds the same two passages for every question; it keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.up, self.asked = True, list[dict[str, Any]]()
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if not self.up:
+            raise httpx.ConnectError("down")
+        asked = json.loads(request.content)
+        self.asked.append(asked)
+        found = [passage_body(_passage(n)) for n in range(min(2, asked["top_k"]))]
+        collections = dict.fromkeys(asked["store_ids"], "col-1")
+        response = SearchResponse(query=asked["query"], passages=found, timings_ms={}, collections=collections)
+        return httpx.Response(200, content=response.model_dump_json())
+
+
+def _passage(number: int) -> Passage:
+    source = FileRef("one", "vs_one", f"file-{number}", 1, {"year": 2026.0})
+    text = TEXT if number == 0 else "The workshop opens at nine."
+    return Passage(Chunk(f"c{number}", source, 0, text, f"{number}.md", "Refunds", (), None, 0, len(text)), score=0.9)
+
+
+class FakeCounters:
+    """The broker's counters: nothing is ever used up."""
+
+    def pipeline(self, transaction: bool) -> Self:
+        return self
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        pass
+
+    def __getattr__(self, _name: str) -> Callable[..., Self]:
+        return lambda *_values, **_options: self
+
+    async def execute(self) -> list[int]:
+        return [1, 1, 0]
+
+    async def aclose(self) -> None:
+        pass
+
+
+class Gateway:
+    """Two workspaces, `one` and `two`, each with a key of its name and a default store `vs_<name>`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.sessions = open_sessions(f"sqlite:///{folder}/tandem.db")
+        with self.sessions.begin() as session:
+            Base.metadata.create_all(session.connection())
+        self.model, self.retrieval = FakeModel(), FakeRetrieval()
+        for name in ("one", "two"):
+            _add_workspace(self.sessions, name)
+        self.app = self._app(folder)
+
+    def _app(self, folder: Path) -> FastAPI:
+        generation = _http(lambda _request: httpx.Response(200, content=TABLE.model_dump_json()))
+        app = create_app(
+            settings=GatewaySettings(),
+            sessions=self.sessions,
+            files_url=f"file://{folder}/files",
+            base_model="smollm2-135m-instruct",
+            top_k=3,
+            min_answerability=0.0,
+            retrieval=_http(self.retrieval),
+            generation=generation,
+            celery=Celery(),
+            counters=FakeCounters(),
+        )
+        app.state.slots = Slots(generation, refresh=1.0, timeout=5.0, clients={ROUTE.address: _http(self.model)})
+        app.state.answering = Answering(app.state.retrieval, app.state.slots)
+        return app
+
+    def http(self, key: str = "one") -> TestClient:
+        return TestClient(self.app, headers={"Authorization": f"Bearer {key}"})
+
+    def openai(self, key: str = "one") -> OpenAI:
+        return OpenAI(base_url="http://testserver/v1", api_key=key, max_retries=0, http_client=TestClient(self.app))
+
+
+def _http(side: Callable[[httpx.Request], Any]) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.MockTransport(side), base_url="http://x")
+
+
+def _add_workspace(sessions: Sessions, name: str) -> None:
+    with sessions.begin() as session:
+        session.add(Workspace(id=name, name=name))
+        session.flush()
+        session.add(Store(id=f"vs_{name}", workspace_id=name, name=name, is_default=True))
+        key = ApiKey(id=f"key-{name}", workspace_id=name, name=name, digest=digest(name), prefix=name)
+        key.scopes, key.requests_per_minute, key.tokens_per_minute = ["ask"], 100, 100_000
+        session.add(key)
