@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import fsspec
-from sqlalchemy import update
+from sqlalchemy import ColumnElement, update
 
 from retrieval.chunking import ChunkingSettings
 from retrieval.embedding import Bm25Encoder, Embedder
 from retrieval.errors import StaleRevision, UnreadableFile
 from retrieval.ingest import prepare
 from retrieval.model import FileRef, Point
+from services.database.documents import withdraw_former
 from services.database.engine import Sessions
 from services.database.tables import Collection, File, Job, Store, StoreFile, now
 from services.worker.heartbeat import Heartbeat
+from services.worker.purging import purge
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.settings import WorkerSettings
 
@@ -46,8 +48,17 @@ class Indexing:
             return {"reason": str(error)}
         if count != len(points):
             raise UnreadableFile(f"the index holds {count} of the {len(points)} chunks of '{file.filename}'")
-        self._record(source, status="completed", chunk_count=count, error=None, indexed_at=now())
+        self._completed(source, count)
         return {"chunks": count, "file_id": source.file_id}
+
+    def _completed(self, source: FileRef, count: int) -> None:
+        """Record that a file answers, and withdraw the former writing of the same document in one transaction."""
+        values = {"status": "completed", "chunk_count": count, "error": None, "indexed_at": now()}
+        with self._sessions.begin() as session:
+            recorded = session.execute(update(StoreFile).where(*_row(source)).values(**values))
+            answers = recorded.rowcount == 1  # type: ignore[attr-defined]
+            withdrawn = withdraw_former(session, source.file_id) if answers else []
+        purge(self._writer, source.workspace_id, withdrawn)
 
     def failed(self, job: Job, reason: str) -> None:
         """Record that this revision could not be indexed; an earlier one that is in the index stays there."""
@@ -72,7 +83,7 @@ class Indexing:
         progress(0, 1)
         with fsspec.open(file.path, "rb") as stored:
             content = stored.read()
-        return prepare(content, file.filename, source, self.embedder, self._bm25, chunking, progress)
+        return prepare(content, file.filename, source, self.embedder, self._bm25, chunking, progress, file.url)
 
     def chunking(self, store_id: str) -> ChunkingSettings:
         """The chunking of the store's live collection, so that all its chunks are cut alike."""
@@ -96,10 +107,14 @@ class Indexing:
 
     def _record(self, source: FileRef, **values: Any) -> None:
         """Change the row of this revision, and of no later one."""
-        row = (
-            StoreFile.store_id == source.store_id,
-            StoreFile.file_id == source.file_id,
-            StoreFile.revision == source.revision,
-        )
         with self._sessions.begin() as session:
-            session.execute(update(StoreFile).where(*row, StoreFile.deleted.is_(False)).values(**values))
+            session.execute(update(StoreFile).where(*_row(source)).values(**values))
+
+
+def _row(source: FileRef) -> tuple[ColumnElement[bool], ...]:
+    return (
+        StoreFile.store_id == source.store_id,
+        StoreFile.file_id == source.file_id,
+        StoreFile.revision == source.revision,
+        StoreFile.deleted.is_(False),
+    )
