@@ -4,15 +4,22 @@ RetrievalError
 ├── InputError            the caller's input is wrong; trying again does not help
 │   ├── UnreadableFile        corrupt, encrypted, empty, or without text
 │   ├── UnsupportedFormat     no loader for this kind of file
-│   └── EmbedderMismatch      the collection was made with another embedder or dimension
+│   ├── EmbedderMismatch      the collection was made with another embedder or dimension
+│   ├── SourceRefused         a place that the operator's allow-lists do not cover, or that is no source of its kind
+│   └── DocumentRefused       a source lists this document but does not hand it over
 ├── StateError            the thing is not in a state that allows this
 │   ├── UnknownCollection     no such collection
-│   └── StaleRevision         the database no longer wants this revision of the file
+│   ├── StaleRevision         the database no longer wants this revision of the file
+│   ├── DocumentGone          a source listed this document, but it is not there any more
+│   └── SyncStopped           a source's documents could not be brought in step; says how far it got
+├── SourceUnavailable     a source cannot be listed or read now; try again later
 ├── ParserUnavailable     the process that reads files does not start; the installation or the machine is at fault
 └── IndexUnavailable      the engine is down or damaged; try again later, or rebuild
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class RetrievalError(Exception):
@@ -35,6 +42,14 @@ class EmbedderMismatch(InputError):
     """Vectors of one embedder offered to a collection of another."""
 
 
+class SourceRefused(InputError):
+    """A source that may not be read, or cannot be one."""
+
+
+class DocumentRefused(InputError):
+    """One document of a source cannot be had: too large, not permitted, an error page."""
+
+
 class StateError(RetrievalError):
     """Wrong state."""
 
@@ -49,6 +64,22 @@ class StaleRevision(StateError):
 
 class ParserUnavailable(RetrievalError):
     """No file can be read now."""
+
+
+class DocumentGone(StateError):
+    """One document of a source is not there any more."""
+
+
+class SyncStopped(StateError):
+    """A sync that did not reach its end. `report` counts what it had done by then."""
+
+    def __init__(self, message: str, report: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.report = report or {}
+
+
+class SourceUnavailable(RetrievalError):
+    """A source does not answer, or is not where it was."""
 
 
 class IndexUnavailable(RetrievalError):

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from services.command import asking, doctor, ingesting, launch, report, state, work
+from services.command import asking, doctor, ingesting, launch, report, source, state, work
 from services.command.api import Api, connect
 from services.command.errors import CommandError
 from services.command.health import inspect
@@ -26,6 +26,8 @@ app = typer.Typer(
     help="Answers from your documents, in your voice. Exit codes: 0 done, 1 failed, 2 called wrongly, "
     "3 the platform is not running or not ready.",
 )
+
+app.add_typer(source.app, name="source")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value and nothing else.")]
 Home = Annotated[Path | None, typer.Option("--home", help="The platform's folder (TANDEM_HOME).", show_default=False)]

@@ -57,8 +57,8 @@ class Api:
     def post(self, path: str, body: Json | None = None, timeout: float = TIMEOUT_S) -> Json:
         return self._call("POST", path, json=body or {}, timeout=timeout)
 
-    def delete(self, path: str) -> Json:
-        return self._call("DELETE", path)
+    def delete(self, path: str, **parameters: str) -> Json:
+        return self._call("DELETE", path, params=parameters)
 
     def upload(self, name: str, source: BinaryIO, purpose: str) -> Json:
         """POST /v1/files. A name may have folders in it."""

@@ -9,16 +9,18 @@ TRAIN_QUEUE: Final = "train"
 
 INDEX_FILE: Final = "tandem.index_file"
 REINDEX_STORE: Final = "tandem.reindex_store"
+SYNC_SOURCE: Final = "tandem.sync_source"
 FINE_TUNE: Final = "tandem.fine_tune"
 TICK: Final = "tandem.tick"
 
-JobKind = Literal["index_file", "reindex", "fine_tuning"]
+JobKind = Literal["index_file", "reindex", "fine_tuning", "sync_source"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 FINISHED: Final = frozenset({"succeeded", "failed", "cancelled"})
 
 TASKS: Final[dict[str, tuple[str, str]]] = {
     "index_file": (INDEX_FILE, INDEX_QUEUE),
     "reindex": (REINDEX_STORE, INDEX_QUEUE),
+    "sync_source": (SYNC_SOURCE, INDEX_QUEUE),
     "fine_tuning": (FINE_TUNE, TRAIN_QUEUE),
 }
 """The task and the queue of each kind of job."""

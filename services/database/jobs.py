@@ -19,10 +19,12 @@ from services.contracts.jobs import FINISHED, JobKind, JobStatus
 from services.database.engine import Sessions
 from services.database.tables import Job, JobEvent, now
 
-PREFIXES: dict[JobKind, str] = {"fine_tuning": "ftjob-", "index_file": "job-", "reindex": "job-"}
+PREFIXES: dict[JobKind, str] = {"fine_tuning": "ftjob-", "index_file": "job-", "reindex": "job-", "sync_source": "job-"}
 HEARTBEAT_SECONDS = 5.0
 SILENT_SECONDS = 60.0
 """A running job without a heartbeat for this long has lost its worker."""
+OFFERED_AT_ONCE = 500
+"""The oldest first: after a large sync thousands wait in the broker already, and need no second message each minute."""
 
 
 class UnknownJob(LookupError):
@@ -133,7 +135,8 @@ class Jobs:
         waiting = and_(Job.status == "queued", Job.created_at < silent)
         lost = and_(Job.status == "running", Job.heartbeat_at < silent)
         with self._sessions() as session:
-            return session.scalars(select(Job).where(or_(waiting, lost))).all()
+            query = select(Job).where(or_(waiting, lost)).order_by(Job.created_at).limit(OFFERED_AT_ONCE)
+            return session.scalars(query).all()
 
     def overdue(self) -> Sequence[Job]:
         """Unfinished jobs past their deadline."""

@@ -62,7 +62,7 @@ class ApiKey(InWorkspace, Base):
 
 
 class File(InWorkspace, Base):
-    """An uploaded file; its bytes lie under `path` in the files' folder."""
+    """An uploaded file; its bytes lie under `path` in the files' folder. `url` is where a reader finds the original."""
 
     __tablename__ = "files"
 
@@ -72,6 +72,7 @@ class File(InWorkspace, Base):
     bytes: Mapped[int]
     sha256: Mapped[str]
     path: Mapped[str] = mapped_column(String(1024))
+    url: Mapped[str | None] = mapped_column(String(2048))
     created_at: Mapped[datetime] = mapped_column(default=now)
     deleted_at: Mapped[datetime | None]
 
@@ -217,4 +218,62 @@ class Feedback(InWorkspace, Base):
     rating: Mapped[str]
     reason: Mapped[str | None]
     correction: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Source(InWorkspace, Base):
+    """A folder, Git working tree, web site or bucket whose documents a store follows.
+
+    `settings` has patterns, limits and attributes. `cron` and `time_zone` say when to synchronise; without `cron` only
+    on demand. `next_due_at` is empty until the tick has worked it out. `job_id` is the sync that holds the source.
+    """
+
+    __tablename__ = "sources"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    store_id: Mapped[str] = mapped_column(ForeignKey("stores.id"), index=True)
+    name: Mapped[str]
+    kind: Mapped[str]
+    location: Mapped[str] = mapped_column(String(2048))
+    settings: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    cron: Mapped[str | None]
+    time_zone: Mapped[str] = mapped_column(default="UTC")
+    enabled: Mapped[bool] = mapped_column(default=True)
+    next_due_at: Mapped[datetime | None] = mapped_column(index=True)
+    job_id: Mapped[str | None]
+    last_synced_at: Mapped[datetime | None]
+    last_report: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    last_error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    deleted_at: Mapped[datetime | None]
+
+
+class SourceDocument(InWorkspace, Base):
+    """A document that a source held when it was last looked at.
+
+    `sha256` is of its content, `hint` what the source tells cheaply about a change (modification time, ETag).
+    `former_file_id` is the file that answers until `file_id` is indexed.
+    """
+
+    __tablename__ = "source_documents"
+
+    source_id: Mapped[str] = mapped_column(ForeignKey("sources.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(1024), primary_key=True)
+    sha256: Mapped[str]
+    hint: Mapped[str | None] = mapped_column(Text)
+    size: Mapped[int]
+    file_id: Mapped[str] = mapped_column(ForeignKey("files.id"), index=True)
+    former_file_id: Mapped[str | None]
+    seen_at: Mapped[datetime] = mapped_column(default=now)
+    changed_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class ScheduleRun(InWorkspace, Base):
+    """One due time of one schedule. The primary key lets a single beat have it."""
+
+    __tablename__ = "schedule_runs"
+
+    schedule_id: Mapped[str] = mapped_column(primary_key=True)
+    due_at: Mapped[datetime] = mapped_column(primary_key=True)
+    job_id: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(default=now)

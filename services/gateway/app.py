@@ -10,6 +10,7 @@ import redis.asyncio
 from celery import Celery
 from fastapi import FastAPI
 
+from retrieval.errors import SourceRefused
 from services.database.engine import Sessions
 from services.database.jobs import Jobs, UnknownJob
 from services.gateway.answering import Answering
@@ -19,12 +20,14 @@ from services.gateway.journal import Journal
 from services.gateway.keys import Keys, Limits
 from services.gateway.limits import LimitBody
 from services.gateway.passages import RetrievalClient
-from services.gateway.routes import ask, chat, health, knowledge, responses, voice, work
+from services.gateway.routes import ask, chat, health, knowledge, responses, sources, voice, work
 from services.gateway.settings import GatewaySettings
 from services.gateway.slots import Slots
+from services.gateway.sources import Sources
 from services.gateway.stores import Stores
 from services.gateway.versions import Versions
 from services.kit import errors
+from services.kit.settings import SourceSettings
 
 
 def create_app(
@@ -38,6 +41,7 @@ def create_app(
     generation: httpx.AsyncClient,
     celery: Celery,
     counters: redis.asyncio.Redis,
+    source_settings: SourceSettings | None = None,
 ) -> FastAPI:
     """An app over its collaborators; it closes the HTTP clients when it stops."""
     slots = Slots(generation, settings.routing_refresh, settings.answer_timeout)
@@ -52,7 +56,7 @@ def create_app(
 
     app = FastAPI(title="Tandem", version="0.1.0", lifespan=lifespan)
     app.add_middleware(LimitBody, most=settings.max_body_bytes)
-    errors.install(app, [(UnknownJob, 404, "job_not_found")])
+    errors.install(app, [(UnknownJob, 404, "job_not_found"), (SourceRefused, 400, "source_refused")])
     jobs = Jobs(sessions)
     deadlines = {"index_file": settings.deadline_index, "reindex": settings.deadline_index}
     dispatcher = Dispatcher(celery, jobs, {**deadlines, "fine_tuning": settings.deadline_train})  # type: ignore[dict-item]
@@ -70,7 +74,8 @@ def create_app(
         Versions(sessions),
         Journal(sessions),
     )
+    state.sources = Sources(sessions, state.stores, dispatcher, source_settings or SourceSettings())
     state.answering = Answering(state.retrieval, slots)
-    for module in (chat, responses, ask, knowledge, voice, work, health):
+    for module in (chat, responses, ask, knowledge, sources, voice, work, health):
         app.include_router(module.router)
     return app

@@ -14,6 +14,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pydantic import Field
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 LONGEST_SOCKET_FOLDER = 70  # a Unix socket's path may have 107 bytes; the longest name under the folder has 30
@@ -59,6 +60,22 @@ class ServiceSettings(_TomlSettings):
 
 def service_config(table: str) -> SettingsConfigDict:
     return SettingsConfigDict(env_prefix=f"TANDEM_{table.upper()}_", extra="forbid", frozen=True)
+
+
+class SourceSettings(ServiceSettings):
+    """What sources may be and may cost: `[sources]`. Gateway and workers must have the same values."""
+
+    toml_table = "sources"
+    model_config = service_config("sources")
+
+    folders: list[str] = Field(default_factory=list)
+    bucket_schemes: list[str] = Field(default_factory=lambda: ["s3", "gs", "gcs", "az", "abfs"])
+    private_hosts: list[str] = Field(default_factory=list)
+    max_documents: int = Field(default=100_000, ge=1)
+    max_file_bytes: int = Field(default=64 * 2**20, ge=1)
+    max_removed_share: float = Field(default=0.5, ge=0.0, le=1.0)
+    request_timeout: float = Field(default=20.0, gt=0)
+    deadline: float = Field(default=6 * 3600.0, gt=0)
 
 
 class Platform(_TomlSettings):

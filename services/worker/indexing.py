@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import fsspec
-from sqlalchemy import update
+from sqlalchemy import ColumnElement, update
 
 from retrieval.chunking import ChunkingSettings
 from retrieval.embedding import Bm25Encoder, Embedder
@@ -13,9 +13,11 @@ from retrieval.errors import StaleRevision, UnreadableFile
 from retrieval.ingest import prepare_document
 from retrieval.model import FileRef, Point
 from retrieval.parsing import Parser
+from services.database.documents import withdraw_former
 from services.database.engine import Sessions
 from services.database.tables import Collection, File, Job, Store, StoreFile, now
 from services.worker.heartbeat import Heartbeat
+from services.worker.purging import purge
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.settings import WorkerSettings
 
@@ -48,8 +50,17 @@ class Indexing:
             return {"reason": str(error)}
         if count != len(points):
             raise UnreadableFile(f"the index holds {count} of the {len(points)} chunks of '{file.filename}'")
-        self._record(source, status="completed", chunk_count=count, error=None, indexed_at=now())
+        self._completed(source, count)
         return {"chunks": count, "file_id": source.file_id}
+
+    def _completed(self, source: FileRef, count: int) -> None:
+        """Record that a file answers, and withdraw the former writing of the same document in one transaction."""
+        values = {"status": "completed", "chunk_count": count, "error": None, "indexed_at": now()}
+        with self._sessions.begin() as session:
+            recorded = session.execute(update(StoreFile).where(*_row(source)).values(**values))
+            answers = recorded.rowcount == 1  # type: ignore[attr-defined]
+            withdrawn = withdraw_former(session, source.file_id) if answers else []
+        purge(self._writer, source.workspace_id, withdrawn)
 
     def failed(self, job: Job, reason: str) -> None:
         """Record that this revision could not be indexed; an earlier one that is in the index stays there."""
@@ -74,7 +85,7 @@ class Indexing:
         progress(0, 1)
         with fsspec.open(file.path, "rb") as stored:
             content = stored.read()
-        document = self._parser.load(content, file.filename)
+        document = self._parser.load(content, file.filename, file.url)
         return prepare_document(document, source, self.embedder, self._bm25, chunking, progress)
 
     def chunking(self, store_id: str) -> ChunkingSettings:
@@ -99,10 +110,14 @@ class Indexing:
 
     def _record(self, source: FileRef, **values: Any) -> None:
         """Change the row of this revision, and of no later one."""
-        row = (
-            StoreFile.store_id == source.store_id,
-            StoreFile.file_id == source.file_id,
-            StoreFile.revision == source.revision,
-        )
         with self._sessions.begin() as session:
-            session.execute(update(StoreFile).where(*row, StoreFile.deleted.is_(False)).values(**values))
+            session.execute(update(StoreFile).where(*_row(source)).values(**values))
+
+
+def _row(source: FileRef) -> tuple[ColumnElement[bool], ...]:
+    return (
+        StoreFile.store_id == source.store_id,
+        StoreFile.file_id == source.file_id,
+        StoreFile.revision == source.revision,
+        StoreFile.deleted.is_(False),
+    )

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
+from kombu.exceptions import OperationalError
+
 from retrieval.embedding import Bm25Encoder, SentenceTransformerEmbedder
 from retrieval.parsing import Parser
+from retrieval.sources.allowed import Allowed
+from retrieval.sources.opening import open_source
+from retrieval.sources.port import Bounds
+from services.contracts.jobs import TASKS
 from services.database.engine import Sessions, open_sessions
 from services.database.jobs import Jobs
+from services.database.tables import Job
 from services.kit.http import client
-from services.kit.settings import Platform
+from services.kit.settings import Platform, SourceSettings
+from services.worker.app import app
 from services.worker.indexing import Indexing
 from services.worker.reindexing import Reindexing
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.settings import WorkerSettings
+from services.worker.syncing import Connect, Syncing
 
 
 @dataclass(frozen=True)
@@ -22,6 +32,8 @@ class Parts:
     jobs: Jobs
     indexing: Indexing
     reindexing: Reindexing
+    syncing: Syncing
+    sources: SourceSettings
 
 
 @cache
@@ -37,7 +49,24 @@ def parts() -> Parts:
     jobs, embedder = Jobs(sessions()), _embedder(platform.embedding_model, settings.embed_threads)
     writer = RetrievalWriter(client(platform.retrieval_url, platform.service_token, timeout=120.0))
     indexing = Indexing(sessions(), writer, embedder, Bm25Encoder(), parser, settings)
-    return Parts(jobs, indexing, Reindexing(sessions(), indexing, writer, platform.index_folder))
+    reindexing = Reindexing(sessions(), indexing, writer, platform.index_folder)
+    sources = SourceSettings()
+    syncing = Syncing(sessions(), platform.files_url, writer, connector(sources), send, sources)
+    return Parts(jobs, indexing, reindexing, syncing, sources)
+
+
+def send(job: Job) -> None:
+    """Hand a job to the workers. While the broker does not answer the job waits; beat offers it again."""
+    task, queue = TASKS[job.kind]
+    with suppress(OperationalError, OSError):
+        app.send_task(task, args=[job.id], queue=queue, task_id=job.id)
+
+
+def connector(settings: SourceSettings) -> Connect:
+    """Opens sources within the operator's allow-lists and bounds."""
+    allowed = Allowed(tuple(settings.folders), tuple(settings.bucket_schemes), tuple(settings.private_hosts))
+    bounds = Bounds(settings.max_file_bytes, settings.request_timeout)
+    return lambda source: open_source(source.kind, source.location, source.settings, allowed, bounds)
 
 
 @cache

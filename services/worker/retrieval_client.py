@@ -13,6 +13,7 @@ from retrieval.index.port import CollectionRef
 from retrieval.model import FileRef, Passage, Point
 from services.contracts.convert import passage_value, point_body
 from services.contracts.retrieval import (
+    DeleteRequest,
     DropCollectionRequest,
     IndexResponse,
     SearchRequest,
@@ -62,6 +63,10 @@ class RetrievalWriter:
             )
             count = UpsertResponse.model_validate_json(self._post("/points", request)).count
         return count
+
+    def delete(self, workspace_id: str, store_id: str, file_id: str) -> None:
+        """Purge a file's points."""
+        self._post("/points/delete", DeleteRequest(workspace_id=workspace_id, store_id=store_id, file_id=file_id))
 
     def switch(self, request: SwitchRequest) -> SwitchResponse:
         return SwitchResponse.model_validate_json(self._post("/collections/switch", request))

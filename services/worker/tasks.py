@@ -6,13 +6,14 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from retrieval.errors import RetrievalError
-from services.contracts.jobs import FINE_TUNE, INDEX_FILE, REINDEX_STORE, TASKS, TICK
+from retrieval.errors import RetrievalError, SyncStopped
+from services.contracts.jobs import FINE_TUNE, INDEX_FILE, REINDEX_STORE, SYNC_SOURCE, TICK
 from services.database.jobs import Jobs
-from services.database.tables import Job
+from services.database.tables import Job, now
 from services.worker.app import app
 from services.worker.heartbeat import Heartbeat, JobCancelled
-from services.worker.parts import parts
+from services.worker.parts import parts, send, sessions
+from services.worker.scheduling import due_syncs
 from services.worker.training_process import run_training
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,11 @@ def reindex_store(job_id: str) -> None:
     _perform(job_id, parts().reindexing.reindex)
 
 
+@app.task(name=SYNC_SOURCE)  # type: ignore[untyped-decorator]
+def sync_source(job_id: str) -> None:
+    _perform(job_id, parts().syncing.sync)
+
+
 @app.task(name=FINE_TUNE)  # type: ignore[untyped-decorator]
 def fine_tune(job_id: str) -> None:
     _perform(job_id, run_training)
@@ -36,14 +42,13 @@ def fine_tune(job_id: str) -> None:
 
 @app.task(name=TICK)  # type: ignore[untyped-decorator]
 def tick() -> None:
-    """Every minute: offer jobs that no worker has, and end those past their deadline."""
+    """Every minute: queue what is due, offer jobs that no worker has, and end those past their deadline."""
     jobs = parts().jobs
     for job in jobs.overdue():
         on_failure = parts().indexing.failed if job.kind == "index_file" else None
         _fail(jobs, job, "the job passed its deadline; start it again, or raise the deadline", on_failure)
-    for job in jobs.abandoned():
-        name, queue = TASKS[job.kind]
-        app.send_task(name, args=[job.id], queue=queue)
+    for job in [*jobs.abandoned(), *due_syncs(sessions(), now(), parts().sources.deadline)]:
+        send(job)
 
 
 def _perform(job_id: str, work: Work, on_failure: Callable[[Job, str], None] | None = None) -> None:
@@ -56,6 +61,9 @@ def _perform(job_id: str, work: Work, on_failure: Callable[[Job, str], None] | N
             result = work(job, heartbeat)
         except JobCancelled:
             jobs.finish(job.id, "cancelled", "cancelled")
+        except SyncStopped as error:
+            jobs.add_event(job, str(error), level="error", data=error.report)
+            jobs.finish(job.id, "failed", str(error), error.report)
         except RetrievalError as error:
             _fail(jobs, job, str(error), on_failure)
         except Exception as error:  # the edge of the process: a job never ends without a reason
