@@ -4,7 +4,7 @@
 
 DESCRIPTOR is an inherited end of a `multiprocessing.Pipe`. Each request is two messages, a JSON object of `Request`
 and the file's bytes; the reply is one, a JSON object of the document or of the error. The process holds to its limits
-by itself: memory by RLIMIT_AS, time by an alarm that no parser can catch, and it writes no file.
+by itself: memory by RLIMIT_AS, processor time by a timer whose signal ends it, and it writes no file.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ def serve(connection: Connection, max_memory: int) -> None:
             request, data = Request.parse(connection.recv_bytes()), connection.recv_bytes()
         except EOFError:
             return
-        signal.setitimer(signal.ITIMER_REAL, request.seconds)
+        signal.setitimer(signal.ITIMER_PROF, request.seconds)
         reply = _answer(request, data, max_memory)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         connection.send_bytes(reply)
 
 

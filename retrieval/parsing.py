@@ -19,13 +19,14 @@ from retrieval.model import Block, Document
 FILES_A_PROCESS = 200  # after that many a fresh process is started: what parsers leave behind does not pile up
 START_SECONDS = 20.0  # imports take 1 s of an idle core; a loaded machine gets this long on top of a file's own time
 STOP_SECONDS = 5.0
+CLOCK = 10  # a loaded machine may take this many times as long by the clock as in processor time
 OUT_OF_MEMORY = 75  # the exit code of a process that has not even the memory left to say so
 REFUSALS = {error.__name__: error for error in (UnreadableFile, UnsupportedFormat)}
 
 
 @dataclass(frozen=True)
 class ParsingLimits:
-    """What one file may cost. Memory is address space in bytes, seconds are wall time."""
+    """What one file may cost: address space in bytes, seconds of processor time, and ten times that by the clock."""
 
     max_parse_memory: int = 1024 * MIB
     max_parse_seconds: float = 60.0
@@ -34,7 +35,7 @@ class ParsingLimits:
 
 @dataclass(frozen=True)
 class Request:
-    """What goes to the process beside a file's bytes."""
+    """What goes to the process beside a file's bytes. `seconds` are of processor time."""
 
     filename: str
     url: str | None
@@ -83,6 +84,11 @@ class Parser:
         """Start the process now, so that the first file need not wait for it; returns at once."""
         with self._lock:
             self._running()
+
+    @property
+    def process_id(self) -> int | None:
+        """Of the process that reads the next file; None before the first."""
+        return self._child.process_id if self._child else None
 
     def load(self, data: bytes, filename: str, url: str | None = None) -> Document:
         """Read a file as `retrieval.loading.load` does, and raise what that raises.
@@ -133,6 +139,10 @@ class _Child:
         )
         theirs.close()
 
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
+
     def has_ended(self) -> bool:
         return self._process.poll() is not None
 
@@ -150,7 +160,7 @@ class _Child:
         try:
             self._connection.send_bytes(request.dump())
             self._connection.send_bytes(data)
-            if not self._connection.poll(seconds + START_SECONDS):
+            if not self._connection.poll(CLOCK * seconds + START_SECONDS):
                 raise UnreadableFile(_too_slow(filename, seconds))
             reply: dict[str, Any] = json.loads(self._connection.recv_bytes())
         except (EOFError, OSError) as error:
@@ -161,7 +171,7 @@ class _Child:
         """Why the process has ended, as its exit code tells."""
         self._connection.close()
         code = self._process.wait(STOP_SECONDS)
-        if code == -signal.SIGALRM:
+        if code == -signal.SIGPROF:
             return UnreadableFile(_too_slow(filename, self._limits.max_parse_seconds))
         if code == OUT_OF_MEMORY:
             return UnreadableFile(too_large(filename, self._limits.max_parse_memory))

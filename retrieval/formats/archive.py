@@ -23,7 +23,7 @@ CONTENTS = {
     "META-INF/container.xml": "a book",
 }
 ZIPPED = {"DOCX": "word/", "PPTX": "ppt/", "XLSX": "xl/", "EPUB": "META-INF/container.xml"}
-DAMAGE = (
+DAMAGE: tuple[type[Exception], ...] = (
     BadZipFile, zlib.error, EOFError, OSError, SyntaxError, NotImplementedError, RuntimeError,
     ValueError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError,
 )  # fmt: skip

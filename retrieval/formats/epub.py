@@ -42,7 +42,7 @@ def _refuse_protected(archive: ZipFile, filename: str) -> None:
     """Mangled fonts are no hindrance; anything else in the list of what is encrypted is copy protection."""
     if ENCRYPTION not in archive.namelist():
         return
-    methods = ElementTree.fromstring(archive.read(ENCRYPTION)).iter("{*}EncryptionMethod")
+    methods = ElementTree.fromstring(archive.read(ENCRYPTION)).iterfind(".//{*}EncryptionMethod")
     if any(method.get("Algorithm") not in FONT_MANGLING for method in methods):
         raise UnreadableFile(f"{filename} is copy-protected; upload a copy without protection.")
 

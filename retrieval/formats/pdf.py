@@ -47,7 +47,7 @@ def read_pdf(data: bytes, into: Assembler) -> str | None:
 
 
 def _pages(reader: PdfReader, data: bytes) -> Iterator[list[Line]]:
-    """The lines of each page. Only one whose rules form a grid is looked at for tables: that costs five times the text."""
+    """Each page's lines. Only one whose rules form a grid is searched for tables, which takes five times as long."""
     tables = TableFinder(data)
     for number, page in enumerate(reader.pages):
         lines, rules = read_page(page)

@@ -19,7 +19,8 @@ class TableFinder:
     """Opens the file a second time, with pdfplumber, when the first page asks for it."""
 
     def __init__(self, data: bytes) -> None:
-        self._data, self._pdf = data, None
+        self._data = data
+        self._pdf: Any = None
 
     def put_into(self, lines: list[Line], number: int) -> list[Line]:
         """The page's lines with its tables; as they were where none is found. `number` counts from 0."""

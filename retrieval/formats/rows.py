@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
+from statistics import median
 
 from retrieval.formats.assembler import Assembler
 from retrieval.formats.markdown import read_markdown
@@ -80,13 +81,11 @@ def record_line(fields: Sequence[Field]) -> str:
 
 
 def find_header(rows: Sequence[Row]) -> int | None:
-    """Which row names the columns: the first that is as full as any and holds distinct, short names, no numbers."""
+    """Which row names the columns: the first that is as full as most and holds distinct, short names, no numbers."""
     widths = [sum(bool(cell.strip()) for cell in row) for row in rows]
-    widest = max(widths, default=0)
-    if widest < 2:
-        return None
+    usual = median(widths) if widths else 0
     for at, (row, width) in enumerate(zip(rows, widths, strict=True)):
-        if width >= 0.8 * widest:
+        if width >= max(2, 0.8 * usual):
             return at if _names_columns(row) else None
     return None
 

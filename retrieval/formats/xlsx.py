@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, datetime, time
+from itertools import chain
 from typing import Any
 
 from openpyxl import load_workbook
@@ -24,11 +25,18 @@ def read_xlsx(data: bytes, into: Assembler) -> str | None:
         book = load_workbook(archive.fp, read_only=True, data_only=True)
         for sheet in book.worksheets:
             if sheet.sheet_state == "visible":
-                into.close(1)
-                into.heading(1, sheet.title)
-                sheet.reset_dimensions()  # the size that a file states may be a million rows, or one
-                add_sheet(_rows(sheet), 2, into)
+                _read_sheet(sheet, into)
         return book.properties.title or None
+
+
+def _read_sheet(sheet: Any, into: Assembler) -> None:
+    sheet.reset_dimensions()  # the size that a file states may be a million rows, or one
+    rows = _rows(sheet)
+    first = next(rows, None)
+    if first is not None:
+        into.close(1)
+        into.heading(1, sheet.title)
+        add_sheet(chain([first], rows), 2, into)
 
 
 def _rows(sheet: Any) -> Iterator[list[str]]:

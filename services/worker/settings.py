@@ -35,7 +35,7 @@ class WorkerSettings(ServiceSettings):
     max_parse_memory: int = Field(default=1024 * MIB, ge=512 * MIB)
     """Address space, in bytes, that reading one file may take."""
     max_parse_seconds: float = Field(default=60.0, gt=0)
-    """Seconds that reading one file may take."""
+    """Processor time, in seconds, that reading one file may take."""
     load_timeout: float = Field(default=600.0, gt=0)
     """Seconds that a candidate may take to be served by the spare slot."""
 
