@@ -15,6 +15,7 @@ from retrieval.embedding import Bm25Encoder
 from retrieval.errors import RetrievalError
 from retrieval.index.edge import EdgeEngine
 from retrieval.model import Passage
+from retrieval.parsing import Parser
 from services.contracts.jobs import JobKind
 from services.contracts.retrieval import SearchRequest
 from services.database.engine import migrate, open_sessions
@@ -53,7 +54,7 @@ class Desk:
         self.sessions = open_sessions(platform.database_url)
         self.writer, self.jobs, self.sent = RetrievalWriter(worker_client(client)), Jobs(self.sessions), list[Job]()
         self.files, self._client = home / "files", client
-        self.indexing = Indexing(self.sessions, self.writer, HashingEmbedder(), Bm25Encoder(), WorkerSettings())
+        self.indexing = Indexing(self.sessions, self.writer, HashingEmbedder(), Bm25Encoder(), Parser(), WorkerSettings())
         self.allow(settings)
 
     def allow(self, settings: SourceSettings) -> None:
