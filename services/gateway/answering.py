@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from retrieval.answerability import answerability
+from retrieval.filters import Filter
 from retrieval.grounding import REFUSAL, cite, grounded_messages, plain_messages, prompt_version
 from retrieval.model import Citation, Message, Passage
 from services.gateway.models import GROUNDED, Choice
@@ -37,6 +38,8 @@ class Question:
     system: str | None = None
     answer_unsourced: bool = False
     min_answerability: float = 0.0
+    filters: Filter | None = None
+    score_threshold: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,13 @@ class Answering:
         earlier = [message.content for message in question.history if message.role == "user"]
         try:
             found = await self._retrieval.search(
-                question.workspace_id, question.store_ids, question.text, earlier, question.top_k
+                question.workspace_id,
+                question.store_ids,
+                question.text,
+                earlier,
+                question.top_k,
+                filters=question.filters,
+                score_threshold=question.score_threshold,
             )
         except ApiError as error:
             if error.status == 503 and question.answer_unsourced:

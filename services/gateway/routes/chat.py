@@ -78,6 +78,8 @@ async def _question(chat: ChatRequest, caller: Caller, request: Request) -> Ques
         system=system or None,
         answer_unsourced=settings.answer_unsourced,
         min_answerability=state.min_answerability,
+        filters=chat.filters,
+        score_threshold=chat.ranking_options.score_threshold if chat.ranking_options else 0.0,
     )
 
 
