@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from starlette.concurrency import run_in_threadpool
 
+from retrieval.filters import Filter
 from retrieval.model import Message
 from services.gateway.answering import Question
 from services.gateway.models import GROUNDED, Choice, UnloadedVersion, choose, still_loading
@@ -30,6 +31,8 @@ class Asked:
     sampling: dict[str, Any] = field(default_factory=dict)
     max_tokens: int | None = None
     keep_history: bool = False
+    filters: Filter | None = None
+    score_threshold: float = 0.0
 
 
 async def to_question(asked: Asked, workspace_id: str, state: Any) -> Question:
@@ -56,6 +59,8 @@ async def to_question(asked: Asked, workspace_id: str, state: Any) -> Question:
         answer_unsourced=settings.answer_unsourced,
         min_answerability=state.min_answerability,
         keep_history=asked.keep_history,
+        filters=asked.filters,
+        score_threshold=asked.score_threshold,
     )
 
 

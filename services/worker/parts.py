@@ -20,6 +20,7 @@ from services.database.tables import Job
 from services.kit.http import client
 from services.kit.settings import Platform, SourceSettings
 from services.worker.app import app
+from services.worker.expiry import Expiry
 from services.worker.indexing import Indexing
 from services.worker.reindexing import Reindexing
 from services.worker.retrieval_client import RetrievalWriter
@@ -34,6 +35,7 @@ class Parts:
     reindexing: Reindexing
     syncing: Syncing
     sources: SourceSettings
+    expiry: Expiry
 
 
 @cache
@@ -52,7 +54,7 @@ def parts() -> Parts:
     reindexing = Reindexing(sessions(), indexing, writer, platform.index_folder)
     sources = SourceSettings()
     syncing = Syncing(sessions(), platform.files_url, writer, connector(sources), send, sources)
-    return Parts(jobs, indexing, reindexing, syncing, sources)
+    return Parts(jobs, indexing, reindexing, syncing, sources, Expiry(sessions(), writer))
 
 
 def send(job: Job) -> None:

@@ -54,7 +54,9 @@ class Desk:
         self.sessions = open_sessions(platform.database_url)
         self.writer, self.jobs, self.sent = RetrievalWriter(worker_client(client)), Jobs(self.sessions), list[Job]()
         self.files, self._client = home / "files", client
-        self.indexing = Indexing(self.sessions, self.writer, HashingEmbedder(), Bm25Encoder(), Parser(), WorkerSettings())
+        self.indexing = Indexing(
+            self.sessions, self.writer, HashingEmbedder(), Bm25Encoder(), Parser(), WorkerSettings()
+        )
         self.allow(settings)
 
     def allow(self, settings: SourceSettings) -> None:
