@@ -220,12 +220,12 @@ def test_links_never_lead_out_of_the_folder_and_hidden_files_are_left_out(desk: 
     (folder / "up.md").symlink_to("../../secret.md")
     (folder / "loop.md").symlink_to("loop.md")
     (folder / "outside").symlink_to(secret.parent)
-    (folder / "inside.md").symlink_to("refunds.md")
+    (folder / "inside.md").symlink_to(".versions/prices.md")
     os.mkfifo(folder / "pipe.md")
-    write(folder, ".hidden/notes.md", "# Hidden")
+    write(folder, ".versions/prices.md", "# Prices\n\nA city bike is nine euros a day.")
     desk.add("folder", str(folder))
     assert counts(desk.step()) == {"new": 3}
-    assert desk.answers("password swordfish refunds tyre") == {"refunds.md", "bikes/tyres.md", "inside.md"}
+    assert desk.answers("password swordfish refunds tyre prices") == {"refunds.md", "bikes/tyres.md", "inside.md"}
 
 
 @pytest.mark.parametrize("location", ["/etc", "/srv/../etc", "file:///etc", "documents", "{root}/../home", "{link}"])
