@@ -46,7 +46,7 @@ class SourceUpdate(BaseModel):
         given = self.model_dump(exclude_unset=True)
         found = {name: given[name] for name in ("name", "enabled") if given.get(name) is not None}
         if "schedule" in given:
-            found |= given["schedule"] or {"cron": None, "time_zone": "UTC"}
+            found |= self.schedule.model_dump() if self.schedule else {"cron": None, "time_zone": "UTC"}
         named = {name: given[name] for name in SETTINGS if name in given}
         if named or before is None:
             settings = {**(before or {}), **named}

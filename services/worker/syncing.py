@@ -188,7 +188,8 @@ class _Run:
         if content is None:
             self._settle(known)
         elif known and known.present and known.sha256 == content.digest and known.attributes == self._attributes:
-            self._state.remember_hint(entry.key, content.hint)
+            if content.hint != known.hint:
+                self._state.remember_hint(entry.key, content.hint)
             self._settle(known)
         else:
             self._put(entry.key, content, known)
