@@ -4,6 +4,7 @@ RetrievalError
 ├── InputError            the caller's input is wrong; trying again does not help
 │   ├── UnreadableFile        corrupt, encrypted, empty, or without text
 │   ├── UnsupportedFormat     no loader for this kind of file
+│   ├── InvalidFilter         a filter on attributes that means nothing
 │   └── EmbedderMismatch      the collection was made with another embedder or dimension
 ├── StateError            the thing is not in a state that allows this
 │   ├── UnknownCollection     no such collection
@@ -28,6 +29,10 @@ class UnreadableFile(InputError):
 
 class UnsupportedFormat(InputError):
     """A kind of file that no loader reads."""
+
+
+class InvalidFilter(InputError, ValueError):
+    """A filter that cannot be read; a ValueError too, as readers of request bodies expect."""
 
 
 class EmbedderMismatch(InputError):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,8 +20,18 @@ from typing import Any, TypeVar
 import qdrant_edge as qdrant
 
 from retrieval.errors import EmbedderMismatch, IndexUnavailable, UnknownCollection
+from retrieval.filters import LISTED, Comparison, Compound, Filter
+from retrieval.index.facts import (
+    FACTS,
+    MOST_INDEXED,
+    attribute_payload,
+    fact,
+    has_number,
+    number_field,
+    number_fields,
+)
 from retrieval.index.port import BATCH, DENSE, KEYWORD_FIELDS, SPARSE, Candidates, CollectionRef, Scope, Scored
-from retrieval.model import Point, SparseVector
+from retrieval.model import Attributes, Point, SparseVector
 from retrieval.records import chunk_from_record, chunk_record, parse_revision_key, revision_key
 
 T = TypeVar("T")
@@ -82,9 +92,11 @@ class EdgeIndex:
         self._name = name
         self._dimension = dimension
         self._open = True
+        self._ranged: set[str] = set()
 
     def upsert(self, points: Sequence[Point]) -> None:
         self._check_dimension(points)
+        self._index_ranges(point.chunk.source.attributes for point in points)
         for start in range(0, len(points), BATCH):
             batch = [_engine_point(point) for point in points[start : start + BATCH]]
             self._update(qdrant.UpdateOperation.upsert_points(batch))
@@ -98,6 +110,13 @@ class EdgeIndex:
     def delete_other_revisions(self, file_id: str, keep_revision: int) -> None:
         kept = _is("file_revision", revision_key(file_id, keep_revision))
         self._delete(qdrant.Filter(must=[_is("file_id", file_id)], must_not=[kept]))
+
+    def set_attributes(self, file_id: str, attributes: Attributes) -> None:
+        self._index_ranges([attributes])
+        payload = attribute_payload(attributes)
+        self._update(
+            qdrant.UpdateOperation.set_payload_by_filter(qdrant.Filter(must=[_is("file_id", file_id)]), payload)
+        )
 
     def search(self, dense: Sequence[float], sparse: SparseVector, limit: int, scope: Scope) -> Candidates:
         allowed = _scope_filter(scope)
@@ -162,6 +181,12 @@ class EdgeIndex:
         found = self._call("be searched", partial(self._shard.query, request))
         return tuple(Scored(chunk_from_record(str(hit.id), hit.payload or {}), float(hit.score)) for hit in found)
 
+    def _index_ranges(self, many: Iterable[Attributes]) -> None:
+        for field in number_fields(many):
+            if field not in self._ranged and len(self._ranged) < MOST_INDEXED:
+                self._update(qdrant.UpdateOperation.create_field_index(field, qdrant.PayloadSchemaType.Float))
+                self._ranged.add(field)
+
     def _delete(self, matching: qdrant.Filter) -> None:
         self._update(qdrant.UpdateOperation.delete_points_by_filter(matching))
 
@@ -213,7 +238,25 @@ def _scope_filter(scope: Scope) -> qdrant.Filter:
     must: list[Any] = [_is("workspace_id", scope.workspace_id)]
     if scope.file_ids is not None:
         must.append(qdrant.FieldCondition("file_id", match=qdrant.MatchAny(sorted(scope.file_ids))))
+    if scope.attributes is not None:
+        must.append(_attribute_filter(scope.attributes))
     return qdrant.Filter(must=must)
+
+
+def _attribute_filter(wanted: Filter) -> qdrant.Filter:
+    if isinstance(wanted, Compound):
+        parts: list[Any] = [_attribute_filter(one) for one in wanted.filters]
+        return qdrant.Filter(must=parts) if wanted.operator == "and" else qdrant.Filter(should=parts)
+    if wanted.operator in ("eq", "ne", *LISTED):
+        facts = [fact(wanted.key, value) for value in wanted.values]
+        held: list[Any] = [qdrant.FieldCondition(FACTS, match=qdrant.MatchAny(facts))]
+        return qdrant.Filter(must=held) if wanted.operator in ("eq", "in") else qdrant.Filter(must_not=held)
+    return qdrant.Filter(must=[_is(FACTS, has_number(wanted.key)), _range(wanted)])
+
+
+def _range(wanted: Comparison) -> qdrant.FieldCondition:
+    bounds = qdrant.RangeFloat(**{wanted.operator: float(wanted.values[0])})
+    return qdrant.FieldCondition(number_field(wanted.key), range=bounds)
 
 
 def _file_filter(file_id: str | None, revision: int | None) -> qdrant.Filter | None:
@@ -226,7 +269,8 @@ def _file_filter(file_id: str | None, revision: int | None) -> qdrant.Filter | N
 
 def _engine_point(point: Point) -> qdrant.Point:
     sparse = qdrant.SparseVector(list(point.sparse.indices), list(point.sparse.values))
-    return qdrant.Point(point.chunk.id, {DENSE: list(point.dense), SPARSE: sparse}, chunk_record(point.chunk))
+    payload = {**chunk_record(point.chunk), **attribute_payload(point.chunk.source.attributes)}
+    return qdrant.Point(point.chunk.id, {DENSE: list(point.dense), SPARSE: sparse}, payload)
 
 
 def _point(record: Any) -> Point:

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from retrieval.model import Chunk, Point, SparseVector
+from retrieval.filters import Filter
+from retrieval.model import Attributes, Chunk, Point, SparseVector
 
 DENSE, SPARSE = "dense", "sparse"
-KEYWORD_FIELDS = ("workspace_id", "file_id", "file_revision")
+KEYWORD_FIELDS = ("workspace_id", "file_id", "file_revision", "facts")
 BATCH = 256  # points a call; Edge slows down beyond it
 
 
@@ -31,10 +32,11 @@ class CollectionRef:
 
 @dataclass(frozen=True)
 class Scope:
-    """Which chunks a search may return. `file_ids` None is every file of the workspace."""
+    """Which chunks a search may return. `file_ids` None is every file of the workspace; `attributes` filters those."""
 
     workspace_id: str
     file_ids: frozenset[str] | None = None
+    attributes: Filter | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,10 @@ class VectorIndex(Protocol):
 
     def delete_other_revisions(self, file_id: str, keep_revision: int) -> None:
         """Remove every revision of a file but one."""
+        ...
+
+    def set_attributes(self, file_id: str, attributes: Attributes) -> None:
+        """Give every chunk of a file these attributes in place of its former ones. Vectors stay as they are."""
         ...
 
     def search(self, dense: Sequence[float], sparse: SparseVector, limit: int, scope: Scope) -> Candidates:

@@ -7,7 +7,7 @@ database, as on Edge; the server's aliases are not used, so that there is one tr
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,8 +16,18 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
 from retrieval.errors import EmbedderMismatch, IndexUnavailable, UnknownCollection
+from retrieval.filters import LISTED, Comparison, Compound, Filter
+from retrieval.index.facts import (
+    FACTS,
+    MOST_INDEXED,
+    attribute_payload,
+    fact,
+    has_number,
+    number_field,
+    number_fields,
+)
 from retrieval.index.port import BATCH, DENSE, KEYWORD_FIELDS, SPARSE, Candidates, CollectionRef, Scope, Scored
-from retrieval.model import Point, SparseVector
+from retrieval.model import Attributes, Point, SparseVector
 from retrieval.records import chunk_from_record, chunk_record, parse_revision_key, revision_key
 
 MOST_FILES = 1_000_000  # facets want a limit
@@ -78,6 +88,7 @@ class RemoteIndex:
         self._client = client
         self._name = name
         self._dimension = dimension
+        self._ranged: set[str] = set()
 
     def upsert(self, points: Sequence[Point]) -> None:
         lengths = {len(point.dense) for point in points} - {self._dimension}
@@ -86,6 +97,7 @@ class RemoteIndex:
                 f"collection {self._name} holds vectors of {self._dimension} numbers, but {sorted(lengths)} came; "
                 "reindex the store with the embedder that is set"
             )
+        self._index_ranges(point.chunk.source.attributes for point in points)
         for start in range(0, len(points), BATCH):
             batch = [_engine_point(point) for point in points[start : start + BATCH]]
             with self._calling("be written"):
@@ -100,6 +112,12 @@ class RemoteIndex:
     def delete_other_revisions(self, file_id: str, keep_revision: int) -> None:
         kept = _is("file_revision", revision_key(file_id, keep_revision))
         self._delete(models.Filter(must=[_is("file_id", file_id)], must_not=[kept]))
+
+    def set_attributes(self, file_id: str, attributes: Attributes) -> None:
+        self._index_ranges([attributes])
+        chosen = models.FilterSelector(filter=models.Filter(must=[_is("file_id", file_id)]))
+        with self._calling("be written"):
+            self._client.set_payload(self._name, attribute_payload(attributes), points=chosen, wait=True)
 
     def search(self, dense: Sequence[float], sparse: SparseVector, limit: int, scope: Scope) -> Candidates:
         stages: list[Any] = [(DENSE, list(dense))]
@@ -159,6 +177,13 @@ class RemoteIndex:
         with self._calling("be counted"):
             return self._client.count(self._name, matching, exact=True).count
 
+    def _index_ranges(self, many: Iterable[Attributes]) -> None:
+        for field in [] if _is_local(self._client) else number_fields(many):
+            if field not in self._ranged and len(self._ranged) < MOST_INDEXED:
+                with self._calling("be written"):
+                    self._client.create_payload_index(self._name, field, models.PayloadSchemaType.FLOAT)
+                self._ranged.add(field)
+
     def _delete(self, matching: models.Filter) -> None:
         with self._calling("be written"):
             self._client.delete(self._name, models.FilterSelector(filter=matching), wait=True)
@@ -192,7 +217,25 @@ def _scope_filter(scope: Scope) -> models.Filter:
     must: list[models.Condition] = [_is("workspace_id", scope.workspace_id)]
     if scope.file_ids is not None:
         must.append(models.FieldCondition(key="file_id", match=models.MatchAny(any=sorted(scope.file_ids))))
+    if scope.attributes is not None:
+        must.append(_attribute_filter(scope.attributes))
     return models.Filter(must=must)
+
+
+def _attribute_filter(wanted: Filter) -> models.Filter:
+    if isinstance(wanted, Compound):
+        parts: list[models.Condition] = [_attribute_filter(one) for one in wanted.filters]
+        return models.Filter(must=parts) if wanted.operator == "and" else models.Filter(should=parts)
+    if wanted.operator in ("eq", "ne", *LISTED):
+        facts = [fact(wanted.key, value) for value in wanted.values]
+        held: list[models.Condition] = [models.FieldCondition(key=FACTS, match=models.MatchAny(any=facts))]
+        return models.Filter(must=held) if wanted.operator in ("eq", "in") else models.Filter(must_not=held)
+    return models.Filter(must=[_is(FACTS, has_number(wanted.key)), _range(wanted)])
+
+
+def _range(wanted: Comparison) -> models.FieldCondition:
+    bounds = models.Range(**{wanted.operator: float(wanted.values[0])})
+    return models.FieldCondition(key=number_field(wanted.key), range=bounds)
 
 
 def _file_filter(file_id: str | None, revision: int | None) -> models.Filter | None:
@@ -206,7 +249,8 @@ def _file_filter(file_id: str | None, revision: int | None) -> models.Filter | N
 def _engine_point(point: Point) -> models.PointStruct:
     sparse = models.SparseVector(indices=list(point.sparse.indices), values=list(point.sparse.values))
     vector: dict[str, Any] = {DENSE: list(point.dense), SPARSE: sparse}
-    return models.PointStruct(id=point.chunk.id, vector=vector, payload=chunk_record(point.chunk))
+    payload = {**chunk_record(point.chunk), **attribute_payload(point.chunk.source.attributes)}
+    return models.PointStruct(id=point.chunk.id, vector=vector, payload=payload)
 
 
 def _scored(found: Sequence[models.ScoredPoint]) -> tuple[Scored, ...]:

@@ -54,6 +54,16 @@ class Api:
     def get(self, path: str, **parameters: str | int) -> Json:
         return self._call("GET", path, params=parameters)
 
+    def every(self, path: str) -> Iterator[Json]:
+        """Every object of a list, page by page."""
+        after: dict[str, str] = {}
+        while True:
+            page = self.get(path, limit=100, **after)
+            yield from page["data"]
+            if not page.get("has_more"):
+                return
+            after = {"after": page["data"][-1]["id"]}
+
     def post(self, path: str, body: Json | None = None, timeout: float = TIMEOUT_S) -> Json:
         return self._call("POST", path, json=body or {}, timeout=timeout)
 
@@ -83,7 +93,7 @@ class Api:
 
     def default_store(self) -> str:
         """The id of the workspace's default store. Raises CommandError where it has none."""
-        for store in self.get("/v1/vector_stores")["data"]:
+        for store in self.every("/v1/vector_stores"):
             if store.get("metadata", {}).get("default") == "true":
                 return str(store["id"])
         raise CommandError("This workspace has no default vector store; name one with --store.")

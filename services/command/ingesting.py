@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -70,7 +70,7 @@ def _walk(path: Path) -> Iterator[Source]:
 def ingest(api: Api, store_id: str, sources: Sequence[Source], bar: Bar) -> list[Result]:
     """Upload what is new or changed, wait until it is indexed, then remove what it replaces."""
     files = f"/v1/vector_stores/{store_id}/files"
-    held = _held(api.get(files)["data"])
+    held = _held(api.every(files))
     results: list[Result] = []
     pending: list[Pending] = []
     seen: set[str] = set()
@@ -88,7 +88,7 @@ def as_json(store_id: str, results: Sequence[Result]) -> dict[str, Any]:
     return {"vector_store_id": store_id, **counts, "files": [asdict(result) for result in results]}
 
 
-def _held(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def _held(rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     by_name: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         by_name.setdefault(row["filename"], []).append(row)
@@ -135,7 +135,7 @@ def _await_all(api: Api, files: str, pending: Sequence[Pending], bar: Bar) -> li
     results: list[Result] = []
     waiting = {item.file_id: item for item in pending}
     while waiting:
-        rows = {row["id"]: row for row in api.get(files)["data"]}
+        rows = {row["id"]: row for row in api.every(files)}
         for file_id, item in list(waiting.items()):
             row = rows.get(file_id)
             if row is None or row["status"] != "in_progress":

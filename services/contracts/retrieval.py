@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -68,8 +70,31 @@ class DeleteRequest(Contract):
     file_id: str
 
 
+class AttributesRequest(Contract):
+    """POST /points/attributes. Gives the file's chunks the attributes that the database has for it by now."""
+
+    workspace_id: str
+    store_id: str
+    file_id: str
+
+
+class ChunksRequest(Contract):
+    """POST /points/read. The chunks of the wanted revision of a file, in reading order."""
+
+    workspace_id: str
+    store_id: str
+    file_id: str
+
+
+class ChunksResponse(Contract):
+    chunks: list[ChunkBody]
+
+
 class SearchRequest(Contract):
-    """POST /search. `history` is the earlier user turns, oldest first; the service makes a follow-up stand alone."""
+    """POST /search. `history` is the earlier user turns, oldest first; the service makes a follow-up stand alone.
+
+    `filters` is a filter on attributes in OpenAI's words; passages that score below `score_threshold` are left out.
+    """
 
     workspace_id: str
     store_ids: list[str]
@@ -77,6 +102,8 @@ class SearchRequest(Contract):
     history: list[str] = Field(default_factory=list)
     top_k: int = Field(default=4, ge=1, le=50)
     file_ids: list[str] | None = None
+    filters: dict[str, Any] | None = None
+    score_threshold: float = Field(default=0.0, ge=0.0, le=1.0)
 
 
 class PassageBody(Contract):

@@ -25,10 +25,14 @@ class Gateway:
 
     async def default_store(self) -> dict[str, Any]:
         """Raises GatewayError where the workspace has no default store."""
-        stores: list[dict[str, Any]] = (await self._call("GET", "/v1/vector_stores"))["data"]
-        for store in stores:
-            if store["metadata"].get("default") == "true":
-                return store
+        path = "/v1/vector_stores?limit=100"
+        while path:
+            page = await self._call("GET", path)
+            for store in page["data"]:
+                if store["metadata"].get("default") == "true":
+                    found: dict[str, Any] = store
+                    return found
+            path = f"/v1/vector_stores?limit=100&after={page['last_id']}" if page["has_more"] else ""
         raise GatewayError("This workspace has no vector store yet; add documents with `tandem ingest`.")
 
     async def reindex(self, store_id: str) -> dict[str, Any]:

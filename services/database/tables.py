@@ -5,13 +5,29 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, ForeignKey, Index, String, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    DateTime,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    or_,
+)
 from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, mapped_column
 
 
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+def not_expired(moment: InstrumentedAttribute[datetime | None]) -> ColumnElement[bool]:
+    """The condition that a time, where there is one, lies ahead."""
+    return or_(moment.is_(None), moment > now())
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -73,11 +89,15 @@ class File(InWorkspace, Base):
     sha256: Mapped[str]
     path: Mapped[str] = mapped_column(String(1024))
     created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
 
 
 class Store(InWorkspace, Base):
-    """OpenAI's vector store. `collection_id` is the alias: the collection that answers searches."""
+    """OpenAI's vector store. `collection_id` is the alias: the collection that answers searches.
+
+    With `expires_days` it expires that many days after `last_active_at`: it is kept, but not searched.
+    """
 
     __tablename__ = "stores"
 
@@ -86,6 +106,10 @@ class Store(InWorkspace, Base):
     is_default: Mapped[bool] = mapped_column(default=False)
     collection_id: Mapped[str | None]
     previous_collection_id: Mapped[str | None]
+    description: Mapped[str | None] = mapped_column(Text)
+    details: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
+    expires_days: Mapped[int | None]
+    last_active_at: Mapped[datetime] = mapped_column(default=now)
     created_at: Mapped[datetime] = mapped_column(default=now)
     deleted_at: Mapped[datetime | None]
 
@@ -105,7 +129,11 @@ class Collection(InWorkspace, Base):
 
 
 class StoreFile(InWorkspace, Base):
-    """A file in a store. `revision` is the wanted writing: a later one, or `deleted`, makes earlier writes stale."""
+    """A file in a store. `revision` is the wanted writing: a later one, or `deleted`, makes earlier writes stale.
+
+    `error_code` is one of OpenAI's: unsupported_file, invalid_file, server_error. `chunking` has the file's own sizes,
+    None where it goes with its store; `chunked` those that its chunks were cut with. `job_id` is its last indexing.
+    """
 
     __tablename__ = "store_files"
 
@@ -116,9 +144,34 @@ class StoreFile(InWorkspace, Base):
     deleted: Mapped[bool] = mapped_column(default=False)
     chunk_count: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None] = mapped_column(Text)
+    error_code: Mapped[str | None]
     attributes: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    attributes_changed_at: Mapped[datetime | None]
+    chunking: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    chunked: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    job_id: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
     indexed_at: Mapped[datetime | None]
+
+
+class FileBatch(InWorkspace, Base):
+    """Files that were put into a store together."""
+
+    __tablename__ = "file_batches"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    store_id: Mapped[str] = mapped_column(ForeignKey("stores.id"), index=True)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    cancelled_at: Mapped[datetime | None]
+
+
+class FileBatchEntry(InWorkspace, Base):
+    """A file of a batch. How it stands is in its `StoreFile`."""
+
+    __tablename__ = "file_batch_entries"
+
+    batch_id: Mapped[str] = mapped_column(ForeignKey("file_batches.id"), primary_key=True)
+    file_id: Mapped[str] = mapped_column(ForeignKey("files.id"), primary_key=True)
 
 
 class Job(InWorkspace, Base):

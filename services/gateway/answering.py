@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from retrieval.answerability import answerability
+from retrieval.filters import Filter
 from retrieval.grounding import REFUSAL, cite, grounded_messages, plain_messages, prompt_version
 from retrieval.model import Citation, Message, Passage
 from services.gateway.models import GROUNDED, Choice
@@ -41,6 +42,8 @@ class Question:
     answer_unsourced: bool = False
     min_answerability: float = 0.0
     keep_history: bool = False
+    filters: Filter | None = None
+    score_threshold: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,13 @@ class Answering:
         earlier = [message.content for message in question.history if message.role == "user"]
         try:
             found = await self._retrieval.search(
-                question.workspace_id, question.store_ids, question.text, earlier, question.top_k
+                question.workspace_id,
+                question.store_ids,
+                question.text,
+                earlier,
+                question.top_k,
+                filters=question.filters,
+                score_threshold=question.score_threshold,
             )
         except ApiError as error:
             if error.status == 503 and question.answer_unsourced:

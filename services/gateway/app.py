@@ -14,14 +14,16 @@ from services.database.engine import Sessions
 from services.database.jobs import Jobs, UnknownJob
 from services.gateway.answering import Answering
 from services.gateway.dispatch import Dispatcher
+from services.gateway.file_batches import FileBatches
 from services.gateway.files import Files
 from services.gateway.journal import Journal
 from services.gateway.keys import Keys, Limits
 from services.gateway.limits import LimitBody
 from services.gateway.passages import RetrievalClient
-from services.gateway.routes import ask, chat, health, knowledge, responses, voice, work
+from services.gateway.routes import ask, batches, chat, files, health, knowledge, responses, store_files, voice, work
 from services.gateway.settings import GatewaySettings
 from services.gateway.slots import Slots
+from services.gateway.store_files import StoreFiles
 from services.gateway.stores import Stores
 from services.gateway.versions import Versions
 from services.kit import errors
@@ -56,7 +58,9 @@ def create_app(
     jobs = Jobs(sessions)
     deadlines = {"index_file": settings.deadline_index, "reindex": settings.deadline_index}
     dispatcher = Dispatcher(celery, jobs, {**deadlines, "fine_tuning": settings.deadline_train})  # type: ignore[dict-item]
-    files = Files(sessions, files_url, settings.max_body_bytes)
+    uploads = Files(sessions, files_url, settings.max_body_bytes)
+    stores = Stores(sessions, jobs)
+    held = StoreFiles(sessions, stores, uploads, dispatcher, jobs)
     state = app.state
     state.settings, state.base_model = settings, base_model
     state.top_k, state.min_answerability = top_k, min_answerability
@@ -64,13 +68,11 @@ def create_app(
     state.keys, state.limits, state.counters = Keys(sessions), Limits(counters), counters
     state.retrieval_http, state.generation = retrieval, generation
     state.retrieval, state.slots = RetrievalClient(retrieval), slots
-    state.jobs, state.dispatcher, state.files = jobs, dispatcher, files
-    state.stores, state.versions, state.journal = (
-        Stores(sessions, files, dispatcher),
-        Versions(sessions),
-        Journal(sessions),
-    )
+    state.jobs, state.dispatcher, state.files = jobs, dispatcher, uploads
+    state.stores, state.store_files = stores, held
+    state.batches = FileBatches(sessions, stores, held, jobs)
+    state.versions, state.journal = Versions(sessions), Journal(sessions)
     state.answering = Answering(state.retrieval, slots)
-    for module in (chat, responses, ask, knowledge, voice, work, health):
+    for module in (chat, responses, ask, files, knowledge, store_files, batches, voice, work, health):
         app.include_router(module.router)
     return app

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from starlette.concurrency import run_in_threadpool
 
+from retrieval.filters import Filter
 from retrieval.model import Message
 from services.gateway.answering import Question
 from services.gateway.models import GROUNDED, Choice, UnloadedVersion, choose, still_loading
@@ -29,6 +30,8 @@ class Asked:
     max_num_results: int | None = None
     sampling: dict[str, Any] = field(default_factory=dict)
     max_tokens: int | None = None
+    filters: Filter | None = None
+    score_threshold: float = 0.0
     keep_history: bool = False
 
 
@@ -56,6 +59,8 @@ async def to_question(asked: Asked, workspace_id: str, state: Any) -> Question:
         answer_unsourced=settings.answer_unsourced,
         min_answerability=state.min_answerability,
         keep_history=asked.keep_history,
+        filters=asked.filters,
+        score_threshold=asked.score_threshold,
     )
 
 

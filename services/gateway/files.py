@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import BinaryIO
 
 import fsspec
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select
 
 from services.database.engine import Sessions
-from services.database.tables import File, StoreFile, now
+from services.database.removal import remove_file
+from services.database.tables import File, not_expired, now
+from services.gateway.paging import Cursor, Place, read_page
 from services.kit.errors import ApiError
 from training.dataset import parse_dataset
 from training.errors import InvalidDataset
 
+LONGEST_NAME = 255
 PURPOSES = ("assistants", "user_data", "fine-tune")
 PIECE = 1 << 20
 
@@ -24,19 +28,27 @@ class Files:
     def __init__(self, sessions: Sessions, files_url: str, max_bytes: int) -> None:
         self._sessions, self._root, self._max_bytes = sessions, files_url.rstrip("/"), max_bytes
 
-    def store(self, workspace_id: str, filename: str, purpose: str, source: BinaryIO) -> File:
-        """Keep an upload. A fine-tuning file is checked line by line first. Raises ApiError 400, 413."""
+    def store(
+        self, workspace_id: str, filename: str, purpose: str, source: BinaryIO, expires_seconds: int | None = None
+    ) -> File:
+        """Keep an upload, for good or until it expires. A fine-tuning file is checked line by line first.
+
+        Raises ApiError 400, 413.
+        """
         if purpose not in PURPOSES:
             raise ApiError(
                 400, f"The purpose must be one of {', '.join(PURPOSES)}.", code="invalid_value", param="purpose"
             )
+        if len(filename) > LONGEST_NAME:
+            raise ApiError(400, f"The file's name is longer than {LONGEST_NAME} characters.", code="invalid_value",
+                           param="file")  # fmt: skip
         file_id = f"file-{secrets.token_hex(12)}"
         path = f"{self._root}/{workspace_id}/{file_id}"
         size, sha256 = self._write(path, source)
         try:
             self._check(path, filename, purpose, size)
             row = File(id=file_id, workspace_id=workspace_id, filename=filename, purpose=purpose, bytes=size,
-                       sha256=sha256, path=path)  # fmt: skip
+                       sha256=sha256, path=path, expires_at=_in(expires_seconds))  # fmt: skip
             with self._sessions.begin() as session:
                 session.add(row)
         except BaseException:
@@ -67,24 +79,24 @@ class Files:
                 raise ApiError(400, f"'{filename}': {error}", code="invalid_training_file", param="file") from error
 
     def find(self, workspace_id: str, file_id: str) -> File:
-        query = select(File).where(File.id == file_id, File.workspace_id == workspace_id, File.deleted_at.is_(None))
+        query = select(File).where(File.id == file_id, File.workspace_id == workspace_id, *_there())
         with self._sessions() as session:
             row = session.scalar(query)
         if row is None:
             raise ApiError(404, f"There is no file '{file_id}'.", code="file_not_found", param="file_id")
         return row
 
-    def list(
-        self, workspace_id: str, purpose: str | None, limit: int, after: str | None
-    ) -> tuple[Sequence[File], bool]:
-        """The newest files first, and whether there are more."""
-        query = select(File).where(File.workspace_id == workspace_id, File.deleted_at.is_(None))
+    def list(self, workspace_id: str, purpose: str | None, cursor: Cursor) -> tuple[Sequence[File], bool]:
+        """A page of files, and whether there are more."""
+        query = select(File).where(File.workspace_id == workspace_id, *_there())
         query = query.where(File.purpose == purpose) if purpose else query
-        if after:
-            query = query.where(File.created_at < self.find(workspace_id, after).created_at)
+
+        def place(file_id: str) -> Place:
+            return self.find(workspace_id, file_id).created_at, file_id
+
         with self._sessions() as session:
-            rows = session.scalars(query.order_by(File.created_at.desc()).limit(limit + 1)).all()
-        return rows[:limit], len(rows) > limit
+            rows, more = read_page(session, query, File.created_at, File.id, cursor, place)
+        return [file for (file,) in rows], more
 
     def content(self, workspace_id: str, file_id: str) -> tuple[File, bytes]:
         row = self.find(workspace_id, file_id)
@@ -94,13 +106,18 @@ class Files:
         """Hide the file at once, in every store, then remove its bytes. Returns the stores that held it."""
         row = self.find(workspace_id, file_id)
         with self._sessions.begin() as session:
-            session.execute(update(File).where(File.id == file_id).values(deleted_at=now()))
-            held = StoreFile.file_id == file_id, StoreFile.deleted.is_(False)
-            stores = session.scalars(select(StoreFile.store_id).where(*held)).all()
-            gone = {"deleted": True, "revision": StoreFile.revision + 1, "status": "cancelled"}
-            session.execute(update(StoreFile).where(*held).values(**gone))
+            stores = remove_file(session, file_id)
         _remove(row.path)
         return stores
+
+
+def _there() -> tuple[ColumnElement[bool], ...]:
+    """The condition that a file is neither deleted nor expired."""
+    return File.deleted_at.is_(None), not_expired(File.expires_at)
+
+
+def _in(seconds: int | None) -> datetime | None:
+    return now() + timedelta(seconds=seconds) if seconds is not None else None
 
 
 def _read(path: str) -> bytes:

@@ -10,9 +10,14 @@ from typing import TypeVar
 import httpx
 from pydantic import BaseModel
 
+from retrieval.filters import Filter, filter_body
 from retrieval.model import Passage
 from services.contracts.convert import passage_value
 from services.contracts.retrieval import (
+    AttributesRequest,
+    ChunkBody,
+    ChunksRequest,
+    ChunksResponse,
     DeleteRequest,
     DropStoreRequest,
     EmbeddingRequest,
@@ -48,6 +53,8 @@ class RetrievalClient:
         history: Sequence[str],
         top_k: int,
         file_ids: Sequence[str] | None = None,
+        filters: Filter | None = None,
+        score_threshold: float = 0.0,
     ) -> Retrieved:
         request = SearchRequest(
             workspace_id=workspace_id,
@@ -56,6 +63,8 @@ class RetrievalClient:
             history=list(history),
             top_k=top_k,
             file_ids=list(file_ids) if file_ids is not None else None,
+            filters=filter_body(filters) if filters is not None else None,
+            score_threshold=score_threshold,
         )
         response = SearchResponse.model_validate_json(await self._post("/search", request))
         passages = tuple(passage_value(body) for body in response.passages)
@@ -68,6 +77,16 @@ class RetrievalClient:
 
     async def delete_file(self, workspace_id: str, store_id: str, file_id: str) -> None:
         await self._post("/points/delete", DeleteRequest(workspace_id=workspace_id, store_id=store_id, file_id=file_id))
+
+    async def set_attributes(self, workspace_id: str, store_id: str, file_id: str) -> None:
+        """Let the index take over the attributes that the database has for a file."""
+        request = AttributesRequest(workspace_id=workspace_id, store_id=store_id, file_id=file_id)
+        await self._post("/points/attributes", request)
+
+    async def chunks(self, workspace_id: str, store_id: str, file_id: str) -> list[ChunkBody]:
+        """A file's chunks, in reading order."""
+        request = ChunksRequest(workspace_id=workspace_id, store_id=store_id, file_id=file_id)
+        return ChunksResponse.model_validate_json(await self._post("/points/read", request)).chunks
 
     async def drop_store(self, workspace_id: str, store_id: str) -> None:
         await self._post("/stores/drop", DropStoreRequest(workspace_id=workspace_id, store_id=store_id))
@@ -84,6 +103,14 @@ class RetrievalClient:
         if response.status_code != 200:
             raise _passed_on(response)
         return response.content
+
+
+def best_of(found: Sequence[Retrieved], limit: int) -> list[Passage]:
+    """The best passages for several queries at once: each chunk one time, with its best score."""
+    best: dict[str, Passage] = {}
+    for passage in sorted((one for each in found for one in each.passages), key=lambda one: -one.score):
+        best.setdefault(passage.chunk.id, passage)
+    return list(best.values())[:limit]
 
 
 def unavailable() -> ApiError:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from services.database.tables import Turn
 from services.gateway.asking import Asked, Role
+from services.gateway.knowledge_schemas import AttributeFilter, RankingOptions
 from services.gateway.models import GROUNDED, Choice
 from services.gateway.schemas import Body
 from services.kit.errors import ApiError
@@ -63,8 +64,8 @@ class FileSearchTool(Body):
     type: Literal["file_search"]
     vector_store_ids: list[str] = Field(min_length=1)
     max_num_results: int | None = Field(default=None, ge=1, le=50)
-    filters: None = None
-    ranking_options: None = None
+    filters: AttributeFilter | None = None
+    ranking_options: RankingOptions | None = None
 
 
 class ToolName(Body):
@@ -177,6 +178,8 @@ def as_asked(request: ResponseRequest, earlier: Sequence[Turn]) -> Asked:
         said=said,
         store_ids=tool.vector_store_ids if tool else None,
         max_num_results=tool.max_num_results if tool else None,
+        filters=tool.filters if tool else None,
+        score_threshold=tool.ranking_options.score_threshold if tool and tool.ranking_options else 0.0,
         sampling={name: value for name, value in sampling.items() if value is not None},
         max_tokens=request.max_output_tokens,
         keep_history=request.truncation != "auto",

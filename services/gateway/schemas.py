@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from services.gateway.knowledge_schemas import AttributeFilter, RankingOptions
+
 
 class Body(BaseModel):
     model_config = ConfigDict(extra="ignore")
@@ -31,7 +33,8 @@ class StreamOptions(Body):
 
 
 class ChatRequest(Body):
-    """`vector_store_ids` and `max_num_results` are OpenAI's file_search words, at the top level of the body."""
+    """`vector_store_ids`, `max_num_results`, `filters` and `ranking_options` are OpenAI's file_search words, at the top
+    level of the body."""
 
     model: str = "default"
     messages: list[ChatMessage] = Field(min_length=1)
@@ -51,8 +54,8 @@ class ChatRequest(Body):
     max_num_results: int | None = Field(default=None, ge=1, le=50)
     n: Literal[1] = 1
     tools: list[Any] | None = Field(default=None, max_length=0)
-    filters: None = None
-    ranking_options: None = None
+    filters: AttributeFilter | None = None
+    ranking_options: RankingOptions | None = None
 
     @model_validator(mode="after")
     def _ends_with_a_question(self) -> ChatRequest:
@@ -65,22 +68,6 @@ class EmbeddingsRequest(Body):
     model: str = ""
     input: str | list[str]
     encoding_format: Literal["float", "base64"] = "float"
-
-
-class StoreCreate(Body):
-    name: str = Field(default="", max_length=200)
-    file_ids: list[str] = Field(default_factory=list)
-
-
-class StoreFileCreate(Body):
-    file_id: str
-    attributes: dict[str, str | float | bool] | None = None
-
-
-class StoreSearch(Body):
-    query: str | list[str]
-    max_num_results: int = Field(default=10, ge=1, le=50)
-    filters: None = None
 
 
 class ReindexRequest(Body):

@@ -60,10 +60,9 @@ def install(app: FastAPI, domain: Sequence[tuple[type[Exception], int, str]] = (
     async def on_invalid_request(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
+        message = first["msg"].removeprefix("Value error, ")
         where = ".".join(str(part) for part in first["loc"] if part != "body") or None
-        return respond(
-            ApiError(400, f"{where or 'The request body'}: {first['msg']}", code="invalid_value", param=where)
-        )
+        return respond(ApiError(400, f"{where or 'The request body'}: {message}", code="invalid_value", param=where))
 
     async def on_unknown(request: Request, error: Exception) -> JSONResponse:
         log.error("unhandled error in %s %s", request.method, request.url.path, exc_info=error)

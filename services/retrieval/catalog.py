@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from retrieval.errors import EmbedderMismatch, UnknownCollection
 from retrieval.index.port import CollectionRef
+from retrieval.model import Attributes
 from services.database.engine import Sessions
-from services.database.tables import Collection, File, Store, StoreFile
+from services.database.tables import Collection, File, Store, StoreFile, not_expired
 
 FileKey = tuple[str, str]  # store id, file id
 ASKED_AT_ONCE = 500  # SQLite allows 999 values a statement by default in old builds
@@ -138,6 +139,19 @@ class Catalog:
         with self._sessions() as session:
             return _wanted(session, workspace_id, StoreFile.store_id == store_id)
 
+    def attributes(self, workspace_id: str, store_id: str, file_id: str) -> Attributes | None:
+        """What the database has for a file of a store now; None where the store does not hold the file."""
+        with self._sessions() as session:
+            row = session.get(StoreFile, (store_id, file_id))
+        return row.attributes if row and row.workspace_id == workspace_id and not row.deleted else None
+
+    def changed_attributes(self, ref: CollectionRef) -> Mapping[str, Attributes]:
+        """The attributes of the files that were given new ones since a collection was begun, by file."""
+        with self._sessions() as session:
+            begun = _collection(session, ref.workspace_id, ref.store_id, ref.collection_id).created_at
+            rows = select(StoreFile).where(StoreFile.store_id == ref.store_id, StoreFile.attributes_changed_at >= begun)
+            return {row.file_id: row.attributes for row in session.scalars(rows)}
+
     def _row(self, ref: CollectionRef) -> Collection:
         return Collection(
             id=ref.collection_id,
@@ -192,6 +206,6 @@ def _wanted(session: Session, workspace_id: str, which: object) -> dict[FileKey,
         .join(File, File.id == StoreFile.file_id)
         .join(Store, Store.id == StoreFile.store_id)
         .where(StoreFile.workspace_id == workspace_id, which, StoreFile.deleted.is_(False))  # type: ignore[arg-type]
-        .where(File.deleted_at.is_(None), Store.deleted_at.is_(None))
+        .where(File.deleted_at.is_(None), not_expired(File.expires_at), Store.deleted_at.is_(None))
     )
     return {(store_id, file_id): revision for store_id, file_id, revision in rows}

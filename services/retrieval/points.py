@@ -5,9 +5,16 @@ from __future__ import annotations
 from contextlib import suppress
 
 from retrieval.errors import EmbedderMismatch, InputError, StaleRevision, UnknownCollection
-from retrieval.index.port import CollectionRef
+from retrieval.index.port import CollectionRef, VectorIndex
+from retrieval.model import Chunk
 from services.contracts.convert import point_value
-from services.contracts.retrieval import DeleteRequest, DropStoreRequest, UpsertRequest
+from services.contracts.retrieval import (
+    AttributesRequest,
+    ChunksRequest,
+    DeleteRequest,
+    DropStoreRequest,
+    UpsertRequest,
+)
 from services.retrieval.catalog import Catalog, EmbedderName, new_collection
 from services.retrieval.collections import OpenCollections
 
@@ -27,12 +34,13 @@ class Points:
         """
         self._check(request)
         with self._collections.writing(request.store_id):
-            if self._is_wanted(request):
-                with self._collections.use(self._target(request), create=True) as index:
+            target = self._target(request) if self._is_wanted(request) else None
+            if target:
+                with self._collections.use(target, create=True) as index:
                     index.upsert([point_value(body) for body in request.points])
                     if self._is_wanted(request):
                         if request.last:
-                            index.delete_other_revisions(request.file_id, request.revision)
+                            self._complete(index, request)
                         return index.count_file(request.file_id, request.revision)
             self._take_out(request)
         raise StaleRevision(
@@ -47,22 +55,67 @@ class Points:
                 with suppress(UnknownCollection), self._collections.use(ref) as index:
                     index.delete_file(request.file_id)
 
+    def set_attributes(self, request: AttributesRequest) -> None:
+        """Give a file's chunks the attributes that the database has now, in every collection that may answer.
+
+        A write that is under way ends with the same step, so whichever comes last finds the newest attributes.
+        """
+        with self._collections.writing(request.store_id):
+            attributes = self._catalog.attributes(request.workspace_id, request.store_id, request.file_id)
+            if attributes is None:
+                return
+            for ref in self._catalog.holding(request.workspace_id, request.store_id):
+                with suppress(UnknownCollection), self._collections.use(ref) as index:
+                    index.set_attributes(request.file_id, attributes)
+
+    def read(self, request: ChunksRequest) -> list[Chunk]:
+        """The chunks of a file as the index has them, in reading order; none where it is not indexed.
+
+        Raises UnknownCollection and EmbedderMismatch as `Catalog.live` does.
+        """
+        key = (request.store_id, request.file_id)
+        revision = self._catalog.wanted(request.workspace_id, [key]).get(key)
+        live = self._catalog.live(request.workspace_id, request.store_id)
+        if revision is None or live is None:
+            return []
+        with self._collections.use(live) as index:
+            chunks = [point.chunk for point in index.scroll(request.file_id, revision)]
+        return sorted(chunks, key=lambda chunk: chunk.position)
+
     def drop_store(self, request: DropStoreRequest) -> None:
         """Remove every collection of a store."""
         with self._collections.writing(request.store_id):
             for ref in self._catalog.forget(request.workspace_id, request.store_id):
                 self._collections.drop(ref)
 
-    def _target(self, request: UpsertRequest) -> CollectionRef:
-        """The collection to write to: the one named, the live one, or a new one that becomes live."""
+    def _complete(self, index: VectorIndex, request: UpsertRequest) -> None:
+        """After the last part: earlier revisions go, and attributes that changed meanwhile are put right."""
+        index.delete_other_revisions(request.file_id, request.revision)
+        attributes = self._catalog.attributes(request.workspace_id, request.store_id, request.file_id)
+        if attributes is not None and request.points and attributes != request.points[-1].chunk.attributes:
+            index.set_attributes(request.file_id, attributes)
+
+    def _target(self, request: UpsertRequest) -> CollectionRef | None:
+        """The collection to write to: the one named, the live one, or a new one that becomes live.
+
+        None where the store was deleted a moment ago.
+        """
         if request.collection_id:
             return self._build(request, request.collection_id)
-        live = self._catalog.live(request.workspace_id, request.store_id)
-        if live is not None:
-            return live
+        with suppress(UnknownCollection):
+            live = self._catalog.live(request.workspace_id, request.store_id)
+            return live or self._first(request)
+        return None
+
+    def _first(self, request: UpsertRequest) -> CollectionRef:
         ref = new_collection(request.workspace_id, request.store_id)
         with self._collections.use(ref, create=True):
+            pass
+        try:
             self._catalog.add_live(ref)
+        except UnknownCollection:
+            self._collections.drop(ref)
+            raise
         return ref
 
     def _build(self, request: UpsertRequest, collection_id: str) -> CollectionRef:

@@ -8,7 +8,11 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from services.contracts.convert import chunk_body
 from services.contracts.retrieval import (
+    AttributesRequest,
+    ChunksRequest,
+    ChunksResponse,
     CollectionsResponse,
     DeleteRequest,
     DropCollectionRequest,
@@ -30,7 +34,8 @@ from services.retrieval.parts import Parts
 def build_router(parts: Parts, service_token: str) -> APIRouter:
     router = APIRouter()
     router.include_router(_open_routes(parts))
-    router.include_router(_service_routes(parts), dependencies=[Depends(require_service_token(service_token))])
+    for routes in (_service_routes, _point_routes):
+        router.include_router(routes(parts), dependencies=[Depends(require_service_token(service_token))])
     return router
 
 
@@ -62,18 +67,6 @@ def _service_routes(parts: Parts) -> APIRouter:
         parts.metrics.searched(found.timings_ms)
         return found
 
-    @router.post("/points")
-    def upsert(body: UpsertRequest) -> UpsertResponse:
-        with parts.metrics.counting_refusals():
-            count = parts.points.upsert(body)
-        parts.metrics.written(len(body.points))
-        return UpsertResponse(count=count)
-
-    @router.post("/points/delete")
-    def delete(body: DeleteRequest) -> UpsertResponse:
-        parts.points.delete(body)
-        return UpsertResponse(count=0)
-
     @router.post("/embeddings")
     def embeddings(body: EmbeddingRequest) -> EmbeddingResponse:
         return parts.embed(body)
@@ -99,5 +92,32 @@ def _service_routes(parts: Parts) -> APIRouter:
     @router.get("/collections/{workspace_id}/{store_id}")
     def collections(workspace_id: str, store_id: str) -> CollectionsResponse:
         return parts.overview(workspace_id, store_id)
+
+    return router
+
+
+def _point_routes(parts: Parts) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/points")
+    def upsert(body: UpsertRequest) -> UpsertResponse:
+        with parts.metrics.counting_refusals():
+            count = parts.points.upsert(body)
+        parts.metrics.written(len(body.points))
+        return UpsertResponse(count=count)
+
+    @router.post("/points/delete")
+    def delete(body: DeleteRequest) -> UpsertResponse:
+        parts.points.delete(body)
+        return UpsertResponse(count=0)
+
+    @router.post("/points/attributes")
+    def set_attributes(body: AttributesRequest) -> UpsertResponse:
+        parts.points.set_attributes(body)
+        return UpsertResponse(count=0)
+
+    @router.post("/points/read")
+    def read(body: ChunksRequest) -> ChunksResponse:
+        return ChunksResponse(chunks=[chunk_body(chunk) for chunk in parts.points.read(body)])
 
     return router

@@ -92,6 +92,8 @@ class Switching:
         built = new.revisions()
         for file_id, revision in built.keys() - wanted:
             new.delete_revision(file_id, revision)
+        for file_id, attributes in self._catalog.changed_attributes(ref).items():
+            new.set_attributes(file_id, attributes)
         live = self._live(ref, wanted - built.keys())
         if live is None:
             return 0

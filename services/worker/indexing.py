@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import fsspec
@@ -9,7 +10,7 @@ from sqlalchemy import update
 
 from retrieval.chunking import ChunkingSettings
 from retrieval.embedding import Bm25Encoder, Embedder
-from retrieval.errors import StaleRevision, UnreadableFile
+from retrieval.errors import EmbedderMismatch, InputError, StaleRevision, UnreadableFile, UnsupportedFormat
 from retrieval.ingest import prepare
 from retrieval.model import FileRef, Point
 from services.database.engine import Sessions
@@ -38,22 +39,31 @@ class Indexing:
         wanted = self._wanted(job)
         if wanted is None:
             return {"reason": "the file has changed or gone since; a later job has it"}
-        source, file = wanted
+        source, file, row = wanted
+        chunking = own_chunking(row, self.chunking(source.store_id))
         try:
-            points = self.points(file, source, self.chunking(source.store_id), heartbeat, 0.0, EMBEDDED)
+            points = self.points(file, source, chunking, heartbeat, 0.0, EMBEDDED)
             count = self._writer.upsert(source, self.embedder.name, points, self.settings.points_per_request)
         except StaleRevision as error:
             return {"reason": str(error)}
         if count != len(points):
             raise UnreadableFile(f"the index holds {count} of the {len(points)} chunks of '{file.filename}'")
-        self._record(source, status="completed", chunk_count=count, error=None, indexed_at=now())
+        self._record(
+            source,
+            status="completed",
+            chunk_count=count,
+            error=None,
+            error_code=None,
+            chunked=recorded_sizes(chunking),
+            indexed_at=now(),
+        )
         return {"chunks": count, "file_id": source.file_id}
 
-    def failed(self, job: Job, reason: str) -> None:
+    def failed(self, job: Job, reason: str, error: Exception | None = None) -> None:
         """Record that this revision could not be indexed; an earlier one that is in the index stays there."""
         asked = job.request
         source = FileRef(job.workspace_id, asked["store_id"], asked["file_id"], asked["revision"])
-        self._record(source, status="failed", error=reason)
+        self._record(source, status="failed", error=reason, error_code=error_code(error))
 
     def points(
         self,
@@ -85,14 +95,14 @@ class Indexing:
             chunk_overlap=int(made_with.get("chunk_overlap", self.settings.chunk_overlap)),
         )
 
-    def _wanted(self, job: Job) -> tuple[FileRef, File] | None:
+    def _wanted(self, job: Job) -> tuple[FileRef, File, StoreFile] | None:
         asked = job.request
         with self._sessions() as session:
             row = session.get(StoreFile, (asked["store_id"], asked["file_id"]))
             file = session.get(File, asked["file_id"])
         if row is None or file is None or row.deleted or row.revision != asked["revision"]:
             return None
-        return FileRef(job.workspace_id, row.store_id, row.file_id, row.revision, row.attributes), file
+        return FileRef(job.workspace_id, row.store_id, row.file_id, row.revision, row.attributes), file, row
 
     def _record(self, source: FileRef, **values: Any) -> None:
         """Change the row of this revision, and of no later one."""
@@ -103,3 +113,24 @@ class Indexing:
         )
         with self._sessions.begin() as session:
             session.execute(update(StoreFile).where(*row, StoreFile.deleted.is_(False)).values(**values))
+
+
+def own_chunking(row: StoreFile, of_store: ChunkingSettings) -> ChunkingSettings:
+    """The store's chunking, with the file's own sizes where it was given some."""
+    if row.chunking is None:
+        return of_store
+    size, overlap = row.chunking["max_chunk_size_tokens"], row.chunking["chunk_overlap_tokens"]
+    return replace(of_store, chunk_size=size, chunk_overlap=overlap)
+
+
+def recorded_sizes(chunking: ChunkingSettings) -> dict[str, int]:
+    """The sizes in OpenAI's words, to be kept beside a file."""
+    return {"max_chunk_size_tokens": chunking.chunk_size, "chunk_overlap_tokens": chunking.chunk_overlap}
+
+
+def error_code(error: Exception | None) -> str:
+    """OpenAI's code for why a file could not be indexed."""
+    if isinstance(error, UnsupportedFormat):
+        return "unsupported_file"
+    is_the_file = isinstance(error, InputError) and not isinstance(error, EmbedderMismatch)
+    return "invalid_file" if is_the_file else "server_error"

@@ -10,6 +10,7 @@ from services.database.engine import Sessions, open_sessions
 from services.database.jobs import Jobs
 from services.kit.http import client
 from services.kit.settings import Platform
+from services.worker.expiry import Expiry
 from services.worker.indexing import Indexing
 from services.worker.reindexing import Reindexing
 from services.worker.retrieval_client import RetrievalWriter
@@ -21,6 +22,7 @@ class Parts:
     jobs: Jobs
     indexing: Indexing
     reindexing: Reindexing
+    expiry: Expiry
 
 
 @cache
@@ -34,7 +36,8 @@ def parts() -> Parts:
     jobs, embedder = Jobs(sessions()), _embedder(platform.embedding_model, settings.embed_threads)
     writer = RetrievalWriter(client(platform.retrieval_url, platform.service_token, timeout=120.0))
     indexing = Indexing(sessions(), writer, embedder, Bm25Encoder(), settings)
-    return Parts(jobs, indexing, Reindexing(sessions(), indexing, writer, platform.index_folder))
+    reindexing = Reindexing(sessions(), indexing, writer, platform.index_folder)
+    return Parts(jobs, indexing, reindexing, Expiry(sessions(), writer))
 
 
 @cache

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from retrieval.chunking import ChunkingSettings
 from retrieval.errors import IndexUnavailable
@@ -20,7 +20,7 @@ from services.database.engine import Sessions
 from services.database.tables import Collection, File, Job, StoreFile
 from services.worker.building import BUILDING, Builder, FilePoints, FolderBuilder, ServiceBuilder
 from services.worker.heartbeat import Heartbeat
-from services.worker.indexing import Indexing
+from services.worker.indexing import Indexing, own_chunking, recorded_sizes
 from services.worker.retrieval_client import RetrievalWriter
 
 log = logging.getLogger(__name__)
@@ -48,6 +48,7 @@ class Reindexing:
         except BaseException:
             self._drop(ref)
             raise
+        self._record_sizes(ref.store_id, chunking)
         return {"collection_id": ref.collection_id, "chunks": switched.count, "replayed": switched.replayed}
 
     def _builder(self) -> Builder:
@@ -84,13 +85,19 @@ class Reindexing:
             source = FileRef(job.workspace_id, row.store_id, row.file_id, row.revision, row.attributes)
             share = BUILDING / len(files)
             start, end = number * share, (number + 1) * share
-            yield source, self._indexing.points(file, source, chunking, heartbeat, start, end)
+            yield source, self._indexing.points(file, source, own_chunking(row, chunking), heartbeat, start, end)
 
     def _indexed(self, store_id: str) -> list[tuple[StoreFile, File]]:
         query = select(StoreFile, File).join(File, File.id == StoreFile.file_id)
         indexed = StoreFile.status == "completed", StoreFile.deleted.is_(False)
         with self._sessions() as session:
             return [(row, file) for row, file in session.execute(query.where(StoreFile.store_id == store_id, *indexed))]
+
+    def _record_sizes(self, store_id: str, chunking: ChunkingSettings) -> None:
+        """Note beside the files without sizes of their own how they are cut now."""
+        held = StoreFile.store_id == store_id, StoreFile.status == "completed", StoreFile.chunking.is_(None)
+        with self._sessions.begin() as session:
+            session.execute(update(StoreFile).where(*held).values(chunked=recorded_sizes(chunking)))
 
     def _drop_leftovers(self, job: Job) -> None:
         """A store has one reindexing at a time, so what is still being built there was left by one that died."""

@@ -13,6 +13,7 @@ from retrieval.index.port import CollectionRef
 from retrieval.model import FileRef, Passage, Point
 from services.contracts.convert import passage_value, point_body
 from services.contracts.retrieval import (
+    DeleteRequest,
     DropCollectionRequest,
     IndexResponse,
     SearchRequest,
@@ -65,6 +66,11 @@ class RetrievalWriter:
 
     def switch(self, request: SwitchRequest) -> SwitchResponse:
         return SwitchResponse.model_validate_json(self._post("/collections/switch", request))
+
+    def delete_file(self, workspace_id: str, store_id: str, file_id: str) -> None:
+        """Remove every revision of a file from a store's index."""
+        request = DeleteRequest(workspace_id=workspace_id, store_id=store_id, file_id=file_id)
+        self._post("/points/delete", request)
 
     def drop(self, ref: CollectionRef) -> None:
         """Give a build up; one that is live, or was, stays."""

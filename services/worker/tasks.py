@@ -17,6 +17,7 @@ from services.worker.training_process import run_training
 
 log = logging.getLogger(__name__)
 Work = Callable[[Job, Heartbeat], dict[str, Any]]
+OnFailure = Callable[[Job, str, Exception | None], None]
 
 
 @app.task(name=INDEX_FILE)  # type: ignore[untyped-decorator]
@@ -36,17 +37,18 @@ def fine_tune(job_id: str) -> None:
 
 @app.task(name=TICK)  # type: ignore[untyped-decorator]
 def tick() -> None:
-    """Every minute: offer jobs that no worker has, and end those past their deadline."""
+    """Every minute: offer jobs that no worker has, end those past their deadline, remove files that expired."""
     jobs = parts().jobs
     for job in jobs.overdue():
         on_failure = parts().indexing.failed if job.kind == "index_file" else None
-        _fail(jobs, job, "the job passed its deadline; start it again, or raise the deadline", on_failure)
+        _fail(jobs, job, "the job passed its deadline; start it again, or raise the deadline", None, on_failure)
     for job in jobs.abandoned():
         name, queue = TASKS[job.kind]
         app.send_task(name, args=[job.id], queue=queue)
+    parts().expiry.remove_expired()
 
 
-def _perform(job_id: str, work: Work, on_failure: Callable[[Job, str], None] | None = None) -> None:
+def _perform(job_id: str, work: Work, on_failure: OnFailure | None = None) -> None:
     jobs: Jobs = parts().jobs
     job = jobs.claim(job_id)
     if job is None:
@@ -57,16 +59,16 @@ def _perform(job_id: str, work: Work, on_failure: Callable[[Job, str], None] | N
         except JobCancelled:
             jobs.finish(job.id, "cancelled", "cancelled")
         except RetrievalError as error:
-            _fail(jobs, job, str(error), on_failure)
+            _fail(jobs, job, str(error), error, on_failure)
         except Exception as error:  # the edge of the process: a job never ends without a reason
             log.exception("job %s failed", job.id)
-            _fail(jobs, job, f"{type(error).__name__}: {error}", on_failure)
+            _fail(jobs, job, f"{type(error).__name__}: {error}", error, on_failure)
         else:
             jobs.finish(job.id, "succeeded", result.pop("reason", None), result)
 
 
-def _fail(jobs: Jobs, job: Job, reason: str, on_failure: Callable[[Job, str], None] | None) -> None:
+def _fail(jobs: Jobs, job: Job, reason: str, error: Exception | None, on_failure: OnFailure | None) -> None:
     if on_failure:
-        on_failure(job, reason)
+        on_failure(job, reason, error)
     jobs.add_event(job, reason, level="error")
     jobs.finish(job.id, "failed", reason)

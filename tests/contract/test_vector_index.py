@@ -14,10 +14,11 @@ from qdrant_client import QdrantClient
 from retrieval.chunking import chunk_id
 from retrieval.embedding import Bm25Encoder
 from retrieval.errors import EmbedderMismatch, UnknownCollection
+from retrieval.filters import parse_filter
 from retrieval.index.edge import EdgeEngine
 from retrieval.index.port import CollectionRef, IndexEngine, Scope, VectorIndex
 from retrieval.index.remote import RemoteEngine
-from retrieval.model import Chunk, FileRef, Point, SparseVector
+from retrieval.model import Attributes, Chunk, FileRef, Point, SparseVector
 from tests.fakes import HashingEmbedder
 
 EMBEDDER = HashingEmbedder()
@@ -26,8 +27,18 @@ EVERYTHING = Scope("w1")
 SERVER = os.environ.get("TANDEM_TEST_QDRANT_URL", "")
 
 
-def make_point(text: str, file_id: str = "f1", revision: int = 1, position: int = 0, workspace: str = "w1") -> Point:
-    source = FileRef(workspace, "s1", file_id, revision, {"team": "sales", "year": 2026.0, "draft": False})
+ATTRIBUTES: Attributes = {"team": "sales", "year": 2026.0, "draft": False}
+
+
+def make_point(
+    text: str,
+    file_id: str = "f1",
+    revision: int = 1,
+    position: int = 0,
+    workspace: str = "w1",
+    attributes: Attributes = ATTRIBUTES,
+) -> Point:
+    source = FileRef(workspace, "s1", file_id, revision, attributes)
     made = Chunk(
         id=chunk_id(source, position),
         source=source,
@@ -188,3 +199,110 @@ class TestVectorIndex:
         engine.drop(ref)
         engine.drop(ref)
         assert not engine.exists(ref)
+
+
+ODD = 'a "quoted" key.with[0] \\ \u00e9\U0001f6b2 '
+SHELF: dict[str, Attributes] = {
+    "none": {},
+    "sales": {"team": "sales", "year": 2025, "draft": True},
+    "legal": {"team": "legal", "year": 2026.5, "draft": False, ODD: "x"},
+    "text": {"team": "Sales", "year": "2025", "draft": "true", "size": -0.0},
+    "number": {"team": 1, "draft": 1.0, "size": 3, ODD: 7},
+}
+
+
+def eq(key: str, value: object) -> dict[str, object]:
+    return compare("eq", key, value)
+
+
+def compare(operator: str, key: str, value: object) -> dict[str, object]:
+    return {"type": operator, "key": key, "value": value}
+
+
+ALL = set(SHELF)
+FILTERS: list[tuple[dict[str, object], set[str]]] = [
+    (eq("team", "sales"), {"sales"}),
+    (eq("team", 1), {"number"}),
+    (eq("year", 2025), {"sales"}),
+    (eq("year", "2025"), {"text"}),
+    (eq("draft", True), {"sales"}),
+    (eq("draft", False), {"legal"}),
+    (eq("draft", 1), {"number"}),
+    (eq("size", 0), {"text"}),
+    (eq("nobody has this", "x"), set()),
+    (eq(ODD, "x"), {"legal"}),
+    (compare("ne", "team", "sales"), ALL - {"sales"}),
+    (compare("ne", "draft", True), ALL - {"sales"}),
+    (compare("ne", "nobody has this", 1), ALL),
+    (compare("gt", "year", 2025), {"legal"}),
+    (compare("gte", "year", 2025), {"sales", "legal"}),
+    (compare("lt", "year", 2026.5), {"sales"}),
+    (compare("lte", "year", 2026.5), {"sales", "legal"}),
+    (compare("gte", "draft", 0), {"number"}),
+    (compare("gt", ODD, 6.5), {"number"}),
+    (compare("lt", "nobody has this", 1), set()),
+    (compare("in", "team", ["sales", "legal", 1]), {"sales", "legal", "number"}),
+    (compare("in", "team", []), set()),
+    (compare("nin", "team", ["sales", "legal"]), {"none", "text", "number"}),
+    (compare("nin", "team", []), ALL),
+    ({"type": "and", "filters": [eq("team", "sales"), compare("lt", "year", 2026)]}, {"sales"}),
+    ({"type": "and", "filters": [eq("team", "sales"), eq("team", "legal")]}, set()),
+    ({"type": "or", "filters": [eq("team", "sales"), eq(ODD, 7), eq("nobody has this", 0)]}, {"sales", "number"}),
+    (
+        {
+            "type": "and",
+            "filters": [
+                {"type": "or", "filters": [eq("team", "sales"), eq("team", "legal")]},
+                {"type": "or", "filters": [compare("ne", "draft", True), compare("gt", "year", 3000)]},
+            ],
+        },
+        {"legal"},
+    ),
+]
+
+
+class TestAttributeFilters:
+    @pytest.mark.parametrize(("wanted", "expected"), FILTERS, ids=str)
+    def test_a_filter_holds_both_stages_to_the_files_that_it_means(
+        self, index: VectorIndex, wanted: dict[str, object], expected: set[str]
+    ) -> None:
+        index.upsert([make_point(f"words of {name}", name, attributes=has) for name, has in SHELF.items()])
+        dense, sparse = found(index, "words", Scope("w1", attributes=parse_filter(wanted)))
+        assert set(dense) == set(sparse) == {f"words of {name}" for name in expected}
+
+    def test_a_filter_and_named_files_must_both_hold(self, index: VectorIndex) -> None:
+        index.upsert([make_point("one"), make_point("two", "f2"), make_point("three", "f3", attributes={})])
+        scope = Scope("w1", frozenset({"f2", "f3"}), parse_filter(eq("team", "sales")))
+        assert found(index, "one two three", scope)[0] == ["two"]
+
+    def test_a_filter_never_reaches_into_another_workspace(self, index: VectorIndex) -> None:
+        index.upsert([make_point("theirs", workspace="w2"), make_point("ours", "f2")])
+        either = {"type": "or", "filters": [eq("team", "sales"), compare("ne", "team", "sales")]}
+        assert found(index, "theirs ours", Scope("w1", attributes=parse_filter(either)))[0] == ["ours"]
+
+    def test_new_attributes_replace_the_former_ones_and_leave_text_and_vectors(self, index: VectorIndex) -> None:
+        point = make_point("tyre pressure is 3.8 bar")
+        index.upsert([point, make_point("other", "f2")])
+        index.set_attributes("f1", {"season": "winter", "year": 2027})
+        assert found(index, "tyre", Scope("w1", attributes=parse_filter(eq("team", "sales"))))[0] == ["other"]
+        later = Scope("w1", attributes=parse_filter(compare("gt", "year", 2026)))
+        candidates = index.search(point.dense, point.sparse, 5, later)
+        assert [one.chunk.text for one in candidates.dense] == ["tyre pressure is 3.8 bar"]
+        assert candidates.dense[0].chunk.source.attributes == {"season": "winter", "year": 2027}
+        assert candidates.dense[0].score == pytest.approx(1.0, abs=1e-3)
+        index.set_attributes("f1", {})
+        assert found(index, "tyre", later) == ([], [])
+
+    def test_attributes_of_a_file_that_is_not_there_change_nothing(self, index: VectorIndex) -> None:
+        index.upsert([make_point("one")])
+        index.set_attributes("f9", {"team": "legal"})
+        assert [one.chunk.source.attributes for one in index.scroll()] == [ATTRIBUTES]
+
+    def test_filters_still_hold_after_the_collection_was_closed(self, engine: IndexEngine, ref: CollectionRef) -> None:
+        first = engine.create(ref, EMBEDDER.dimension)
+        first.upsert([make_point(f"words of {name}", name, attributes=has) for name, has in SHELF.items()])
+        first.close()
+        again = engine.open(ref)
+        scope = Scope("w1", attributes=parse_filter(compare("gt", "year", 2025)))
+        assert found(again, "words", scope)[0] == ["words of legal"]
+        again.close()

@@ -51,6 +51,8 @@ def _asked(chat: ChatRequest) -> Asked:
         max_num_results=chat.max_num_results,
         sampling={name: getattr(chat, name) for name in SAMPLING if getattr(chat, name) is not None},
         max_tokens=chat.max_completion_tokens or chat.max_tokens,
+        filters=chat.filters,
+        score_threshold=chat.ranking_options.score_threshold if chat.ranking_options else 0.0,
     )
 
 

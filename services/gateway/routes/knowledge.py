@@ -1,136 +1,95 @@
-"""Files and vector stores, in OpenAI's shapes."""
+"""Vector stores, in OpenAI's shape: made, listed, changed, searched, reindexed, deleted."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
-from fastapi import APIRouter, Depends, Form, Query, Request, UploadFile
-from fastapi.responses import Response
+from fastapi import APIRouter, Depends, Request
 from starlette.concurrency import run_in_threadpool
 
+from retrieval.model import Passage
+from retrieval.rewriting import search_terms
 from services.contracts.jobs import JobKind
-from services.database.tables import File, Store, StoreFile
+from services.database.tables import Store
 from services.gateway.keys import Caller, require
+from services.gateway.knowledge_schemas import StoreCreate, StoreSearch, StoreUpdate
+from services.gateway.paging import Cursor, cursor
+from services.gateway.passages import best_of
+from services.gateway.routes.files import page
+from services.gateway.routes.store_files import sizes
 from services.gateway.routes.work import job_body
-from services.gateway.schemas import ReindexRequest, StoreCreate, StoreFileCreate, StoreSearch
+from services.gateway.schemas import ReindexRequest
+from services.gateway.store_files import Entry
+from services.gateway.stores import Contents, NewStore, expires_at, is_expired
 
 router = APIRouter(tags=["knowledge"])
 KNOWLEDGE = Depends(require("knowledge"))
 REINDEX: JobKind = "reindex"
 
 
-def file_body(file: File) -> dict[str, Any]:
-    return {
-        "id": file.id,
-        "object": "file",
-        "bytes": file.bytes,
-        "created_at": int(file.created_at.timestamp()),
-        "filename": file.filename,
-        "purpose": file.purpose,
-        "status": "processed",
-        "sha256": file.sha256,
-    }
-
-
-def store_body(store: Store, counts: dict[str, int]) -> dict[str, Any]:
-    busy = counts["in_progress"] > 0
+def store_body(store: Store, contents: Contents) -> dict[str, Any]:
+    busy, expiry = contents.counts["in_progress"] > 0, expires_at(store)
+    default = {"default": "true"} if store.is_default else {}
     return {
         "id": store.id,
         "object": "vector_store",
         "created_at": int(store.created_at.timestamp()),
         "name": store.name,
-        "usage_bytes": 0,
-        "file_counts": counts,
-        "status": "in_progress" if busy else "completed",
-        "last_active_at": int(store.created_at.timestamp()),
-        "metadata": {"default": "true"} if store.is_default else {},
+        "description": store.description,
+        "usage_bytes": contents.usage_bytes,
+        "file_counts": contents.counts,
+        "status": "expired" if is_expired(store) else "in_progress" if busy else "completed",
+        "expires_after": {"anchor": "last_active_at", "days": store.expires_days} if store.expires_days else None,
+        "expires_at": int(expiry.timestamp()) if expiry else None,
+        "last_active_at": int(store.last_active_at.timestamp()),
+        "metadata": {**store.details, **default},
     }
 
 
-def store_file_body(row: StoreFile, file: File) -> dict[str, Any]:
-    failed = row.status == "failed"
-    return {
-        "id": row.file_id,
-        "object": "vector_store.file",
-        "created_at": int(row.created_at.timestamp()),
-        "vector_store_id": row.store_id,
-        "status": row.status,
-        "usage_bytes": file.bytes,
-        "last_error": {"code": "invalid_file", "message": row.error or "no reason recorded"} if failed else None,
-        "attributes": row.attributes,
-        "filename": file.filename,
-        "sha256": file.sha256,
-        "chunk_count": row.chunk_count,
-    }
+def _own(metadata: dict[str, str] | None) -> dict[str, str]:
+    """What the client says; `default` is the server's word."""
+    return {key: value for key, value in (metadata or {}).items() if key != "default"}
 
 
-def page(data: list[dict[str, Any]], has_more: bool = False) -> dict[str, Any]:
-    ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
-    return {"object": "list", "data": data, **ends, "has_more": has_more}
-
-
-@router.post("/v1/files")
-def create_file(
-    request: Request, file: UploadFile, purpose: str = Form(), caller: Caller = KNOWLEDGE
-) -> dict[str, Any]:
-    """Store a file. One for fine-tuning is checked line by line."""
-    name = file.filename or "file"
-    return file_body(request.app.state.files.store(caller.workspace_id, name, purpose, file.file))
-
-
-@router.get("/v1/files")
-def list_files(
-    request: Request,
-    purpose: str | None = None,
-    limit: int = Query(default=1000, ge=1, le=10_000),
-    after: str | None = None,
-    caller: Caller = KNOWLEDGE,
-) -> dict[str, Any]:
-    rows, more = request.app.state.files.list(caller.workspace_id, purpose, limit, after)
-    return page([file_body(row) for row in rows], more)
-
-
-@router.get("/v1/files/{file_id}")
-def retrieve_file(request: Request, file_id: str, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
-    return file_body(request.app.state.files.find(caller.workspace_id, file_id))
-
-
-@router.get("/v1/files/{file_id}/content")
-def retrieve_file_content(request: Request, file_id: str, caller: Caller = KNOWLEDGE) -> Response:
-    """The file's bytes, as a download: a stored document is never rendered from this origin."""
-    _, content = request.app.state.files.content(caller.workspace_id, file_id)
-    headers = {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff"}
-    return Response(content, media_type="application/octet-stream", headers=headers)
-
-
-@router.delete("/v1/files/{file_id}")
-async def delete_file(request: Request, file_id: str, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
-    """Delete a file. Its passages are hidden when this returns, and purged from the index."""
-    state = request.app.state
-    for store_id in await run_in_threadpool(state.files.delete, caller.workspace_id, file_id):
-        await state.retrieval.delete_file(caller.workspace_id, store_id, file_id)
-    return {"id": file_id, "object": "file", "deleted": True}
+def _described(request: Request, store: Store) -> dict[str, Any]:
+    return store_body(store, request.app.state.stores.contents([store.id])[store.id])
 
 
 @router.post("/v1/vector_stores")
 def create_store(request: Request, body: StoreCreate, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
-    stores = request.app.state.stores
-    store = stores.create(caller.workspace_id, body.name)
+    state = request.app.state
     for file_id in body.file_ids:
-        stores.attach(caller.workspace_id, store.id, file_id, {})
-    return store_body(store, stores.counts(store.id))
+        state.files.find(caller.workspace_id, file_id)
+    days = body.expires_after.days if body.expires_after else None
+    store = state.stores.create(caller.workspace_id, NewStore(body.name, body.description, _own(body.metadata), days))
+    entries = [Entry(file_id, chunking=sizes(body.chunking_strategy)) for file_id in dict.fromkeys(body.file_ids)]
+    state.store_files.attach(caller.workspace_id, store.id, entries)
+    return _described(request, store)
 
 
 @router.get("/v1/vector_stores")
-def list_stores(request: Request, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
-    stores = request.app.state.stores
-    return page([store_body(store, stores.counts(store.id)) for store in stores.list(caller.workspace_id)])
+def list_stores(request: Request, wanted: Cursor = Depends(cursor), caller: Caller = KNOWLEDGE) -> dict[str, Any]:
+    stores, more = request.app.state.stores.list(caller.workspace_id, wanted)
+    contents = request.app.state.stores.contents([store.id for store in stores])
+    return page([store_body(store, contents[store.id]) for store in stores], more)
 
 
 @router.get("/v1/vector_stores/{store_id}")
 def retrieve_store(request: Request, store_id: str, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
-    stores = request.app.state.stores
-    return store_body(stores.find(caller.workspace_id, store_id), stores.counts(store_id))
+    return _described(request, request.app.state.stores.find(caller.workspace_id, store_id))
+
+
+@router.post("/v1/vector_stores/{store_id}")
+def update_store(request: Request, store_id: str, body: StoreUpdate, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    if body.name is not None:
+        changes["name"] = body.name
+    if "metadata" in body.model_fields_set:
+        changes["details"] = _own(body.metadata)
+    if "expires_after" in body.model_fields_set:
+        changes["expires_days"] = body.expires_after.days if body.expires_after else None
+    return _described(request, request.app.state.stores.update(caller.workspace_id, store_id, changes))
 
 
 @router.delete("/v1/vector_stores/{store_id}")
@@ -141,61 +100,47 @@ async def delete_store(request: Request, store_id: str, caller: Caller = KNOWLED
     return {"id": store_id, "object": "vector_store.deleted", "deleted": True}
 
 
-@router.post("/v1/vector_stores/{store_id}/files")
-def create_store_file(
-    request: Request, store_id: str, body: StoreFileCreate, caller: Caller = KNOWLEDGE
-) -> dict[str, Any]:
-    """Attach a file and queue its indexing; poll the file's status."""
-    stores = request.app.state.stores
-    return store_file_body(*stores.attach(caller.workspace_id, store_id, body.file_id, body.attributes or {}))
-
-
-@router.get("/v1/vector_stores/{store_id}/files")
-def list_store_files(request: Request, store_id: str, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
-    rows = request.app.state.stores.files(caller.workspace_id, store_id)
-    return page([store_file_body(row, file) for row, file in rows])
-
-
-@router.get("/v1/vector_stores/{store_id}/files/{file_id}")
-def retrieve_store_file(request: Request, store_id: str, file_id: str, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
-    return store_file_body(*request.app.state.stores.file(caller.workspace_id, store_id, file_id))
-
-
-@router.delete("/v1/vector_stores/{store_id}/files/{file_id}")
-async def delete_store_file(
-    request: Request, store_id: str, file_id: str, caller: Caller = KNOWLEDGE
-) -> dict[str, Any]:
-    state = request.app.state
-    await run_in_threadpool(state.stores.detach, caller.workspace_id, store_id, file_id)
-    await state.retrieval.delete_file(caller.workspace_id, store_id, file_id)
-    return {"id": file_id, "object": "vector_store.file.deleted", "deleted": True}
-
-
 @router.post("/v1/vector_stores/{store_id}/search")
 async def search_store(
     request: Request, store_id: str, body: StoreSearch, caller: Caller = KNOWLEDGE
 ) -> dict[str, Any]:
-    """Passages for a query, best first."""
+    """Passages for a query, best first; for several queries, each passage by its best score."""
     state = request.app.state
-    await run_in_threadpool(state.stores.find, caller.workspace_id, store_id)
-    query = body.query if isinstance(body.query, str) else " ".join(body.query)
-    found = await state.retrieval.search(caller.workspace_id, [store_id], query, [], body.max_num_results)
-    data = [
-        {
-            "file_id": passage.chunk.source.file_id,
-            "filename": passage.chunk.filename,
-            "score": passage.score,
-            "attributes": dict(passage.chunk.source.attributes),
-            "content": [{"type": "text", "text": passage.chunk.text}],
-            "page": passage.chunk.page,
-            "title": passage.chunk.title,
-            "headings": list(passage.chunk.headings),
-            "ranks": {"dense": passage.dense_rank, "sparse": passage.sparse_rank},
-        }
-        for passage in found.passages
-    ]
-    results = {"object": "vector_store.search_results.page", "search_query": [found.query], "data": data}
-    return {**results, "has_more": False, "next_page": None}
+    await run_in_threadpool(state.stores.active, caller.workspace_id, store_id)
+    queries = [search_terms(query) if body.rewrite_query else query for query in body.queries()]
+    threshold = body.ranking_options.score_threshold
+    found = await asyncio.gather(
+        *(
+            state.retrieval.search(
+                caller.workspace_id,
+                [store_id],
+                query,
+                [],
+                body.max_num_results,
+                filters=body.filters,
+                score_threshold=threshold,
+            )
+            for query in queries
+        )
+    )
+    data = [_result(passage) for passage in best_of(found, body.max_num_results)]
+    results = {"object": "vector_store.search_results.page", "search_query": [one.query for one in found]}
+    return {**results, "data": data, "has_more": False, "next_page": None}
+
+
+def _result(passage: Passage) -> dict[str, Any]:
+    chunk = passage.chunk
+    return {
+        "file_id": chunk.source.file_id,
+        "filename": chunk.filename,
+        "score": passage.score,
+        "attributes": dict(chunk.source.attributes),
+        "content": [{"type": "text", "text": chunk.text}],
+        "page": chunk.page,
+        "title": chunk.title,
+        "headings": list(chunk.headings),
+        "ranks": {"dense": passage.dense_rank, "sparse": passage.sparse_rank},
+    }
 
 
 @router.post("/v1/vector_stores/{store_id}/reindex")

@@ -61,7 +61,9 @@ def retrieve_job(request: Request, job_id: str, caller: Caller = KNOWLEDGE) -> d
 
 @router.post("/v1/jobs/{job_id}/cancel")
 def cancel_job(request: Request, job_id: str, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
-    return job_body(request.app.state.jobs.request_cancel(caller.workspace_id, job_id))
+    job = request.app.state.jobs.request_cancel(caller.workspace_id, job_id)
+    request.app.state.store_files.job_cancelled(job)
+    return job_body(job)
 
 
 @router.get("/v1/jobs/{job_id}/events")

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "responses"
-down_revision = "0001"
+down_revision = "stores"
 branch_labels = None
 depends_on = None
 

