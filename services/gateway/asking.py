@@ -30,6 +30,8 @@ class Asked:
     max_num_results: int | None = None
     sampling: dict[str, Any] = field(default_factory=dict)
     max_tokens: int | None = None
+    filters: Filter | None = None
+    score_threshold: float = 0.0
     keep_history: bool = False
     filters: Filter | None = None
     score_threshold: float = 0.0

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from retrieval.filters import filter_body
 from services.gateway.answering import Answer, Question, Started
 from services.gateway.evidence import citation_bodies, explained, passage_bodies
-from services.gateway.response_request import InputMessage, ResponseRequest
+from services.gateway.response_request import FileSearchTool, InputMessage, ResponseRequest
 from services.kit.errors import ApiError
 
 
@@ -99,7 +100,7 @@ class ResponseShape:
             "temperature": sampling["temperature"],
             "text": {"format": {"type": "text"}},
             "tool_choice": _tool_choice(request),
-            "tools": [tool.model_dump() for tool in request.tools or []],
+            "tools": [_tool(tool) for tool in request.tools or []],
             "top_logprobs": 0,
             "top_p": sampling.get("top_p", 1.0),
             "truncation": request.truncation or "disabled",
@@ -143,6 +144,12 @@ def _input_item(item_id: str, message: InputMessage) -> dict[str, Any]:
     none: dict[str, Any] = {"annotations": []} if message.role == "assistant" else {}
     parts = [{"type": kind, "text": part.text, **none} for part in message.content]
     return {"id": item_id, "type": "message", "role": message.role, "status": "completed", "content": parts}
+
+
+def _tool(tool: FileSearchTool) -> dict[str, Any]:
+    """The tool as it was asked for."""
+    filters = filter_body(tool.filters) if tool.filters is not None else None
+    return {**tool.model_dump(exclude={"filters"}), "filters": filters}
 
 
 def _tool_choice(request: ResponseRequest) -> Any:

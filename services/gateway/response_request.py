@@ -178,6 +178,8 @@ def as_asked(request: ResponseRequest, earlier: Sequence[Turn]) -> Asked:
         said=said,
         store_ids=tool.vector_store_ids if tool else None,
         max_num_results=tool.max_num_results if tool else None,
+        filters=tool.filters if tool else None,
+        score_threshold=tool.ranking_options.score_threshold if tool and tool.ranking_options else 0.0,
         sampling={name: value for name, value in sampling.items() if value is not None},
         max_tokens=request.max_output_tokens,
         keep_history=request.truncation != "auto",

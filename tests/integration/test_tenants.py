@@ -58,12 +58,24 @@ def chat(**more: Any) -> dict[str, Any]:
     return {"json": body}
 
 
+def response(**more: Any) -> dict[str, Any]:
+    return {"json": {"model": "tandem/rag", "input": "How many days?", **more}}
+
+
 RECIPES: dict[str, list[Call]] = {
     "POST /v1/chat/completions": [
         ("/v1/chat/completions", chat(vector_store_ids=["{their.store}"])),
         ("/v1/chat/completions", chat(vector_store_ids=["{own.store}", "{their.store}"])),
         ("/v1/chat/completions", chat(model="{their.version}")),
     ],
+    "POST /v1/responses": [
+        ("/v1/responses", response(tools=[{"type": "file_search", "vector_store_ids": ["{their.store}"]}])),
+        ("/v1/responses", response(previous_response_id="{their.answer}")),
+        ("/v1/responses", response(model="{their.version}")),
+    ],
+    "GET /v1/responses/{response_id}": [("/v1/responses/{their.answer}", {})],
+    "DELETE /v1/responses/{response_id}": [("/v1/responses/{their.answer}", {})],
+    "GET /v1/responses/{response_id}/input_items": [("/v1/responses/{their.answer}/input_items", {})],
     "GET /v1/models/{name}": [("/v1/models/{their.version}", {})],
     "POST /v1/feedback": [
         ("/v1/feedback", {"json": {"answer_id": "{their.answer}", "rating": "up"}}),
@@ -218,6 +230,7 @@ class Tenant:
                     mode="rag",
                     question="?",
                     answer="!",
+                    response={"body": {"previous_response_id": None, "output": []}, "input": []},
                     **empty,
                 )
             )

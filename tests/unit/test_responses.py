@@ -68,6 +68,16 @@ def test_without_the_tool_the_model_name_says_whether_documents_are_searched(cli
     assert len(gateway.retrieval.asked) == 1
 
 
+def test_filters_and_the_score_threshold_reach_the_search_and_come_back(client: OpenAI, gateway: Gateway) -> None:
+    filters = {"type": "eq", "key": "year", "value": 2026}
+    tool: Any = {**SEARCH, "filters": filters, "ranking_options": {"ranker": "auto", "score_threshold": 0.4}}
+    response: Any = client.responses.create(model="tandem/rag", input=QUESTION, tools=[tool])
+    [asked] = gateway.retrieval.asked
+    assert (asked["filters"], asked["score_threshold"], asked["top_k"]) == (filters, 0.4, 1)
+    assert response.tools[0].filters.to_dict() == filters
+    assert response.tools[0].ranking_options.score_threshold == 0.4
+
+
 def test_settings_reach_the_model_and_come_back(client: OpenAI, gateway: Gateway) -> None:
     response = client.responses.create(
         model="tandem/base",
@@ -246,6 +256,8 @@ def test_input_items_are_listed_newest_first_in_pages(client: OpenAI) -> None:
         ({"tools": [{"type": "function", "name": "f", "parameters": {}}]}, "'function' is not served"),
         ({"tools": [SEARCH, SEARCH]}, "at most 1 item"),
         ({"tools": [{"type": "file_search", "vector_store_ids": []}]}, "at least 1 item"),
+        ({"tools": [{**SEARCH, "filters": {"type": "like", "key": "a", "value": 1}}]}, "filters"),
+        ({"tools": [{**SEARCH, "ranking_options": {"score_threshold": 2}}]}, "score_threshold"),
         ({"tool_choice": "required"}, "`tools` has none"),
         ({"tool_choice": "none"}, "tool_choice"),
         ({"background": True}, "not made in the background"),
