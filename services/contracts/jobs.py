@@ -10,9 +10,10 @@ TRAIN_QUEUE: Final = "train"
 INDEX_FILE: Final = "tandem.index_file"
 REINDEX_STORE: Final = "tandem.reindex_store"
 FINE_TUNE: Final = "tandem.fine_tune"
+TRAIN_EMBEDDER: Final = "tandem.train_embedder"
 TICK: Final = "tandem.tick"
 
-JobKind = Literal["index_file", "reindex", "fine_tuning"]
+JobKind = Literal["index_file", "reindex", "fine_tuning", "embedder_training"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 FINISHED: Final = frozenset({"succeeded", "failed", "cancelled"})
 
@@ -20,5 +21,6 @@ TASKS: Final[dict[str, tuple[str, str]]] = {
     "index_file": (INDEX_FILE, INDEX_QUEUE),
     "reindex": (REINDEX_STORE, INDEX_QUEUE),
     "fine_tuning": (FINE_TUNE, TRAIN_QUEUE),
+    "embedder_training": (TRAIN_EMBEDDER, TRAIN_QUEUE),
 }
 """The task and the queue of each kind of job."""

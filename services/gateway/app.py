@@ -14,12 +14,13 @@ from services.database.engine import Sessions
 from services.database.jobs import Jobs, UnknownJob
 from services.gateway.answering import Answering
 from services.gateway.dispatch import Dispatcher
+from services.gateway.embedders import Embedders
 from services.gateway.files import Files
 from services.gateway.journal import Journal
 from services.gateway.keys import Keys, Limits
 from services.gateway.limits import LimitBody
 from services.gateway.passages import RetrievalClient
-from services.gateway.routes import ask, chat, health, knowledge, voice, work
+from services.gateway.routes import ask, chat, embedders, health, knowledge, voice, work
 from services.gateway.settings import GatewaySettings
 from services.gateway.slots import Slots
 from services.gateway.stores import Stores
@@ -55,7 +56,8 @@ def create_app(
     errors.install(app, [(UnknownJob, 404, "job_not_found")])
     jobs = Jobs(sessions)
     deadlines = {"index_file": settings.deadline_index, "reindex": settings.deadline_index}
-    dispatcher = Dispatcher(celery, jobs, {**deadlines, "fine_tuning": settings.deadline_train})  # type: ignore[dict-item]
+    trainings = {"fine_tuning": settings.deadline_train, "embedder_training": settings.deadline_train}
+    dispatcher = Dispatcher(celery, jobs, {**deadlines, **trainings})  # type: ignore[dict-item]
     files = Files(sessions, files_url, settings.max_body_bytes)
     state = app.state
     state.settings, state.base_model = settings, base_model
@@ -70,7 +72,8 @@ def create_app(
         Versions(sessions),
         Journal(sessions),
     )
+    state.embedders = Embedders(sessions)
     state.answering = Answering(state.retrieval, slots)
-    for module in (chat, ask, knowledge, voice, work, health):
+    for module in (chat, ask, knowledge, voice, embedders, work, health):
         app.include_router(module.router)
     return app
