@@ -121,7 +121,7 @@ def _close(draft: Path, request: EmbedderRequest, trained: int, tuned: Tuned, re
         "trained_pairs": trained,
         "steps": tuned.steps,
         "seconds": round(tuned.seconds, 1),
-        "report": {**asdict(report), "passed": report.passed, "summary": report.summary},
+        "report": report.figures(),
         "files": {str(path.relative_to(draft)): _sha256(path) for path in sorted(draft.rglob("*")) if path.is_file()},
     }
     (draft / MANIFEST).write_text(json.dumps(about, indent=1), encoding="utf-8")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy
 from scipy.stats import bootstrap
@@ -31,6 +32,10 @@ class EmbedderReport:
     def passed(self) -> bool:
         """The whole interval lies above zero: a re-index is only worth a gain that is there."""
         return self.low > 0.0
+
+    def figures(self) -> dict[str, Any]:
+        """The report as plain values."""
+        return {**asdict(self), "passed": self.passed, "summary": self.summary}
 
     @property
     def summary(self) -> str:

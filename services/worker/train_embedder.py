@@ -11,8 +11,7 @@ import secrets
 import shutil
 import sys
 import time
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Callable
 
 from retrieval.chunking import embedding_text
 from retrieval.embedding import SentenceTransformerEmbedder, model_location
@@ -99,7 +98,7 @@ def _request(sessions: Sessions, job: Job, platform: Platform, settings: WorkerS
     )
 
 
-def _loader(threads: int) -> Any:
+def _loader(threads: int) -> Callable[[str], Encode]:
     def load(weights: str) -> Encode:
         """The weights as they serve."""
         return SentenceTransformerEmbedder(weights, threads=threads).embed
@@ -108,7 +107,7 @@ def _loader(threads: int) -> Any:
 
 
 def _record(sessions: Sessions, jobs: Jobs, job: Job, result: EmbedderResult, base: str) -> None:
-    report = {**asdict(result.report), "passed": result.report.passed, "summary": result.report.summary}
+    status, report = "passed" if result.report.passed else "refused", result.report.figures()
     row = TunedEmbedder(
         id=result.folder.name,
         workspace_id=job.workspace_id,
@@ -116,14 +115,14 @@ def _record(sessions: Sessions, jobs: Jobs, job: Job, result: EmbedderResult, ba
         job_id=job.id,
         path=str(result.folder),
         report=report,
-        status="passed" if result.report.passed else "refused",
+        status=status,
     )
     with sessions.begin() as session:
         session.add(row)
     outcome = {
         "embedder": result.folder.name,
         "path": str(result.folder),
-        "status": "passed" if result.report.passed else "refused",
+        "status": status,
         "trained_pairs": result.trained_pairs,
         "steps": result.tuned.steps,
         "seconds_per_step": round(result.tuned.seconds / max(1, result.tuned.steps), 3),
