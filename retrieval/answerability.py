@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from retrieval.grounding import content_words
 from retrieval.model import Passage
+from retrieval.words import content_words
 
 DENSE_WEIGHT = 6.85
 SPARSE_WEIGHT = 0.92

@@ -164,6 +164,24 @@ def train(
         _follow(api, job["id"], output, "Training")
 
 
+@app.command("train-embedder")
+def train_embedder(
+    store: Store = None,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many steps.")] = None,
+    follow: Follow = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Tune the embedder on a store's documents and the feedback; says whether the result is better."""
+    output = Output(as_json)
+    with connect(home) as api:
+        job = work.train_embedder(api, store, max_steps)
+        if follow:
+            _follow(api, job["id"], output, "Training the embedder")
+        else:
+            output.result(job, f"Queued as {job['id']}; `tandem jobs {job['id']} --follow` shows how it goes.")
+
+
 @app.command()
 def jobs(
     job_id: Annotated[str | None, typer.Argument(help="One job; without, the latest.")] = None,

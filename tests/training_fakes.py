@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from retrieval.grounding import content_words
 from retrieval.model import Chunk, FileRef, Message, Passage
+from retrieval.words import content_words
 from training.errors import Cancelled
 from training.model import Completion, Example, GateReport
 from training.publish import Candidate

@@ -150,6 +150,40 @@ class GateSettings:
             _within(name, getattr(self, name), 0.0, 1.0)
 
 
+@dataclass(frozen=True)
+class EmbedderSettings:
+    """Tuning of the embedder. `max_length` is in tokens; `max_steps` -1 leaves the number of steps to the epochs.
+
+    `share_held_out` of the pairs, by whole documents, judge the result; at least `min_pairs` are wanted at all. At most
+    `max_passages` chunks are searched for hard negatives and by the gate.
+    """
+
+    learning_rate: float = 2e-5
+    num_train_epochs: float = 1.0
+    max_steps: int = -1
+    per_device_train_batch_size: int = 16
+    warmup_steps: int = 20
+    max_length: int = 192
+    share_held_out: float = 0.2
+    max_held_out: int = 400
+    min_pairs: int = 60
+    max_passages: int = 5000
+    threads: int = 2
+    seed: int = 13
+
+    def __post_init__(self) -> None:
+        _within("learning_rate", self.learning_rate, 1e-8, 1e-2)
+        _within("num_train_epochs", self.num_train_epochs, 0.01, 100)
+        _within("max_steps", self.max_steps, -1, 1_000_000)
+        _within("per_device_train_batch_size", self.per_device_train_batch_size, 2, 1024)
+        _within("max_length", self.max_length, 16, 8192)
+        _within("share_held_out", self.share_held_out, 0.05, 0.5)
+        _within("max_held_out", self.max_held_out, 10, 100_000)
+        _within("min_pairs", self.min_pairs, 4, 1_000_000)
+        _within("max_passages", self.max_passages, 10, 1_000_000)
+        _within("threads", self.threads, 1, 1024)
+
+
 def _within(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise OutOfRange(f"The setting {name} is {value}; it must lie between {low} and {high}.")

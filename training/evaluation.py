@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from retrieval.answerability import answerability
-from retrieval.grounding import REFUSAL, cite, grounded_messages, is_refusal, plain_messages, strip_markers, support
+from retrieval.grounding import REFUSAL, cite, grounded_messages, is_refusal, plain_messages
 from retrieval.model import Citation, Message, Passage
+from retrieval.words import share_of_words, strip_markers
 from training.config import EvaluationSettings
 from training.errors import Cancelled
 from training.model import Cancelled as IsCancelled
@@ -183,7 +184,7 @@ def _cites_right(trial: Trial, found: Sequence[Citation]) -> bool:
 def _answers(question: Question, passage: Passage) -> bool:
     if question.document:
         return passage.chunk.filename == question.document
-    return support(question.reference, passage.chunk.text) >= RELATED
+    return share_of_words(question.reference, passage.chunk.text) >= RELATED
 
 
 def _style(texts: Sequence[str], profile: StyleProfile) -> dict[str, Share]:

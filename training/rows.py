@@ -9,25 +9,19 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from retrieval.answerability import answerability
-from retrieval.grounding import (
-    REFUSAL,
-    SUPPORT_THRESHOLD,
-    content_words,
-    grounded_messages,
-    plain_messages,
-    sentences,
-    strip_markers,
-    support,
-)
+from retrieval.grounding import REFUSAL, grounded_messages, plain_messages
 from retrieval.model import Passage
+from retrieval.support import SUPPORT_THRESHOLD, support
+from retrieval.words import content_words, sentences, strip_markers
 from training.config import MixSettings
 from training.model import Example, RowKind, RowsReport, TrainingRow
 
 EXTRA_PASSAGES = 4
 """How many passages more than `top_k` are fetched, to fill the places of those that are taken out."""
-WEAK_SUPPORT = 0.3
-"""From this share of an answer's words on, a passage of the named document counts as the one that answers: an answer in
-house words keeps few of the document's own."""
+CARRIED = 0.5
+"""From this share of an answer's words on, figures counted three times, a passage counts as the one that answers."""
+CARRIED_BY_NAMED = 0.3
+"""The same for a passage of the document that the example names: an answer in house words keeps few of its own."""
 
 
 class Retriever(Protocol):
@@ -140,8 +134,8 @@ def _best(example: Example, passages: Sequence[Passage]) -> Passage | None:
 
 def _carries(example: Example, passage: Passage) -> bool:
     if example.document:
-        return passage.chunk.filename == example.document and _answer_support(example, passage) >= WEAK_SUPPORT
-    return _answer_support(example, passage) >= SUPPORT_THRESHOLD
+        return passage.chunk.filename == example.document and _answer_support(example, passage) >= CARRIED_BY_NAMED
+    return _answer_support(example, passage) >= CARRIED
 
 
 def _answer_support(example: Example, passage: Passage) -> float:

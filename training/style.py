@@ -16,7 +16,7 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
-from retrieval.grounding import content_words, sentences, strip_markers
+from retrieval.words import content_words, sentences, strip_markers
 
 TRAITS = ("register", "terminology", "structure", "length")
 PRIOR_WORDS = 500.0

@@ -24,6 +24,12 @@ def train(api: Api, path: Path, suffix: str | None) -> Job:
     return api.post("/v1/fine_tuning/jobs", body)
 
 
+def train_embedder(api: Api, store: str | None, max_steps: int | None) -> Job:
+    """Queue a tuning of the embedder; the job that is under way already, where there is one."""
+    asked = {"vector_store_id": store, "max_steps": max_steps}
+    return api.post("/v1/embedders", {name: value for name, value in asked.items() if value is not None})
+
+
 def find(api: Api, job_id: str) -> Job:
     return api.get(f"/v1/jobs/{escape(job_id)}")
 

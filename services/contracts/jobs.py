@@ -11,9 +11,10 @@ INDEX_FILE: Final = "tandem.index_file"
 REINDEX_STORE: Final = "tandem.reindex_store"
 SYNC_SOURCE: Final = "tandem.sync_source"
 FINE_TUNE: Final = "tandem.fine_tune"
+TRAIN_EMBEDDER: Final = "tandem.train_embedder"
 TICK: Final = "tandem.tick"
 
-JobKind = Literal["index_file", "reindex", "fine_tuning", "sync_source"]
+JobKind = Literal["index_file", "reindex", "fine_tuning", "sync_source", "embedder_training"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 FINISHED: Final = frozenset({"succeeded", "failed", "cancelled"})
 
@@ -22,5 +23,6 @@ TASKS: Final[dict[str, tuple[str, str]]] = {
     "reindex": (REINDEX_STORE, INDEX_QUEUE),
     "sync_source": (SYNC_SOURCE, INDEX_QUEUE),
     "fine_tuning": (FINE_TUNE, TRAIN_QUEUE),
+    "embedder_training": (TRAIN_EMBEDDER, TRAIN_QUEUE),
 }
 """The task and the queue of each kind of job."""

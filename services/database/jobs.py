@@ -19,7 +19,13 @@ from services.contracts.jobs import FINISHED, JobKind, JobStatus
 from services.database.engine import Sessions
 from services.database.tables import Job, JobEvent, now
 
-PREFIXES: dict[JobKind, str] = {"fine_tuning": "ftjob-", "index_file": "job-", "reindex": "job-", "sync_source": "job-"}
+PREFIXES: dict[JobKind, str] = {
+    "fine_tuning": "ftjob-",
+    "index_file": "job-",
+    "reindex": "job-",
+    "sync_source": "job-",
+    "embedder_training": "job-",
+}
 HEARTBEAT_SECONDS = 5.0
 SILENT_SECONDS = 60.0
 """A running job without a heartbeat for this long has lost its worker."""

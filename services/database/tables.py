@@ -228,6 +228,20 @@ class Version(InWorkspace, Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
+class TunedEmbedder(InWorkspace, Base):
+    """Tuned weights of the embedder: an immutable folder. Status: passed, refused. `report` is the gate's."""
+
+    __tablename__ = "tuned_embedders"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    base: Mapped[str] = mapped_column(String(1024))
+    job_id: Mapped[str | None]
+    path: Mapped[str] = mapped_column(String(1024))
+    report: Mapped[dict[str, Any]]
+    status: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
 class LivePointer(Base):
     """Which version a workspace's users get. One row, moved in one statement."""
 

@@ -15,6 +15,7 @@ from services.database.engine import Sessions
 from services.database.jobs import Jobs, UnknownJob
 from services.gateway.answering import Answering
 from services.gateway.dispatch import Dispatcher
+from services.gateway.embedders import Embedders
 from services.gateway.file_batches import FileBatches
 from services.gateway.files import Files
 from services.gateway.journal import Journal
@@ -25,6 +26,7 @@ from services.gateway.routes import (
     ask,
     batches,
     chat,
+    embedders,
     files,
     health,
     knowledge,
@@ -73,7 +75,8 @@ def create_app(
     errors.install(app, [(UnknownJob, 404, "job_not_found"), (SourceRefused, 400, "source_refused")])
     jobs = Jobs(sessions)
     deadlines = {"index_file": settings.deadline_index, "reindex": settings.deadline_index}
-    dispatcher = Dispatcher(celery, jobs, {**deadlines, "fine_tuning": settings.deadline_train})  # type: ignore[dict-item]
+    trainings = {"fine_tuning": settings.deadline_train, "embedder_training": settings.deadline_train}
+    dispatcher = Dispatcher(celery, jobs, {**deadlines, **trainings})  # type: ignore[dict-item]
     uploads = Files(sessions, files_url, settings.max_body_bytes)
     stores = Stores(sessions, jobs)
     held = StoreFiles(sessions, stores, uploads, dispatcher, jobs)
@@ -89,9 +92,10 @@ def create_app(
     state.batches = FileBatches(sessions, stores, held, jobs)
     state.versions, state.journal = Versions(sessions), Journal(sessions)
     state.sources = Sources(sessions, stores, dispatcher, source_settings or SourceSettings())
+    state.embedders = Embedders(sessions)
     state.answering = Answering(state.retrieval, slots)
     for module in (
-        chat, responses, ask, files, knowledge, store_files, batches, sources, voice, work, health,
+        chat, responses, ask, files, knowledge, store_files, batches, sources, voice, embedders, work, health,
     ):  # fmt: skip
         app.include_router(module.router)
     return app

@@ -33,8 +33,6 @@ class Asked:
     filters: Filter | None = None
     score_threshold: float = 0.0
     keep_history: bool = False
-    filters: Filter | None = None
-    score_threshold: float = 0.0
 
 
 async def to_question(asked: Asked, workspace_id: str, state: Any) -> Question:

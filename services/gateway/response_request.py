@@ -183,8 +183,6 @@ def as_asked(request: ResponseRequest, earlier: Sequence[Turn]) -> Asked:
         sampling={name: value for name, value in sampling.items() if value is not None},
         max_tokens=request.max_output_tokens,
         keep_history=request.truncation != "auto",
-        filters=tool.filters if tool else None,
-        score_threshold=tool.ranking_options.score_threshold if tool and tool.ranking_options else 0.0,
     )
 
 

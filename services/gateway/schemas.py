@@ -77,6 +77,18 @@ class ReindexRequest(Body):
     chunk_overlap: int | None = Field(default=None, ge=0, le=512)
 
 
+class EmbedderCreate(Body):
+    """What is absent is as the defaults have it; without a store, the default one."""
+
+    vector_store_id: str | None = None
+    num_train_epochs: float | None = Field(default=None, gt=0, le=20)
+    max_steps: int | None = Field(default=None, ge=1, le=100_000)
+    learning_rate: float | None = Field(default=None, gt=0, le=1e-2)
+
+    def hyperparameters(self) -> dict[str, Any]:
+        return self.model_dump(exclude_none=True, exclude={"vector_store_id"})
+
+
 class Hyperparameters(Body):
     n_epochs: Literal["auto"] | int = "auto"
     batch_size: Literal["auto"] | int = "auto"

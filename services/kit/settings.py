@@ -155,6 +155,11 @@ class Platform(_TomlSettings):
         return self.home / "versions"
 
     @property
+    def embedders_folder(self) -> Path:
+        """Tuned weights of the embedder: `<workspace>/<embedder>`; immutable once written."""
+        return self.home / "embedders"
+
+    @property
     def secrets_folder(self) -> Path:
         return self.home / "secrets"
 

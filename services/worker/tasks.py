@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from retrieval.errors import RetrievalError, SyncStopped
-from services.contracts.jobs import FINE_TUNE, INDEX_FILE, REINDEX_STORE, SYNC_SOURCE, TICK
+from services.contracts.jobs import FINE_TUNE, INDEX_FILE, REINDEX_STORE, SYNC_SOURCE, TICK, TRAIN_EMBEDDER
 from services.database.jobs import Jobs
 from services.database.tables import Job, now
 from services.worker.app import app
@@ -39,6 +40,11 @@ def sync_source(job_id: str) -> None:
 @app.task(name=FINE_TUNE)  # type: ignore[untyped-decorator]
 def fine_tune(job_id: str) -> None:
     _perform(job_id, run_training)
+
+
+@app.task(name=TRAIN_EMBEDDER)  # type: ignore[untyped-decorator]
+def train_embedder(job_id: str) -> None:
+    _perform(job_id, partial(run_training, module="services.worker.train_embedder"))
 
 
 @app.task(name=TICK)  # type: ignore[untyped-decorator]

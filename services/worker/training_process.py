@@ -1,4 +1,4 @@
-"""A fine-tuning job in a process of its own: never a fork of the worker, and ended as a whole on cancel."""
+"""A training job in a process of its own: never a fork of the worker, and ended as a whole on cancel."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ POLL_SECONDS = 1.0
 GRACE_SECONDS = 20.0
 
 
-def run_training(job: Job, heartbeat: Heartbeat) -> dict[str, Any]:
-    """Run the job's process to its end; it writes its own progress, events and result.
+def run_training(job: Job, heartbeat: Heartbeat, module: str = "services.worker.fine_tune") -> dict[str, Any]:
+    """Run the job's process, `python -m module JOB`, to its end; it writes its own progress, events and result.
 
     Raises JobCancelled when the job was cancelled and nothing of it runs any more, RuntimeError when the process died.
     """
     # a group, not a session: Linux shares the processor by session first (autogroup), and priority would not count
-    process = subprocess.Popen([sys.executable, "-m", "services.worker.fine_tune", job.id], process_group=0)
+    process = subprocess.Popen([sys.executable, "-m", module, job.id], process_group=0)
     try:
         while process.poll() is None:
             heartbeat.check()

@@ -51,6 +51,8 @@ class FakePlatform:
             return self._delete(path) if request.method == "DELETE" else self._upload(request)
         if path.startswith("/v1/jobs"):
             return self._job(path)
+        if path == "/v1/embedders":
+            return httpx.Response(200, json={"id": "job-1", "asked": json.loads(request.content)})
         if path.startswith("/v1/versions"):
             return self._version(path)
         return httpx.Response(404, json={"error": {"message": f"no {path}", "code": "not_found"}})
@@ -270,6 +272,11 @@ def test_a_job_that_failed_is_an_error_with_its_reason() -> None:
     with pytest.raises(CommandError, match="was cancelled"):
         work.check(job("cancelled", 0.4))
     work.check(job("cancelled", 0.4), wanted="cancelled")
+
+
+def test_the_embedder_is_trained_on_the_named_store_or_the_default_one() -> None:
+    assert work.train_embedder(api(FakePlatform()), "vs_1", 50)["asked"] == {"vector_store_id": "vs_1", "max_steps": 50}
+    assert work.train_embedder(api(FakePlatform()), None, None)["asked"] == {}
 
 
 def test_publishing_waits_until_the_weights_are_loaded() -> None:

@@ -1,0 +1,80 @@
+"""What an embedder is tuned with, read from the platform: a store's chunks, and answers that were rated up."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import fsspec
+from sqlalchemy import select
+
+from retrieval.chunking import ChunkingSettings, chunk
+from retrieval.errors import RetrievalError
+from retrieval.loading import load
+from retrieval.model import Chunk, FileRef
+from services.database.engine import Sessions
+from services.database.tables import Feedback, File, StoreFile, Turn
+from services.worker.settings import WorkerSettings
+from training.pairs import PraisedAnswer
+
+log = logging.getLogger(__name__)
+
+
+def store_chunks(
+    sessions: Sessions, store_id: str, settings: WorkerSettings, count_tokens: Callable[[str], int]
+) -> list[Chunk]:
+    """The chunks of a store's indexed files, cut anew from the files. A file that cannot be read is left out."""
+    query = select(StoreFile, File).join(File, File.id == StoreFile.file_id).where(StoreFile.store_id == store_id)
+    indexed = StoreFile.status == "completed", StoreFile.deleted.is_(False)
+    with sessions() as session:
+        files = [(row, file) for row, file in session.execute(query.where(*indexed).order_by(File.id))]
+    sizes = ChunkingSettings(settings.chunk_size, settings.chunk_overlap)
+    found: list[Chunk] = []
+    for row, file in files:
+        source = FileRef(row.workspace_id, row.store_id, row.file_id, row.revision, row.attributes)
+        try:
+            with fsspec.open(file.path, "rb") as stored:
+                document = load(stored.read(), file.filename)
+        except (RetrievalError, OSError) as error:
+            log.warning("'%s' teaches nothing: %s", file.filename, error)
+            continue
+        found += chunk(document, source, sizes, count_tokens)
+    return found
+
+
+def praised_answers(sessions: Sessions, workspace_id: str) -> list[PraisedAnswer]:
+    """Questions whose answer was rated up, with the passages of their supported citations as they stood in the prompt.
+
+    A passage of a file that is deleted since is left out.
+    """
+    query = select(Turn).join(Feedback, Feedback.turn_id == Turn.id)
+    up = Turn.workspace_id == workspace_id, Feedback.workspace_id == workspace_id, Feedback.rating == "up"
+    there = select(File.id).where(File.workspace_id == workspace_id, File.deleted_at.is_(None))
+    with sessions() as session:
+        turns = session.scalars(query.where(*up).order_by(Turn.created_at)).unique().all()
+        files = set(session.scalars(there))
+    return [PraisedAnswer(turn.question, _cited(turn, files)) for turn in turns]
+
+
+def _cited(turn: Turn, files: set[str]) -> tuple[Chunk, ...]:
+    numbers = {citation["index"] for citation in turn.citations if citation["supported"]}
+    passages = [one for one in turn.passages if one["index"] in numbers and one["file_id"] in files]
+    return tuple(_chunk(turn.workspace_id, passage) for passage in passages)
+
+
+def _chunk(workspace_id: str, passage: dict[str, Any]) -> Chunk:
+    """A passage of the journal as a chunk; where it stood in its document is not known any more."""
+    text = passage["text"]
+    return Chunk(
+        id=passage["chunk_id"],
+        source=FileRef(workspace_id, "", passage["file_id"], passage["revision"]),
+        position=0,
+        text=text,
+        filename=passage["filename"],
+        title=passage["title"],
+        headings=tuple(passage["headings"]),
+        page=passage["page"],
+        start=0,
+        end=len(text),
+    )
