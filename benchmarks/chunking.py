@@ -4,8 +4,8 @@
 
 A prompt has room for so many words, not for so many passages. So the figure is the share of questions whose answer
 stands word for word in the first 480 tokens of passages, from the right document: three chunks of the default size.
-COVID-QA has papers of some 22,000 characters, httpx its documentation with code and tables, SQuAD 2 paragraphs. The
-last line on standard output is JSON.
+COVID-QA has papers of some 22,000 characters (15 of them), httpx its documentation with code and tables, SQuAD 2
+paragraphs. The last line on standard output is JSON.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from retrieval.search import SearchSettings
 
 BUDGET = 480
 MOST_QUESTIONS = 300
+MOST_PAPERS = 15
 HTTPX = "0.28.1"
 WAYS = {
     "structure 160 (in use)": ChunkingSettings(),
@@ -51,13 +52,22 @@ class Asked:
 
 def tasks() -> list[tuple[Corpus, list[Asked]]]:
     return [
-        *((corpus(name), list(_answered(name))) for name in ("covidqa", "squad2")),
         (_httpx(), list(_httpx_questions())),
+        *((documents, list(_answered(documents))) for documents in (_papers(), corpus("squad2"))),
     ]
 
 
-def _answered(name: str) -> Iterator[Asked]:
-    rows = [row for row in read_jsonl(DATA / name / "questions.jsonl") if row.get("answerable", True)]
+def _papers() -> Corpus:
+    every = corpus("covidqa")
+    return Corpus(every.name, dict(list(every.documents.items())[:MOST_PAPERS]))
+
+
+def _answered(documents: Corpus) -> Iterator[Asked]:
+    rows = [
+        row
+        for row in read_jsonl(DATA / documents.name / "questions.jsonl")
+        if row.get("answerable", True) and row["doc_id"] in documents.documents
+    ]
     for row in Random(3).sample(rows, min(MOST_QUESTIONS, len(rows))):
         yield Asked(row["question"], row["doc_id"], tuple(row["answers"]))
 

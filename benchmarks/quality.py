@@ -1,6 +1,6 @@
 """How good the search is, on public question sets: nDCG@10 of each stage, each fusion, and the setting in use.
 
-    python -m benchmarks.quality [--cache FOLDER] [--development]
+    python -m benchmarks.quality [--cache FOLDER] [--development] [--corpus NAME ...]
 
 Documents are chunked, embedded and indexed as the platform does it, with the default settings, and searched through
 `EdgeIndex` and `Searcher`; a document ranks where its best chunk does. Only titles and texts are indexed. Without
@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import fmean
 
@@ -37,6 +38,9 @@ FUSIONS = {
     "RRF, k 10": FusionSettings("rrf", rrf_k=10),
     "RRF, k 60": FusionSettings("rrf", rrf_k=60),
     "DBSF": FusionSettings("dbsf", dense_weight=0.5),
+    "relative 0.4": FusionSettings("relative", dense_weight=0.4),
+    "relative 0.5": FusionSettings("relative", dense_weight=0.5),
+    "relative 0.6": FusionSettings("relative", dense_weight=0.6),
     "weighted 0.3": FusionSettings("weighted", dense_weight=0.3),
     "weighted 0.5": FusionSettings("weighted", dense_weight=0.5),
     "weighted 0.7": FusionSettings("weighted", dense_weight=0.7),
@@ -93,14 +97,16 @@ def indexed(
 def rows(bench: Bench) -> dict[str, Ranking]:
     """Each line of the table: a question to documents, best first."""
 
+    candidates = cache(bench.candidates)
+
     def fused(settings: FusionSettings) -> Ranking:
         return lambda question: documents_of(
-            [passage.chunk for passage in collapse(fuse(bench.candidates(question), settings))]
+            [passage.chunk for passage in collapse(fuse(candidates(question), settings))]
         )
 
     return {
-        "dense": lambda question: documents_of([one.chunk for one in bench.candidates(question).dense]),
-        "BM25": lambda question: documents_of([one.chunk for one in bench.candidates(question).sparse]),
+        "dense": lambda question: documents_of([one.chunk for one in candidates(question).dense]),
+        "BM25": lambda question: documents_of([one.chunk for one in candidates(question).sparse]),
         **{name: fused(settings) for name, settings in FUSIONS.items()},
         "in use": lambda question: documents_of(bench.found(question, SearchSettings())),
     }
@@ -125,6 +131,7 @@ def measure(sets: Sequence[QuestionSet], embedder: CachedEmbedder) -> dict[str, 
                 figures[one.name] = {
                     row: round(mean_ndcg(one.questions, ranking), 4) for row, ranking in rows(bench).items()
                 }
+                print(f"  {one.name}: {figures[one.name]}", flush=True)
     return figures
 
 
@@ -146,8 +153,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, help="folder that keeps vectors between runs")
     parser.add_argument("--development", action="store_true", help="the sets that settings are chosen on")
+    parser.add_argument("--corpus", nargs="*", help="only these, of scifact medquad npl limit_small squad2 ...")
     options = parser.parse_args()
-    sets = development_sets() if options.development else reported_sets()
+    every = development_sets() if options.development else reported_sets()
+    sets = [one for one in every if not options.corpus or one.corpus in options.corpus]
     with tempfile.TemporaryDirectory() as folder:
         figures = measure(sets, open_embedder(options.cache or Path(folder)))
     show(figures, BARS)

@@ -2,8 +2,8 @@
 
 Of a document only its title and text are used: file names and ids never reach the index. Test questions are those of
 the bars; development questions are disjoint from them: SciFact's train part, MedQuAD's questions about documents that
-no test question is about (plain, and with the disease's name replaced by another of its names), SQuAD 2, PubMedQA and
-COVID-QA.
+no test question is about (plain, and with the disease's name replaced by another of its names), questions on the few
+likings in LIMIT-small that no test question asks for, SQuAD 2, PubMedQA and COVID-QA.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ def development_sets() -> list[QuestionSet]:
     return [
         _beir("SciFact train", "scifact", DATA / "scifact/queries.jsonl", DATA / "scifact/qrels/train.tsv"),
         *_medquad_development(Random(5)),
+        _limit_development(),
         _answered("SQuAD 2", "squad2"),
         _beir("PubMedQA", "pubmedqa", DATA / "pubmedqa/queries.jsonl", DATA / "pubmedqa/qrels/test.tsv"),
         _answered("COVID-QA", "covidqa"),
@@ -129,3 +130,15 @@ def _medquad_development(rng: Random, most: int = 400) -> list[QuestionSet]:
         QuestionSet("MedQuAD dev plain", "medquad", tuple(plain)),
         QuestionSet("MedQuAD dev synonym", "medquad", tuple(renamed)),
     ]
+
+
+def _limit_development() -> QuestionSet:
+    """ "Who likes ...?" for every liking that no test question asks for."""
+    asked = {row["text"] for row in read_jsonl(DATA / "limit_small/queries.jsonl")}
+    likers: dict[str, dict[str, float]] = defaultdict(dict)
+    for row in read_jsonl(DATA / "limit_small/corpus.jsonl"):
+        for liking in row["text"].partition(" likes ")[2].rstrip(".").split(", "):
+            if " and " not in liking:
+                likers[f"Who likes {liking}?"][row["_id"]] = 1.0
+    untested = {question: relevant for question, relevant in likers.items() if question not in asked}
+    return QuestionSet("LIMIT dev", "limit_small", tuple(untested.items()))

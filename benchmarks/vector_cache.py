@@ -26,7 +26,6 @@ class CachedEmbedder:
         self.name, self.dimension = inner.name, inner.dimension
         self._rows = sqlite3.connect(folder / f"{Path(inner.name).name}.sqlite", timeout=60)
         self._rows.execute("create table if not exists vectors (digest blob primary key, vector blob) without rowid")
-        self._rows.execute("create table if not exists tokens (digest blob primary key, count int) without rowid")
 
     def embed(self, texts: Sequence[str]) -> list[Dense]:
         return [tuple(row) for row in self.matrix(texts).tolist()]
@@ -35,13 +34,7 @@ class CachedEmbedder:
         return self.embed([text])[0]
 
     def count_tokens(self, text: str) -> int:
-        digest = _digest(text)
-        row = self._rows.execute("select count from tokens where digest = ?", (digest,)).fetchone()
-        if row:
-            return int(row[0])
-        count = self._inner.count_tokens(text)
-        self._rows.execute("insert or replace into tokens values (?, ?)", (digest, count))
-        return count
+        return self._inner.count_tokens(text)
 
     def matrix(self, texts: Sequence[str]) -> numpy.ndarray[tuple[int, int], numpy.dtype[numpy.float32]]:
         """One row a text."""

@@ -25,8 +25,8 @@ class ExpansionSettings:
     """
 
     passages: int = 0
-    dense_share: float = 0.5
-    sparse_share: float = 0.3
+    dense_share: float = 0.3
+    sparse_share: float = 0.2
     terms: int = 20
 
     def __post_init__(self) -> None:

@@ -26,12 +26,12 @@ class RetrievalSettings(ServiceSettings):
     index_url: str = ""
     index_api_key: str = ""
     candidates: int = Field(default=30, ge=1, le=1000)
-    fusion: Literal["weighted", "dbsf", "rrf"] = "weighted"
+    fusion: Literal["relative", "weighted", "dbsf", "rrf"] = "relative"
     dense_weight: float = Field(default=0.5, ge=0.0, le=1.0)
     rrf_k: int = Field(default=10, ge=1)
     expansion_passages: int = Field(default=0, ge=0, le=50)
-    expansion_dense_share: float = Field(default=0.5, ge=0.0, le=10.0)
-    expansion_sparse_share: float = Field(default=0.3, ge=0.0, le=10.0)
+    expansion_dense_share: float = Field(default=0.3, ge=0.0, le=10.0)
+    expansion_sparse_share: float = Field(default=0.2, ge=0.0, le=10.0)
     expansion_terms: int = Field(default=20, ge=0, le=1000)
     rerank_model: str = ""
     rerank_candidates: int = Field(default=20, ge=1, le=1000)

@@ -29,9 +29,30 @@ def order(passages: Sequence[Passage]) -> list[str]:
 
 class TestFusion:
     def test_weighted_adds_scores_scaled_to_one(self) -> None:
-        found = fuse(Candidates(scored(a=0.9, b=0.6, c=0.5), scored(b=12.0, d=2.0)), FusionSettings())
+        found = fuse(
+            Candidates(scored(a=0.9, b=0.6, c=0.5), scored(b=12.0, d=2.0)), FusionSettings("weighted", dense_weight=0.5)
+        )
         assert order(found) == ["b", "a", "c", "d"]
         assert [round(passage.score, 3) for passage in found] == [0.625, 0.5, 0.0, 0.0]
+
+    def test_relative_adds_shares_of_each_stages_best(self) -> None:
+        both = Candidates(scored(a=0.8, b=0.4), scored(b=12.0, a=3.0))
+        found = fuse(both, FusionSettings("relative", dense_weight=0.5))
+        assert [(one.chunk.id, round(one.score, 3)) for one in found] == [("b", 0.75), ("a", 0.625)]
+
+    def test_relative_takes_a_chunk_off_the_end_of_a_list_for_as_good_as_its_last(self) -> None:
+        both = Candidates(scored(a=0.8, b=0.6), scored(c=12.0, a=9.0))
+        found = {one.chunk.id: one.score for one in fuse(both, FusionSettings("relative", dense_weight=0.5))}
+        assert found == pytest.approx({"a": 0.5 + 0.375, "b": 0.375 + 0.375, "c": 0.375 + 0.5})
+
+    def test_relative_knows_that_a_short_list_leaves_no_match_out(self) -> None:
+        both = Candidates(scored(a=0.8, b=0.6, c=0.4), scored(c=12.0, a=9.0))
+        found = {one.chunk.id: one.score for one in fuse(both, FusionSettings("relative", dense_weight=0.5))}
+        assert found["b"] == pytest.approx(0.375)
+
+    def test_relative_ignores_a_stage_whose_best_is_no_likeness_at_all(self) -> None:
+        both = Candidates(scored(a=-0.1, b=-0.2), scored(b=2.0))
+        assert order(fuse(both, FusionSettings("relative"))) == ["b", "a"]
 
     def test_every_stages_rank_and_score_is_kept(self) -> None:
         best = fuse(Candidates(scored(a=0.9, b=0.6), scored(b=12.0)), FusionSettings())
@@ -42,8 +63,8 @@ class TestFusion:
 
     def test_the_dense_weight_decides_between_stages(self) -> None:
         both = Candidates(scored(a=0.9, b=0.1), scored(b=9.0, a=1.0))
-        assert order(fuse(both, FusionSettings(dense_weight=0.7))) == ["a", "b"]
-        assert order(fuse(both, FusionSettings(dense_weight=0.3))) == ["b", "a"]
+        assert order(fuse(both, FusionSettings("weighted", dense_weight=0.7))) == ["a", "b"]
+        assert order(fuse(both, FusionSettings("weighted", dense_weight=0.3))) == ["b", "a"]
 
     def test_reciprocal_ranks_are_added(self) -> None:
         found = fuse(Candidates(scored(a=0.9, b=0.6), scored(b=12.0, c=1.0)), FusionSettings("rrf", rrf_k=10))
