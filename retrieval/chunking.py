@@ -1,20 +1,22 @@
 """Documents to chunks.
 
-A chunk never crosses a heading or a page. Small neighbouring blocks of one section are put together up to the chunk
-size; a block that is larger is split at sentence ends by LlamaIndex's SentenceSplitter.
+By default a chunk follows the document's structure: it never crosses a heading or a page. Small neighbouring blocks of
+one section are put together up to the chunk size; a block that is larger is split by `retrieval.splitting`, which keeps
+sentences, table rows and code fences whole.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-
-from llama_index.core.node_parser import SentenceSplitter
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from retrieval.model import Block, Chunk, Document, FileRef
+from retrieval.splitting import CountTokens, Splitter, windows
 
-CountTokens = Callable[[str], int]
+Strategy = Literal["structure", "sentences", "fixed", "document"]
 NAMESPACE = uuid.UUID("6f0d2c5e-7d0b-5c5a-9a3e-2f8f6f1b7a11")
 
 
@@ -22,12 +24,17 @@ NAMESPACE = uuid.UUID("6f0d2c5e-7d0b-5c5a-9a3e-2f8f6f1b7a11")
 class ChunkingSettings:
     """Sizes in tokens, as counted by the function given to `chunk`.
 
+    `structure` keeps to sections and pages. `sentences` fills a chunk with whole paragraphs and sentences over section
+    borders, within a page. `fixed` cuts every `chunk_size` tokens between words. `document` leaves a document that fits
+    `chunk_size` whole, and treats a longer one as `structure` does.
+
     160 leaves room for title and headings within the 256 tokens of the default embedder, and lets four passages fit
     a small model's prompt. An overlap repeats whole sentences only. Raises ValueError for sizes that make no sense.
     """
 
     chunk_size: int = 160
     chunk_overlap: int = 0
+    strategy: Strategy = "structure"
 
     def __post_init__(self) -> None:
         if self.chunk_size < 16 or not 0 <= self.chunk_overlap < self.chunk_size:
@@ -39,6 +46,8 @@ class ChunkingSettings:
 
 @dataclass(frozen=True)
 class _Span:
+    """`block` gives headings and page; the header row of a table that goes on stands last among the headings."""
+
     block: Block
     start: int
     end: int
@@ -57,12 +66,8 @@ def chunk(
     `document.text[c.start:c.end] == c.text` for every chunk c. Ids follow from store, file, revision and position
     alone, so that the same file gives the same ids again.
     """
-    splitter = SentenceSplitter(
-        chunk_size=settings.chunk_size,
-        chunk_overlap=settings.chunk_overlap,
-        tokenizer=lambda text: range(count_tokens(text)),
-    )
-    spans = list(_spans(document, settings.chunk_size, count_tokens, splitter))
+    cut = {"structure": _by_structure, "sentences": _by_sentences, "fixed": _fixed, "document": _whole}
+    spans = cut[settings.strategy](document, settings, count_tokens)
     return [_chunk(document, source, position, span) for position, span in enumerate(spans)]
 
 
@@ -93,39 +98,57 @@ def _chunk(document: Document, source: FileRef, position: int, span: _Span) -> C
     )
 
 
-def _spans(document: Document, size: int, count_tokens: CountTokens, splitter: SentenceSplitter) -> Iterator[_Span]:
-    """Neighbouring blocks together while they fit; a block that does not fit alone, split."""
+def _by_structure(document: Document, settings: ChunkingSettings, count_tokens: CountTokens) -> Iterator[_Span]:
+    """Neighbouring blocks of a section together while they fit; a block that does not fit alone, split."""
+    splitter = Splitter(settings.chunk_size, settings.chunk_overlap, count_tokens)
+    return _filled(document, splitter, within_section=True)
+
+
+def _by_sentences(document: Document, settings: ChunkingSettings, count_tokens: CountTokens) -> Iterator[_Span]:
+    splitter = Splitter(settings.chunk_size, settings.chunk_overlap, count_tokens)
+    return _filled(document, splitter, within_section=False)
+
+
+def _fixed(document: Document, settings: ChunkingSettings, count_tokens: CountTokens) -> Iterator[_Span]:
+    starts = [block.start for block in document.blocks]
+    for piece in windows(document.text, settings.chunk_size, settings.chunk_overlap, count_tokens):
+        yield _Span(document.blocks[max(0, bisect_right(starts, piece.start) - 1)], piece.start, piece.end)
+
+
+def _whole(document: Document, settings: ChunkingSettings, count_tokens: CountTokens) -> Iterator[_Span]:
+    if not document.blocks or count_tokens(document.text) > settings.chunk_size:
+        yield from _by_structure(document, settings, count_tokens)
+        return
+    first, last = document.blocks[0], document.blocks[-1]
+    yield _Span(replace(first, headings=first.headings[:1]), first.start, last.end)
+
+
+def _filled(document: Document, splitter: Splitter, *, within_section: bool) -> Iterator[_Span]:
     open_span: _Span | None = None
     for block in document.blocks:
-        joined = _joined(document, open_span, block)
-        if joined and count_tokens(document.text[joined.start : joined.end]) <= size:
+        joined = _joined(document, open_span, block, within_section)
+        if joined and splitter.fits(document.text[joined.start : joined.end]):
             open_span = joined
             continue
         if open_span:
-            yield from _split(document, open_span, size, count_tokens, splitter)
+            yield from _split(document, open_span, splitter)
         open_span = _Span(block, block.start, block.end)
     if open_span:
-        yield from _split(document, open_span, size, count_tokens, splitter)
+        yield from _split(document, open_span, splitter)
 
 
-def _joined(document: Document, span: _Span | None, block: Block) -> _Span | None:
-    """The span with the block after it, where they share headings and page and no heading line is between them."""
-    if span is None or (span.block.headings, span.block.page) != (block.headings, block.page):
+def _joined(document: Document, span: _Span | None, block: Block, within_section: bool) -> _Span | None:
+    """The span with the block after it, where they share a page, and a section if they have to."""
+    if span is None or span.block.page != block.page:
         return None
-    apart = document.text[span.end : block.start].strip()
-    return None if apart else _Span(span.block, span.start, block.end)
+    joined = _Span(span.block, span.start, block.end)
+    if not within_section:
+        return joined
+    apart = document.text[span.end : block.start].strip()  # the heading of another section of the same name
+    return None if apart or span.block.headings != block.headings else joined
 
 
-def _split(
-    document: Document, span: _Span, size: int, count_tokens: CountTokens, splitter: SentenceSplitter
-) -> Iterator[_Span]:
-    text = document.text[span.start : span.end]
-    if count_tokens(text) <= size:
-        yield span
-        return
-    start, end = 0, 0
-    for piece in splitter.split_text(text):  # the splitter copies, so each piece stands in the text word for word
-        searched = max(start, end + 1 - len(piece)) if splitter.chunk_overlap else end
-        start = text.index(piece, searched)
-        end = start + len(piece)
-        yield _Span(span.block, span.start + start, span.start + end)
+def _split(document: Document, span: _Span, splitter: Splitter) -> Iterator[_Span]:
+    for piece in splitter.split(document.text[span.start : span.end]):
+        headings = (*span.block.headings, piece.header) if piece.header else span.block.headings
+        yield _Span(replace(span.block, headings=headings), span.start + piece.start, span.start + piece.end)

@@ -88,6 +88,7 @@ class Passage:
     """A chunk retrieved for a question. Ranks count from 1 and are None where a stage did not find the chunk.
 
     `dense_score` is the cosine between question and chunk, `sparse_score` the BM25 score; `score` is the fused one.
+    `rerank_score` is a cross-encoder's, where one has read the passage; then the passages stand in its order.
     """
 
     chunk: Chunk
@@ -96,6 +97,7 @@ class Passage:
     dense_score: float | None = None
     sparse_rank: int | None = None
     sparse_score: float | None = None
+    rerank_score: float | None = None
 
 
 @dataclass(frozen=True)

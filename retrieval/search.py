@@ -1,40 +1,75 @@
-"""Questions to passages: embed, search both stages, fuse, leave out repetitions."""
+"""Questions to passages: embed, search both stages, fuse, leave out repetitions, join what stands side by side."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
-from time import perf_counter
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 
-from retrieval.embedding import Bm25Encoder, Embedder
+from retrieval.duplicates import collapse
+from retrieval.embedding import Bm25Encoder, Dense, Embedder
+from retrieval.expansion import ExpansionSettings, expanded_dense, expanded_sparse
 from retrieval.follow_up import standalone_query
 from retrieval.fusion import FusionSettings, fuse
 from retrieval.index.port import Candidates, Scope, Scored, VectorIndex
-from retrieval.model import Chunk, Passage
+from retrieval.model import Chunk, Passage, Point, SparseVector
+from retrieval.neighbours import join, neighbour_ids, widen
+from retrieval.reranking import Reranker, rerank
+from retrieval.stopwatch import Stopwatch
 
 Wanted = Callable[[Sequence[Chunk]], frozenset[str]]
-WORD = re.compile(r"[^\W_]+")
 WIDER = 8  # how many times more candidates are fetched where too many of the first were unwanted
 
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """`candidates` is how many chunks each stage hands to the fusion."""
+    """`candidates` is how many chunks each stage hands to the fusion, `rerank_candidates` how many fused ones a
+    reranker reads.
+
+    `join_neighbours` makes one passage of adjacent chunks among those found; `neighbours` is how many chunks on either
+    side are added to each passage before, where they are of its section.
+    """
 
     candidates: int = 30
     fusion: FusionSettings = field(default_factory=FusionSettings)
+    expansion: ExpansionSettings = field(default_factory=ExpansionSettings)
+    rerank_candidates: int = 20
+    join_neighbours: bool = True
+    neighbours: int = 0
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """`query` is the question as it was searched for. Times are in milliseconds."""
+    """`query` is the question as it was searched for.
+
+    `timings_ms` has the milliseconds of each stage that ran: embed, search (and in it dense and sparse, where the
+    engine tells them apart), expand, fuse, rerank, select.
+    """
 
     query: str
     passages: tuple[Passage, ...]
-    embed_ms: float
-    search_ms: float
+    timings_ms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Where one search looks, and what it may show."""
+
+    indexes: Sequence[VectorIndex]
+    scope: Scope
+    top_k: int
+    wanted: Wanted
+    watch: Stopwatch
+
+    def points(self, ids: Sequence[str]) -> list[Point]:
+        return [point for index in self.indexes for point in index.points(ids)]
+
+
+@dataclass(frozen=True)
+class _Question:
+    text: str
+    dense: Dense
+    sparse: SparseVector
 
 
 def all_wanted(chunks: Sequence[Chunk]) -> frozenset[str]:
@@ -45,10 +80,17 @@ def all_wanted(chunks: Sequence[Chunk]) -> frozenset[str]:
 class Searcher:
     """Searches any number of collections as if they were one. Safe to share between threads."""
 
-    def __init__(self, embedder: Embedder, bm25: Bm25Encoder, settings: SearchSettings | None = None) -> None:
+    def __init__(
+        self,
+        embedder: Embedder,
+        bm25: Bm25Encoder,
+        settings: SearchSettings | None = None,
+        reranker: Reranker | None = None,
+    ) -> None:
         self._embedder = embedder
         self._bm25 = bm25
         self._settings = settings or SearchSettings()
+        self._reranker = reranker
 
     def search(
         self,
@@ -59,42 +101,65 @@ class Searcher:
         history: Sequence[str] = (),
         wanted: Wanted = all_wanted,
     ) -> SearchResult:
-        """The `top_k` best passages for a question.
+        """The best passages for a question: `top_k` chunks, fewer passages where some of them are joined.
 
         `wanted` is asked which of the chunks found may be shown, before they are ranked: a chunk of a deleted file
         takes no place from another. Raises IndexUnavailable where a collection cannot answer.
         """
-        started = perf_counter()
-        standalone = standalone_query(query, history)
-        dense, sparse = self._embedder.embed_query(standalone), self._bm25.query(standalone)
-        embedded = perf_counter()
+        watch = Stopwatch()
+        asked = _Asked(indexes, scope, top_k, wanted, watch)
+        with watch.stage("embed"):
+            text = standalone_query(query, history)
+            question = _Question(text, self._embedder.embed_query(text), self._bm25.query(text))
+        ranked = self._ranked(asked, question)
+        if self._settings.expansion.passages and ranked:
+            ranked = self._ranked(asked, self._expanded(asked, question, ranked))
+        if self._reranker:
+            ranked = self._reranked(asked, question, ranked, self._reranker)
+        with watch.stage("select"):
+            passages = self._selected(asked, ranked)
+        return SearchResult(text, tuple(passages), watch.spent_ms)
 
-        def candidates(limit: int) -> tuple[Candidates, bool]:
-            found = _merge([index.search(dense, sparse, limit, scope) for index in indexes], limit)
-            return _only_wanted(found, wanted)
+    def _ranked(self, asked: _Asked, question: _Question) -> list[Passage]:
+        limit = max(self._settings.candidates, asked.top_k)
+        found, dropped = _candidates(asked, question, limit)
+        if dropped and len(found.dense) < asked.top_k:
+            found, _ = _candidates(asked, question, limit * WIDER)
+        with asked.watch.stage("fuse"):
+            return fuse(found, self._settings.fusion)
 
-        limit = max(self._settings.candidates, top_k)
-        found, dropped = candidates(limit)
-        if dropped and len(found.dense) < top_k:
-            found, _ = candidates(limit * WIDER)
-        passages = collapse(fuse(found, self._settings.fusion))[:top_k]
-        finished = perf_counter()
-        return SearchResult(standalone, tuple(passages), 1000 * (embedded - started), 1000 * (finished - embedded))
+    def _expanded(self, asked: _Asked, question: _Question, ranked: Sequence[Passage]) -> _Question:
+        settings = self._settings.expansion
+        with asked.watch.stage("expand"):
+            believed = asked.points([one.chunk.id for one in ranked[: settings.passages]])
+            dense = expanded_dense(question.dense, believed, settings.dense_share)
+            sparse = expanded_sparse(question.sparse, believed, settings.sparse_share, settings.terms)
+            return replace(question, dense=dense, sparse=sparse)
+
+    def _reranked(self, asked: _Asked, question: _Question, ranked: list[Passage], reranker: Reranker) -> list[Passage]:
+        """The first ones in the reranker's order; those that it did not read stay behind them."""
+        read = max(self._settings.rerank_candidates, asked.top_k)
+        with asked.watch.stage("rerank"):
+            return [*rerank(question.text, ranked[:read], reranker), *ranked[read:]]
+
+    def _selected(self, asked: _Asked, ranked: Sequence[Passage]) -> list[Passage]:
+        passages = list(islice(collapse(ranked), asked.top_k))
+        if self._settings.neighbours:
+            passages = [self._widened(asked, passage) for passage in passages]
+        return join(passages) if self._settings.join_neighbours else passages
+
+    def _widened(self, asked: _Asked, passage: Passage) -> Passage:
+        around = asked.points(neighbour_ids(passage.chunk, self._settings.neighbours))
+        return widen(passage, [point.chunk for point in around])
 
 
-def collapse(passages: Iterable[Passage]) -> list[Passage]:
-    """Leave out a passage whose words, case and punctuation aside, a better one already has.
-
-    Texts that differ in a single word are both kept: it may be the number that an older version had otherwise.
-    """
-    kept: list[Passage] = []
-    seen: list[str] = []
-    for passage in passages:
-        words = f" {' '.join(WORD.findall(passage.chunk.text.casefold()))} "
-        if not any(words in other for other in seen):
-            kept.append(passage)
-            seen.append(words)
-    return kept
+def _candidates(asked: _Asked, question: _Question, limit: int) -> tuple[Candidates, bool]:
+    """What the stages find, and whether some of it may not be shown."""
+    with asked.watch.stage("search"):
+        found = [index.search(question.dense, question.sparse, limit, asked.scope) for index in asked.indexes]
+    for one in found:
+        asked.watch.add(one.timings_ms)
+    return _only_wanted(_merge(found, limit), asked.wanted)
 
 
 def _merge(found: Sequence[Candidates], limit: int) -> Candidates:

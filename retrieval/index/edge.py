@@ -30,9 +30,20 @@ from retrieval.index.facts import (
     number_field,
     number_fields,
 )
-from retrieval.index.port import BATCH, DENSE, KEYWORD_FIELDS, SPARSE, Candidates, CollectionRef, Scope, Scored
+from retrieval.index.port import (
+    BATCH,
+    DENSE,
+    KEYWORD_FIELDS,
+    SPARSE,
+    Candidates,
+    CollectionRef,
+    Scope,
+    Scored,
+    in_order,
+)
 from retrieval.model import Attributes, Point, SparseVector
 from retrieval.records import chunk_from_record, chunk_record, parse_revision_key, revision_key
+from retrieval.stopwatch import Stopwatch
 
 T = TypeVar("T")
 CONFIG = "edge_config.json"
@@ -121,10 +132,16 @@ class EdgeIndex:
     def search(self, dense: Sequence[float], sparse: SparseVector, limit: int, scope: Scope) -> Candidates:
         allowed = _scope_filter(scope)
         terms = qdrant.SparseVector(list(sparse.indices), list(sparse.values))
-        return Candidates(
-            dense=self._stage(qdrant.Query.Nearest(list(dense), DENSE), limit, allowed),
-            sparse=self._stage(qdrant.Query.Nearest(terms, SPARSE), limit, allowed) if sparse.indices else (),
-        )
+        watch = Stopwatch()
+        with watch.stage(DENSE):
+            near = self._stage(qdrant.Query.Nearest(list(dense), DENSE), limit, allowed)
+        with watch.stage(SPARSE):
+            worded = self._stage(qdrant.Query.Nearest(terms, SPARSE), limit, allowed) if sparse.indices else ()
+        return Candidates(near, worded, watch.spent_ms)
+
+    def points(self, ids: Sequence[str]) -> list[Point]:
+        records = self._call("be read", lambda: self._shard.retrieve(list(ids), True, True))
+        return in_order(ids, [_point(record) for record in records])
 
     def count(self) -> int:
         return self._call("be counted", lambda: int(self._shard.count(qdrant.CountRequest(exact=True))))

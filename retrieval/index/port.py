@@ -6,8 +6,8 @@ An `IndexEngine` has collections; a `VectorIndex` is one open collection. Two ad
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from retrieval.filters import Filter
@@ -47,10 +47,20 @@ class Scored:
 
 @dataclass(frozen=True)
 class Candidates:
-    """What each stage found, best first: cosines of the dense stage, BM25 scores of the sparse one."""
+    """What each stage found, best first: cosines of the dense stage, BM25 scores of the sparse one.
+
+    `timings_ms` has the milliseconds of each stage where the engine tells them apart.
+    """
 
     dense: tuple[Scored, ...] = ()
     sparse: tuple[Scored, ...] = ()
+    timings_ms: Mapping[str, float] = field(default_factory=dict, compare=False)
+
+
+def in_order(ids: Sequence[str], points: Iterable[Point]) -> list[Point]:
+    """The points in the order of their ids; engines answer in their own."""
+    by_id = {point.chunk.id: point for point in points}
+    return [by_id[one] for one in ids if one in by_id]
 
 
 class VectorIndex(Protocol):
@@ -81,6 +91,10 @@ class VectorIndex(Protocol):
 
     def search(self, dense: Sequence[float], sparse: SparseVector, limit: int, scope: Scope) -> Candidates:
         """The best chunks of each stage, `limit` each at most. An empty sparse vector finds nothing."""
+        ...
+
+    def points(self, ids: Sequence[str]) -> list[Point]:
+        """The points of these ids with their vectors, in this order; ids that are not there are left out."""
         ...
 
     def count(self) -> int: ...

@@ -26,7 +26,17 @@ from retrieval.index.facts import (
     number_field,
     number_fields,
 )
-from retrieval.index.port import BATCH, DENSE, KEYWORD_FIELDS, SPARSE, Candidates, CollectionRef, Scope, Scored
+from retrieval.index.port import (
+    BATCH,
+    DENSE,
+    KEYWORD_FIELDS,
+    SPARSE,
+    Candidates,
+    CollectionRef,
+    Scope,
+    Scored,
+    in_order,
+)
 from retrieval.model import Attributes, Point, SparseVector
 from retrieval.records import chunk_from_record, chunk_record, parse_revision_key, revision_key
 
@@ -130,6 +140,11 @@ class RemoteIndex:
         with self._calling("be searched"):
             found = [_scored(answer.points) for answer in self._client.query_batch_points(self._name, requests)]
         return Candidates(found[0], found[1] if len(found) > 1 else ())
+
+    def points(self, ids: Sequence[str]) -> list[Point]:
+        with self._calling("be read"):
+            records = self._client.retrieve(self._name, list(ids), with_payload=True, with_vectors=True)
+        return in_order(ids, [_point(record) for record in records])
 
     def count(self) -> int:
         return self._count(None)

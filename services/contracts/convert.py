@@ -65,6 +65,7 @@ def passage_body(passage: Passage) -> PassageBody:
         dense_score=passage.dense_score,
         sparse_rank=passage.sparse_rank,
         sparse_score=passage.sparse_score,
+        rerank_score=passage.rerank_score,
     )
 
 
@@ -76,4 +77,5 @@ def passage_value(body: PassageBody) -> Passage:
         dense_score=body.dense_score,
         sparse_rank=body.sparse_rank,
         sparse_score=body.sparse_score,
+        rerank_score=body.rerank_score,
     )

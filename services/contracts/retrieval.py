@@ -113,10 +113,12 @@ class PassageBody(Contract):
     dense_score: float | None = None
     sparse_rank: int | None = None
     sparse_score: float | None = None
+    rerank_score: float | None = None
 
 
 class SearchResponse(Contract):
-    """`timings_ms` has embed, search and total; `collections` names the build of each store that answered."""
+    """`timings_ms` has embed, search (dense and sparse, where the engine tells them apart), fuse, select and total, and
+    expand and rerank where they ran; `collections` names the build of each store that answered."""
 
     query: str
     passages: list[PassageBody]

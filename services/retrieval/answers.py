@@ -46,7 +46,7 @@ class Answers:
             indexes = [stack.enter_context(self._collections.use(ref)) for ref in refs]
             scope = Scope(request.workspace_id, file_ids, attributes)
             found = self._searcher.search(indexes, request.query, scope, request.top_k, request.history, wanted)
-        timings = {"embed": found.embed_ms, "search": found.search_ms, "total": 1000 * (perf_counter() - started)}
+        timings = found.timings_ms | {"total": 1000 * (perf_counter() - started)}
         return SearchResponse(
             query=found.query,
             passages=[passage_body(one) for one in found.passages if one.score >= request.score_threshold],

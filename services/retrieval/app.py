@@ -13,6 +13,7 @@ from retrieval.errors import EmbedderMismatch, IndexUnavailable, InputError, Sta
 from retrieval.index.edge import EdgeEngine
 from retrieval.index.port import IndexEngine
 from retrieval.index.remote import RemoteEngine
+from retrieval.reranking import CrossEncoderReranker, Reranker
 from services.database.engine import Sessions, open_sessions
 from services.kit import errors
 from services.kit.settings import Platform
@@ -36,6 +37,7 @@ def create_app(
     embedder: Embedder | None = None,
     engine: IndexEngine | None = None,
     sessions: Sessions | None = None,
+    reranker: Reranker | None = None,
 ) -> FastAPI:
     """The app, with its model loaded; what is not given is made from the settings.
 
@@ -45,7 +47,9 @@ def create_app(
         platform.embedding_model, dtype=settings.embedder_dtype, threads=settings.embedder_threads
     )
     engine = engine or open_engine(platform, settings)
-    parts = Parts(sessions or open_sessions(platform.database_url), engine, embedder, settings)
+    if reranker is None and settings.rerank_model:
+        reranker = CrossEncoderReranker(settings.rerank_model)
+    parts = Parts(sessions or open_sessions(platform.database_url), engine, embedder, settings, reranker)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from retrieval.embedding import Bm25Encoder, Embedder
 from retrieval.index.port import IndexEngine
+from retrieval.reranking import Reranker
 from retrieval.search import Searcher
 from services.contracts.retrieval import (
     CollectionBody,
@@ -30,6 +31,7 @@ class Parts:
         engine: IndexEngine,
         embedder: Embedder,
         settings: RetrievalSettings,
+        reranker: Reranker | None = None,
     ) -> None:
         made_with = EmbedderName(embedder.name, embedder.dimension)
         self.embedder = embedder
@@ -39,7 +41,7 @@ class Parts:
         self.collections = OpenCollections(engine, embedder.dimension, settings.max_open_collections)
         self.points = Points(self.catalog, self.collections, made_with)
         self.switching = Switching(self.catalog, self.collections)
-        searcher = Searcher(embedder, Bm25Encoder(), settings.search())
+        searcher = Searcher(embedder, Bm25Encoder(), settings.search(), reranker)
         self.answers = Answers(self.catalog, self.collections, searcher)
 
     def embed(self, request: EmbeddingRequest) -> EmbeddingResponse:

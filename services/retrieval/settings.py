@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from retrieval.expansion import ExpansionSettings
 from retrieval.fusion import FusionSettings
 from retrieval.search import SearchSettings
 from services.kit.settings import ServiceSettings, service_config
@@ -15,7 +16,8 @@ class RetrievalSettings(ServiceSettings):
     """`index_url` empty keeps the index in this process, under the platform's home; else it is a Qdrant server's URL.
 
     `candidates` is how many chunks each stage hands to the fusion, `max_open_collections` how many stay open on this
-    machine, `embedder_threads` torch's threads (one is nearly as fast as two for a question, and leaves a core free).
+    machine, `rerank_model` a cross-encoder's folder or hub id (none where empty), `embedder_threads` torch's threads
+    (one is nearly as fast as two for a question, and leaves a core free).
     """
 
     toml_table: ClassVar[str | None] = "retrieval"
@@ -24,12 +26,29 @@ class RetrievalSettings(ServiceSettings):
     index_url: str = ""
     index_api_key: str = ""
     candidates: int = Field(default=30, ge=1, le=1000)
-    fusion: Literal["weighted", "rrf"] = "weighted"
+    fusion: Literal["relative", "weighted", "dbsf", "rrf"] = "relative"
     dense_weight: float = Field(default=0.5, ge=0.0, le=1.0)
     rrf_k: int = Field(default=10, ge=1)
+    expansion_passages: int = Field(default=0, ge=0, le=50)
+    expansion_dense_share: float = Field(default=0.3, ge=0.0, le=10.0)
+    expansion_sparse_share: float = Field(default=0.2, ge=0.0, le=10.0)
+    expansion_terms: int = Field(default=20, ge=0, le=1000)
+    rerank_model: str = ""
+    rerank_candidates: int = Field(default=20, ge=1, le=1000)
+    join_neighbours: bool = True
+    neighbours: int = Field(default=0, ge=0, le=5)
     embedder_dtype: Literal["bfloat16", "float32"] = "bfloat16"
     embedder_threads: int = Field(default=1, ge=1)
     max_open_collections: int = Field(default=32, ge=2)
 
     def search(self) -> SearchSettings:
-        return SearchSettings(self.candidates, FusionSettings(self.fusion, self.dense_weight, self.rrf_k))
+        return SearchSettings(
+            candidates=self.candidates,
+            fusion=FusionSettings(self.fusion, self.dense_weight, self.rrf_k),
+            expansion=ExpansionSettings(
+                self.expansion_passages, self.expansion_dense_share, self.expansion_sparse_share, self.expansion_terms
+            ),
+            rerank_candidates=self.rerank_candidates,
+            join_neighbours=self.join_neighbours,
+            neighbours=self.neighbours,
+        )

@@ -106,6 +106,7 @@ class Indexing:
         return ChunkingSettings(
             chunk_size=int(made_with.get("chunk_size", self.settings.chunk_size)),
             chunk_overlap=int(made_with.get("chunk_overlap", self.settings.chunk_overlap)),
+            strategy=made_with.get("strategy", self.settings.chunking_strategy),
         )
 
     def _wanted(self, job: Job) -> tuple[FileRef, File, StoreFile] | None:

@@ -62,6 +62,7 @@ class Reindexing:
         return ChunkingSettings(
             chunk_size=int(job.request.get("chunk_size", settings.chunk_size)),
             chunk_overlap=int(job.request.get("chunk_overlap", settings.chunk_overlap)),
+            strategy=settings.chunking_strategy,
         )
 
     def _begin(self, job: Job, chunking: ChunkingSettings) -> CollectionRef:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -20,6 +21,8 @@ class WorkerSettings(ServiceSettings):
 
     chunk_size: int = Field(default=160, ge=32, le=2048)
     chunk_overlap: int = Field(default=0, ge=0, le=512)
+    chunking_strategy: Literal["structure", "sentences", "fixed", "document"] = "structure"
+    """How documents are cut; see `retrieval.chunking.ChunkingSettings`."""
     embed_threads: int = Field(default=2, ge=1)
     points_per_request: int = Field(default=128, ge=1, le=256)
     train_threads: int = Field(default=0, ge=0)

@@ -109,6 +109,22 @@ class TestVectorIndex:
         assert candidates.dense[0].score == pytest.approx(1.0, abs=1e-3)
         assert [one.chunk.id for one in index.scroll()] == [point.chunk.id]
 
+    def test_points_come_by_id_in_the_order_asked_for_and_unknown_ids_are_left_out(self, index: VectorIndex) -> None:
+        first, second = make_point("one"), make_point("two", position=1)
+        index.upsert([first, second])
+        missing = chunk_id(first.chunk.source, 9)
+        read = index.points([second.chunk.id, missing, first.chunk.id])
+        assert [one.chunk for one in read] == [second.chunk, first.chunk]
+        assert read[0].dense == pytest.approx(second.dense, abs=1e-5)
+        assert set(read[0].sparse.indices) == set(second.sparse.indices)
+        assert index.points([]) == []
+
+    def test_stages_that_are_timed_are_timed_apart(self, index: VectorIndex) -> None:
+        index.upsert([make_point("one")])
+        timings = index.search(EMBEDDER.embed_query("one"), BM25.query("one"), 1, EVERYTHING).timings_ms
+        assert set(timings) in (set(), {"dense", "sparse"})
+        assert all(spent >= 0 for spent in timings.values())
+
     def test_scroll_returns_both_vectors(self, index: VectorIndex) -> None:
         point = make_point("tyre pressure is 3.8 bar")
         index.upsert([point])

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import pytest
 
 from retrieval.embedding import Bm25Encoder
+from retrieval.expansion import ExpansionSettings
 from retrieval.fusion import FusionSettings, fuse
 from retrieval.index.port import Candidates, Scope, Scored
-from retrieval.model import Chunk, FileRef, Passage, SparseVector
-from retrieval.search import Searcher, collapse
+from retrieval.model import Chunk, FileRef, Passage, Point, SparseVector
+from retrieval.search import Searcher, SearchSettings
 from tests.fakes import HashingEmbedder
 
 
@@ -28,9 +29,30 @@ def order(passages: Sequence[Passage]) -> list[str]:
 
 class TestFusion:
     def test_weighted_adds_scores_scaled_to_one(self) -> None:
-        found = fuse(Candidates(scored(a=0.9, b=0.6, c=0.5), scored(b=12.0, d=2.0)), FusionSettings())
+        found = fuse(
+            Candidates(scored(a=0.9, b=0.6, c=0.5), scored(b=12.0, d=2.0)), FusionSettings("weighted", dense_weight=0.5)
+        )
         assert order(found) == ["b", "a", "c", "d"]
         assert [round(passage.score, 3) for passage in found] == [0.625, 0.5, 0.0, 0.0]
+
+    def test_relative_adds_shares_of_each_stages_best(self) -> None:
+        both = Candidates(scored(a=0.8, b=0.4), scored(b=12.0, a=3.0))
+        found = fuse(both, FusionSettings("relative", dense_weight=0.5))
+        assert [(one.chunk.id, round(one.score, 3)) for one in found] == [("b", 0.75), ("a", 0.625)]
+
+    def test_relative_takes_a_chunk_off_the_end_of_a_list_for_as_good_as_its_last(self) -> None:
+        both = Candidates(scored(a=0.8, b=0.6), scored(c=12.0, a=9.0))
+        found = {one.chunk.id: one.score for one in fuse(both, FusionSettings("relative", dense_weight=0.5))}
+        assert found == pytest.approx({"a": 0.5 + 0.375, "b": 0.375 + 0.375, "c": 0.375 + 0.5})
+
+    def test_relative_knows_that_a_short_list_leaves_no_match_out(self) -> None:
+        both = Candidates(scored(a=0.8, b=0.6, c=0.4), scored(c=12.0, a=9.0))
+        found = {one.chunk.id: one.score for one in fuse(both, FusionSettings("relative", dense_weight=0.5))}
+        assert found["b"] == pytest.approx(0.375)
+
+    def test_relative_ignores_a_stage_whose_best_is_no_likeness_at_all(self) -> None:
+        both = Candidates(scored(a=-0.1, b=-0.2), scored(b=2.0))
+        assert order(fuse(both, FusionSettings("relative"))) == ["b", "a"]
 
     def test_every_stages_rank_and_score_is_kept(self) -> None:
         best = fuse(Candidates(scored(a=0.9, b=0.6), scored(b=12.0)), FusionSettings())
@@ -41,8 +63,8 @@ class TestFusion:
 
     def test_the_dense_weight_decides_between_stages(self) -> None:
         both = Candidates(scored(a=0.9, b=0.1), scored(b=9.0, a=1.0))
-        assert order(fuse(both, FusionSettings(dense_weight=0.7))) == ["a", "b"]
-        assert order(fuse(both, FusionSettings(dense_weight=0.3))) == ["b", "a"]
+        assert order(fuse(both, FusionSettings("weighted", dense_weight=0.7))) == ["a", "b"]
+        assert order(fuse(both, FusionSettings("weighted", dense_weight=0.3))) == ["b", "a"]
 
     def test_reciprocal_ranks_are_added(self) -> None:
         found = fuse(Candidates(scored(a=0.9, b=0.6), scored(b=12.0, c=1.0)), FusionSettings("rrf", rrf_k=10))
@@ -57,31 +79,24 @@ class TestFusion:
         found = Candidates((Scored(make_chunk("b"), 0.5), Scored(make_chunk("a"), 0.5)), ())
         assert order(fuse(found, FusionSettings())) == ["a", "b"]
 
+    def test_dbsf_scales_by_mean_and_spread(self) -> None:
+        found = fuse(Candidates(scored(a=0.9, b=0.6, c=0.3), ()), FusionSettings("dbsf", dense_weight=1.0))
+        assert [round(one.score, 3) for one in found] == [0.667, 0.5, 0.333]
+
+    def test_dbsf_counts_a_runaway_score_as_one_and_leaves_the_others_in_the_middle(self) -> None:
+        many = {f"s{number:02}": 10.0 + number / 10 for number in range(20)}
+        found = fuse(Candidates((), scored(a=900.0, **many)), FusionSettings("dbsf", dense_weight=0.0))
+        assert found[0].score == 1.0
+        assert all(0.4 < one.score < 0.5 for one in found[1:])
+
+    def test_dbsf_takes_equal_scores_for_average(self) -> None:
+        found = fuse(Candidates(scored(a=0.4), ()), FusionSettings("dbsf", dense_weight=1.0))
+        assert [one.score for one in found] == [0.5]
+
     @pytest.mark.parametrize("settings", [{"dense_weight": 1.5}, {"rrf_k": 0}])
     def test_settings_that_make_no_sense_are_refused(self, settings: dict[str, float]) -> None:
         with pytest.raises(ValueError, match="dense_weight"):
             FusionSettings(**settings)  # type: ignore[arg-type]
-
-
-class TestCollapse:
-    def collapsed(self, *texts: str) -> list[str]:
-        return [
-            one.chunk.text for one in collapse(Passage(make_chunk(str(n), text), 1.0) for n, text in enumerate(texts))
-        ]
-
-    def test_the_same_words_are_shown_once(self) -> None:
-        assert self.collapsed("Refunds take 5 days.", "REFUNDS take\n5 days", "Other.") == [
-            "Refunds take 5 days.",
-            "Other.",
-        ]
-
-    def test_a_part_of_a_better_passage_is_left_out(self) -> None:
-        assert self.collapsed("Refunds take 5 days. By card.", "Refunds take 5 days.") == [
-            "Refunds take 5 days. By card."
-        ]
-
-    def test_texts_that_differ_in_a_number_are_both_shown(self) -> None:
-        assert len(self.collapsed("Refunds take 5 days.", "Refunds take 15 days.")) == 2
 
 
 class Shelf:
@@ -91,7 +106,25 @@ class Shelf:
         self.dense, self.sparse = dense, sparse
 
     def search(self, dense: Sequence[float], sparse: SparseVector, limit: int, scope: Scope) -> Candidates:
-        return Candidates(self.dense[:limit], self.sparse[:limit])
+        self.asked = getattr(self, "asked", 0) + 1
+        return Candidates(self.dense[:limit], self.sparse[:limit], {"dense": 1.0, "sparse": 2.0})
+
+    def points(self, ids: Sequence[str]) -> list[Point]:
+        empty = SparseVector((), ())
+        return [Point(one.chunk, (1.0,) * 64, empty) for one in self.dense if one.chunk.id in ids]
+
+
+class ByLength:
+    """A reranker that prefers short texts, and keeps what it was asked."""
+
+    name = "by length"
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+
+    def scores(self, question: str, texts: Sequence[str]) -> list[float]:
+        self.read = list(texts)
+        return [-float(len(text)) for text in texts]
 
 
 class TestSearcher:
@@ -116,3 +149,28 @@ class TestSearcher:
     def test_many_unwanted_chunks_do_not_hide_the_others(self) -> None:
         many = {f"x{number:02}": 0.9 - number / 1000 for number in range(40)}
         assert self.search(Shelf(scored(**many, a=0.1)), unwanted=frozenset(many)) == ["a"]
+
+    def test_every_stage_that_ran_has_its_time(self) -> None:
+        found = self.searcher.search([Shelf(scored(a=0.9))], "a question", Scope("w1"), 3)  # type: ignore[list-item]
+        assert set(found.timings_ms) == {"embed", "search", "dense", "sparse", "fuse", "select"}
+        assert found.timings_ms["sparse"] == 2.0
+
+    def test_a_reranker_orders_the_passages_that_it_reads_and_leaves_the_others_behind(self) -> None:
+        chunks = [make_chunk("a", "a long text it is"), make_chunk("b", "short"), make_chunk("c", "tiny")]
+        shelf = Shelf(tuple(Scored(one, 0.9 - number / 10) for number, one in enumerate(chunks)))
+        reranker = ByLength()
+        searcher = Searcher(HashingEmbedder(), Bm25Encoder(), SearchSettings(rerank_candidates=2), reranker)
+        found = searcher.search([shelf], "a question", Scope("w1"), 2)  # type: ignore[list-item]
+        assert order(found.passages) == ["b", "a"]
+        assert [one.rerank_score for one in found.passages] == [-7.0, -19.0]
+        assert len(reranker.read) == 2
+        assert "rerank" in found.timings_ms
+
+    def test_an_expanded_question_is_searched_for_a_second_time(self) -> None:
+        shelf = Shelf(scored(a=0.9, b=0.5))
+        settings = SearchSettings(expansion=ExpansionSettings(passages=2))
+        searcher = Searcher(HashingEmbedder(), Bm25Encoder(), settings)
+        found = searcher.search([shelf], "a question", Scope("w1"), 2)  # type: ignore[list-item]
+        assert order(found.passages) == ["a", "b"]
+        assert shelf.asked == 2
+        assert "expand" in found.timings_ms

@@ -1,0 +1,25 @@
+"""The search's quality on public question sets stays above a floor, through the real index and the real embedder."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.quality import BARS, measure, open_embedder
+from benchmarks.retrieval_sets import DATA, reported_sets
+from tests.figures import note
+
+FLOORS = {"SciFact": 0.70, "MedQuAD plain": 0.88, "MedQuAD synonym": 0.60, "NPL": 0.47, "LIMIT-small": 0.96}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.skipif(not DATA.is_dir(), reason="the public question sets are not at ../shared/data")
+@pytest.mark.parametrize("corpus", ["limit_small", "medquad", "npl", "scifact"])
+def test_ndcg_stays_above_its_floor(corpus: str, pytestconfig: pytest.Config) -> None:
+    assert pytestconfig.cache is not None
+    sets = [one for one in reported_sets() if one.corpus == corpus]
+    figures = measure(sets, open_embedder(pytestconfig.cache.mkdir("quality-vectors")))
+    for name, rows in figures.items():
+        alone = f"dense {rows['dense']:.3f}, BM25 {rows['BM25']:.3f}"
+        note(f"nDCG@10 {name}: {rows['in use']:.3f}, to reach {BARS[name]}; {alone}")
+        assert rows["in use"] >= FLOORS[name]
