@@ -4,7 +4,8 @@ RetrievalError
 ├── InputError            the caller's input is wrong; trying again does not help
 │   ├── UnreadableFile        corrupt, encrypted, empty, or without text
 │   ├── UnsupportedFormat     no loader for this kind of file
-│   └── EmbedderMismatch      the collection was made with another embedder or dimension
+│   ├── EmbedderMismatch      the collection was made with another embedder or dimension
+│   └── UnsupportedEmbedder   a runtime cannot run this embedder
 ├── StateError            the thing is not in a state that allows this
 │   ├── UnknownCollection     no such collection
 │   └── StaleRevision         the database no longer wants this revision of the file
@@ -32,6 +33,10 @@ class UnsupportedFormat(InputError):
 
 class EmbedderMismatch(InputError):
     """Vectors of one embedder offered to a collection of another."""
+
+
+class UnsupportedEmbedder(InputError):
+    """An embedder that a runtime cannot run as the original does."""
 
 
 class StateError(RetrievalError):

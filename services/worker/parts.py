@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from retrieval.embedding import Bm25Encoder, SentenceTransformerEmbedder
+from retrieval.embedding import Bm25Encoder, Embedder
+from retrieval.runtime import make_embedder
 from services.database.engine import Sessions, open_sessions
 from services.database.jobs import Jobs
 from services.kit.http import client
@@ -31,12 +32,13 @@ def sessions() -> Sessions:
 @cache
 def parts() -> Parts:
     platform, settings = Platform(), WorkerSettings()
-    jobs, embedder = Jobs(sessions()), _embedder(platform.embedding_model, settings.embed_threads)
+    jobs, embedder = Jobs(sessions()), _embedder(platform, settings.embed_threads)
     writer = RetrievalWriter(client(platform.retrieval_url, platform.service_token, timeout=120.0))
     indexing = Indexing(sessions(), writer, embedder, Bm25Encoder(), settings)
     return Parts(jobs, indexing, Reindexing(sessions(), indexing, writer, platform.index_folder))
 
 
-@cache
-def _embedder(model: str, threads: int) -> SentenceTransformerEmbedder:
-    return SentenceTransformerEmbedder(model, threads=threads)
+def _embedder(platform: Platform, threads: int) -> Embedder:
+    return make_embedder(
+        platform.embedding_model, platform.embedding_runtime, platform.embedders_folder, threads=threads
+    )
