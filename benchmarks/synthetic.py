@@ -53,7 +53,8 @@ class Synthetic:
         return " ".join(f"word{number}" for number in numpy.searchsorted(self._frequencies, drawn))
 
     def questions(self, count: int) -> list[tuple[str, Dense]]:
-        return [(self.text(6), dense(vector)) for vector in self.vectors(count)]
+        """Texts of some 14 tokens, as long as a person's question, and vectors that have nothing to do with them."""
+        return [(self.text(4), dense(vector)) for vector in self.vectors(count)]
 
     def points(self, count: int) -> Iterator[Point]:
         """Chunks of 60 to 90 words with both vectors."""
