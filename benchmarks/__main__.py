@@ -14,10 +14,18 @@ import time
 from pathlib import Path
 
 from benchmarks.running import BRINDLE, describe_machine, report
+from benchmarks.scifact import DATA
 from tests.running import RunningPlatform, start, stop
 
 ON_A_PLATFORM = ("benchmarks.serving", "benchmarks.modes")
-ALONE = ("benchmarks.support", "benchmarks.answerability", "benchmarks.search", "benchmarks.training_speed")
+ALONE = (
+    "benchmarks.support",
+    "benchmarks.answerability",
+    "benchmarks.search",
+    "benchmarks.freshness",
+    "benchmarks.training_speed",
+)
+ON_SCIFACT = ("benchmarks.embedding", "benchmarks.ingest", "benchmarks.rivals")
 TRAINING_SECONDS = 1800.0
 
 
@@ -38,7 +46,7 @@ def main() -> None:
                 subprocess.run([sys.executable, "-m", module], env={**os.environ, **platform.environment}, check=True)
         finally:
             stop(platform)
-    for module in ALONE:
+    for module in (*ALONE, *(ON_SCIFACT if DATA.is_dir() else ())):
         subprocess.run([sys.executable, "-m", module], check=True)
 
 

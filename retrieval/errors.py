@@ -6,6 +6,7 @@ RetrievalError
 │   ├── UnsupportedFormat     no loader for this kind of file
 │   ├── InvalidFilter         a filter on attributes that means nothing
 │   ├── EmbedderMismatch      the collection was made with another embedder or dimension
+│   ├── UnsupportedEmbedder   a runtime cannot run this embedder
 │   ├── SourceRefused         a place that the operator's allow-lists do not cover, or that is no source of its kind
 │   └── DocumentRefused       a source lists this document but does not hand it over
 ├── StateError            the thing is not in a state that allows this
@@ -45,6 +46,10 @@ class InvalidFilter(InputError, ValueError):
 
 class EmbedderMismatch(InputError):
     """Vectors of one embedder offered to a collection of another."""
+
+
+class UnsupportedEmbedder(InputError):
+    """An embedder that a runtime cannot run as the original does."""
 
 
 class SourceRefused(InputError):

@@ -10,7 +10,7 @@ from retrieval.loading import load
 from retrieval.model import Document, FileRef, Point
 
 Progress = Callable[[int, int], None]
-EMBED_AT_ONCE = 32
+EMBED_AT_ONCE = 128  # texts of like length go together: among more of them less is padding
 
 
 def _unheard(_done: int, _total: int) -> None:

@@ -12,7 +12,7 @@ import os
 import tempfile
 import tomllib
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -99,6 +99,8 @@ class Platform(_TomlSettings):
     service_token: str = ""
     base_model: str = "smollm2-135m-instruct"
     embedding_model: str = "all-minilm-l6-v2"
+    embedding_runtime: Literal["openvino", "torch"] = "openvino"
+    """What runs the embedder; a model that OpenVINO cannot run is run by torch."""
     top_k: int = 3
     """Passages in a prompt, when serving and when training alike."""
     min_answerability: float = 0.5
@@ -143,6 +145,11 @@ class Platform(_TomlSettings):
     def models_folder(self) -> Path:
         """Base weights made ready for serving and training, one folder a model."""
         return self.home / "models"
+
+    @property
+    def embedders_folder(self) -> Path:
+        """Embedders converted for OpenVINO, one folder each; made again where it is gone."""
+        return self.home / "embedders"
 
     @property
     def index_folder(self) -> Path:

@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from retrieval.embedding import Embedder, SentenceTransformerEmbedder
+from retrieval.embedding import Embedder
 from retrieval.errors import EmbedderMismatch, IndexUnavailable, InputError, StaleRevision, UnknownCollection
 from retrieval.index.edge import EdgeEngine
 from retrieval.index.port import IndexEngine
 from retrieval.index.remote import RemoteEngine
 from retrieval.reranking import CrossEncoderReranker, Reranker
+from retrieval.runtime import make_embedder
 from services.database.engine import Sessions, open_sessions
 from services.kit import errors
 from services.kit.settings import Platform
@@ -43,8 +44,12 @@ def create_app(
 
     It closes its collections when it stops. Raises ValueError where the platform has no service token.
     """
-    embedder = embedder or SentenceTransformerEmbedder(
-        platform.embedding_model, dtype=settings.embedder_dtype, threads=settings.embedder_threads
+    embedder = embedder or make_embedder(
+        platform.embedding_model,
+        platform.embedding_runtime,
+        platform.embedders_folder,
+        dtype=settings.embedder_dtype,
+        threads=settings.embedder_threads,
     )
     engine = engine or open_engine(platform, settings)
     if reranker is None and settings.rerank_model:

@@ -16,8 +16,8 @@ class RetrievalSettings(ServiceSettings):
     """`index_url` empty keeps the index in this process, under the platform's home; else it is a Qdrant server's URL.
 
     `candidates` is how many chunks each stage hands to the fusion, `max_open_collections` how many stay open on this
-    machine, `rerank_model` a cross-encoder's folder or hub id (none where empty), `embedder_threads` torch's threads
-    (one is nearly as fast as two for a question, and leaves a core free).
+    machine, `rerank_model` a cross-encoder's folder or hub id (none where empty). `embedder_threads` is for batches of
+    texts; on OpenVINO a question has one more of its own, on torch it shares them.
     """
 
     toml_table: ClassVar[str | None] = "retrieval"

@@ -8,8 +8,9 @@ from functools import cache
 
 from kombu.exceptions import OperationalError
 
-from retrieval.embedding import Bm25Encoder, SentenceTransformerEmbedder
+from retrieval.embedding import Bm25Encoder, Embedder
 from retrieval.parsing import Parser
+from retrieval.runtime import make_embedder
 from retrieval.sources.allowed import Allowed
 from retrieval.sources.opening import open_source
 from retrieval.sources.port import Bounds
@@ -48,7 +49,7 @@ def parts() -> Parts:
     platform, settings = Platform(), WorkerSettings()
     parser = Parser(settings.parsing_limits())
     parser.warm()  # it starts while the embedder loads
-    jobs, embedder = Jobs(sessions()), _embedder(platform.embedding_model, settings.embed_threads)
+    jobs, embedder = Jobs(sessions()), _embedder(platform, settings.embed_threads)
     writer = RetrievalWriter(client(platform.retrieval_url, platform.service_token, timeout=120.0))
     indexing = Indexing(sessions(), writer, embedder, Bm25Encoder(), parser, settings)
     reindexing = Reindexing(sessions(), indexing, writer, platform.index_folder)
@@ -71,6 +72,7 @@ def connector(settings: SourceSettings) -> Connect:
     return lambda source: open_source(source.kind, source.location, source.settings, allowed, bounds)
 
 
-@cache
-def _embedder(model: str, threads: int) -> SentenceTransformerEmbedder:
-    return SentenceTransformerEmbedder(model, threads=threads)
+def _embedder(platform: Platform, threads: int) -> Embedder:
+    return make_embedder(
+        platform.embedding_model, platform.embedding_runtime, platform.embedders_folder, threads=threads
+    )
