@@ -113,7 +113,7 @@ def main() -> None:
     contents = files(Scifact.read(options.data))
     with tempfile.TemporaryDirectory() as folder:
         platform = Platform(home=Path(folder) / "home", service_token="benchmark")
-        embedder = make_embedder(MODEL, "openvino", platform.embedders_folder, threads=options.threads)
+        embedder = make_embedder(MODEL, "openvino", platform.converted_folder, threads=options.threads)
         rival = LlamaIndexDefault(options.threads)
         texts: list[list[str]] = []
         while sum(map(len, texts)) < options.chunks:

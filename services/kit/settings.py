@@ -147,9 +147,9 @@ class Platform(_TomlSettings):
         return self.home / "models"
 
     @property
-    def embedders_folder(self) -> Path:
+    def converted_folder(self) -> Path:
         """Embedders converted for OpenVINO, one folder each; made again where it is gone."""
-        return self.home / "embedders"
+        return self.home / "converted"
 
     @property
     def index_folder(self) -> Path:

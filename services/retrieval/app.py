@@ -47,7 +47,7 @@ def create_app(
     embedder = embedder or make_embedder(
         platform.embedding_model,
         platform.embedding_runtime,
-        platform.embedders_folder,
+        platform.converted_folder,
         dtype=settings.embedder_dtype,
         threads=settings.embedder_threads,
     )

@@ -74,5 +74,5 @@ def connector(settings: SourceSettings) -> Connect:
 
 def _embedder(platform: Platform, threads: int) -> Embedder:
     return make_embedder(
-        platform.embedding_model, platform.embedding_runtime, platform.embedders_folder, threads=threads
+        platform.embedding_model, platform.embedding_runtime, platform.converted_folder, threads=threads
     )
