@@ -26,6 +26,7 @@ from retrieval.chunking import ChunkingSettings, chunk, embedding_text
 from retrieval.embedding import Bm25Encoder, Embedder
 from retrieval.loading import load
 from retrieval.model import FileRef
+from retrieval.parsing import Parser
 from retrieval.runtime import make_embedder
 from services.database.engine import Sessions, migrate, open_sessions
 from services.database.jobs import Jobs, new_job
@@ -92,7 +93,7 @@ def worker(platform: Platform, sessions: Sessions, embedder: Embedder, jobs: Seq
     """What a worker's task does with the job of a file."""
     table = Jobs(sessions)
     writer = RetrievalWriter(client(platform.retrieval_url, platform.service_token, timeout=120.0))
-    indexing = Indexing(sessions, writer, embedder, Bm25Encoder(), WorkerSettings())
+    indexing = Indexing(sessions, writer, embedder, Bm25Encoder(), Parser(), WorkerSettings())
 
     def index(file: int) -> None:
         job = table.claim(jobs[file].id)

@@ -17,6 +17,7 @@ from random import Random
 
 from benchmarks.running import read_jsonl
 from retrieval.formats.assembler import Assembler
+from retrieval.formats.limits import Limits
 from retrieval.loading import load
 from retrieval.model import Document
 
@@ -77,12 +78,12 @@ def development_sets() -> list[QuestionSet]:
 
 
 def _document(title: str, text: str) -> Document:
-    into = Assembler()
+    into = Assembler(FILENAME, Limits())
     if title:
         into.heading(1, title)
     for paragraph in text.split("\n\n"):
         into.block(paragraph)
-    return into.document(FILENAME, title, None)
+    return into.document(title, None)
 
 
 def _beir(name: str, corpus: str, queries: Path, qrels: Path) -> QuestionSet:

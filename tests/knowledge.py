@@ -21,6 +21,7 @@ from openai import OpenAI
 from starlette.testclient import TestClient
 
 from retrieval.embedding import Bm25Encoder
+from retrieval.parsing import Parser
 from services.contracts.generation import Route, RoutingTable
 from services.contracts.jobs import INDEX_FILE, REINDEX_STORE
 from services.database.bootstrap import SCOPES
@@ -30,16 +31,17 @@ from services.database.tables import ApiKey, Workspace
 from services.gateway.app import create_app as create_gateway
 from services.gateway.settings import GatewaySettings
 from services.kit.queue import redis_client
-from services.kit.settings import Platform
+from services.kit.settings import Platform, SourceSettings
 from services.retrieval.app import create_app as create_retrieval
 from services.retrieval.settings import RetrievalSettings
 from services.worker import tasks
 from services.worker.expiry import Expiry
 from services.worker.indexing import Indexing
-from services.worker.parts import Parts
+from services.worker.parts import Parts, connector
 from services.worker.reindexing import Reindexing
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.settings import WorkerSettings
+from services.worker.syncing import Syncing
 from tests.fakes import HashingEmbedder
 
 TOKEN = "a-service-token"
@@ -159,9 +161,11 @@ def knowledge(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Knowledge
     )
     with TestClient(service, headers=headers) as retrieval, TestClient(gateway) as http:
         writer = RetrievalWriter(worker_http(retrieval))
-        indexing = Indexing(sessions, writer, embedder, Bm25Encoder(), WorkerSettings())
+        indexing = Indexing(sessions, writer, embedder, Bm25Encoder(), Parser(), WorkerSettings())
         reindexing = Reindexing(sessions, indexing, writer, platform.index_folder)
-        parts = Parts(Jobs(sessions), indexing, reindexing, Expiry(sessions, writer))
+        sources = SourceSettings()
+        syncing = Syncing(sessions, str(home / "files"), writer, connector(sources), lambda _job: None, sources)
+        parts = Parts(Jobs(sessions), indexing, reindexing, syncing, sources, Expiry(sessions, writer))
         monkeypatch.setattr(tasks, "parts", lambda: parts)
         try:
             yield Knowledge(gateway, http, retrieval, sessions, worker, writer, embedder)

@@ -17,6 +17,7 @@ from retrieval.index.edge import EdgeEngine
 from retrieval.index.port import CollectionRef, IndexEngine
 from retrieval.index.remote import RemoteEngine
 from retrieval.model import Passage
+from retrieval.parsing import Parser
 from services.contracts.jobs import JobKind
 from services.contracts.retrieval import CollectionsResponse, SearchRequest
 from services.database.engine import Sessions, migrate, open_sessions
@@ -104,7 +105,7 @@ class Desk:
             return work(claimed, heartbeat)
 
     def indexing(self, embedder: HashingEmbedder) -> Indexing:
-        return Indexing(self.sessions, self.writer, embedder, Bm25Encoder(), self.settings)
+        return Indexing(self.sessions, self.writer, embedder, Bm25Encoder(), Parser(), self.settings)
 
     def cancel(self) -> None:
         for job in self.jobs.list("w1", "reindex"):
