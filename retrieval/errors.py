@@ -7,8 +7,12 @@ RetrievalError
 │   └── EmbedderMismatch      the collection was made with another embedder or dimension
 ├── StateError            the thing is not in a state that allows this
 │   ├── UnknownCollection     no such collection
-│   └── StaleRevision         the database no longer wants this revision of the file
-└── IndexUnavailable      the engine is down or damaged; try again later, or rebuild
+│   ├── StaleRevision         the database no longer wants this revision of the file
+│   ├── RecipeChanged         points made otherwise than the collection that they are for
+│   ├── RecallTooLow          a new collection finds too little of what the live one finds
+│   └── BuildFailed           a collection could not be built: no space, or more changes than it can follow
+└── IndexUnavailable      the engine is down; try again later
+    └── IndexDamaged          the collection's data cannot be read; reindex the store
 """
 
 from __future__ import annotations
@@ -46,5 +50,21 @@ class StaleRevision(StateError):
     """A late write for a file that has changed or gone since."""
 
 
+class RecipeChanged(StateError):
+    """Points that were made otherwise than the collection that they are for."""
+
+
+class RecallTooLow(StateError):
+    """A new collection that finds too little of what the live one finds."""
+
+
+class BuildFailed(StateError):
+    """A collection that could not be built."""
+
+
 class IndexUnavailable(RetrievalError):
     """The index cannot answer now."""
+
+
+class IndexDamaged(IndexUnavailable):
+    """A collection whose data on disk cannot be read."""

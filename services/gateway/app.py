@@ -10,8 +10,9 @@ import redis.asyncio
 from celery import Celery
 from fastapi import FastAPI
 
+from services.contracts.jobs import JobKind
 from services.database.engine import Sessions
-from services.database.jobs import Jobs, UnknownJob
+from services.database.jobs import Jobs, UnknownJob, WrongJobState
 from services.gateway.answering import Answering
 from services.gateway.dispatch import Dispatcher
 from services.gateway.files import Files
@@ -19,7 +20,7 @@ from services.gateway.journal import Journal
 from services.gateway.keys import Keys, Limits
 from services.gateway.limits import LimitBody
 from services.gateway.passages import RetrievalClient
-from services.gateway.routes import ask, chat, health, knowledge, voice, work
+from services.gateway.routes import ask, chat, health, index, knowledge, voice, work
 from services.gateway.settings import GatewaySettings
 from services.gateway.slots import Slots
 from services.gateway.stores import Stores
@@ -52,10 +53,15 @@ def create_app(
 
     app = FastAPI(title="Tandem", version="0.1.0", lifespan=lifespan)
     app.add_middleware(LimitBody, most=settings.max_body_bytes)
-    errors.install(app, [(UnknownJob, 404, "job_not_found")])
+    errors.install(app, [(UnknownJob, 404, "job_not_found"), (WrongJobState, 409, "wrong_job_state")])
     jobs = Jobs(sessions)
-    deadlines = {"index_file": settings.deadline_index, "reindex": settings.deadline_index}
-    dispatcher = Dispatcher(celery, jobs, {**deadlines, "fine_tuning": settings.deadline_train})  # type: ignore[dict-item]
+    deadlines: dict[JobKind, float] = {
+        "index_file": settings.deadline_index,
+        "reconcile": settings.deadline_index,
+        "reindex": settings.deadline_reindex,
+        "fine_tuning": settings.deadline_train,
+    }
+    dispatcher = Dispatcher(celery, jobs, deadlines)
     files = Files(sessions, files_url, settings.max_body_bytes)
     state = app.state
     state.settings, state.base_model = settings, base_model
@@ -71,6 +77,6 @@ def create_app(
         Journal(sessions),
     )
     state.answering = Answering(state.retrieval, slots)
-    for module in (chat, ask, knowledge, voice, work, health):
+    for module in (chat, ask, knowledge, index, voice, work, health):
         app.include_router(module.router)
     return app

@@ -9,13 +9,23 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from retrieval.embedding import Embedder, SentenceTransformerEmbedder
-from retrieval.errors import EmbedderMismatch, IndexUnavailable, InputError, StaleRevision, UnknownCollection
+from retrieval.errors import (
+    EmbedderMismatch,
+    IndexDamaged,
+    IndexUnavailable,
+    InputError,
+    RecallTooLow,
+    RecipeChanged,
+    StaleRevision,
+    UnknownCollection,
+)
 from retrieval.index.edge import EdgeEngine
 from retrieval.index.port import IndexEngine
 from retrieval.index.remote import RemoteEngine
 from services.database.engine import Sessions, open_sessions
 from services.kit import errors
 from services.kit.settings import Platform
+from services.retrieval.embedders import Embedders, OpenEmbedder
 from services.retrieval.parts import Parts
 from services.retrieval.routes import build_router
 from services.retrieval.settings import RetrievalSettings
@@ -25,6 +35,9 @@ ERRORS: list[tuple[type[Exception], int, str]] = [
     (EmbedderMismatch, 400, "embedder_mismatch"),
     (UnknownCollection, 404, "unknown_collection"),
     (StaleRevision, 409, "stale_revision"),
+    (RecipeChanged, 409, "recipe_changed"),
+    (RecallTooLow, 409, "recall_too_low"),
+    (IndexDamaged, 503, "index_damaged"),
     (IndexUnavailable, 503, "index_unavailable"),
 ]
 
@@ -36,26 +49,45 @@ def create_app(
     embedder: Embedder | None = None,
     engine: IndexEngine | None = None,
     sessions: Sessions | None = None,
+    open_embedder: OpenEmbedder | None = None,
 ) -> FastAPI:
     """The app, with its model loaded; what is not given is made from the settings.
 
-    It closes its collections when it stops. Raises ValueError where the platform has no service token.
+    `open_embedder` loads the embedders of collections that were made before the setting changed. When the app starts it
+    reads its live collections in the background, and it closes them when it stops.
+    Raises ValueError where the platform has no service token.
     """
     embedder = embedder or SentenceTransformerEmbedder(
         platform.embedding_model, dtype=settings.embedder_dtype, threads=settings.embedder_threads
     )
     engine = engine or open_engine(platform, settings)
-    parts = Parts(sessions or open_sessions(platform.database_url), engine, embedder, settings)
+    embedders = Embedders(embedder, open_embedder or _former_embedder(settings), settings.former_embedders)
+    parts = Parts(sessions or open_sessions(platform.database_url), engine, embedders, settings)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        if settings.check_at_start:
+            parts.soundness.start()
         yield
+        await run_in_threadpool(parts.soundness.stop)
         await run_in_threadpool(parts.collections.close_all)
 
     app = FastAPI(title="Tandem retrieval", lifespan=lifespan, openapi_url=None)
+    app.state.parts = parts
     errors.install(app, ERRORS)
     app.include_router(build_router(parts, platform.service_token))
     return app
+
+
+def _former_embedder(settings: RetrievalSettings) -> OpenEmbedder:
+    """Opens what is on this machine: a search never waits for a download."""
+
+    def open_local(model: str) -> Embedder:
+        return SentenceTransformerEmbedder(
+            model, dtype=settings.embedder_dtype, threads=settings.embedder_threads, local_only=True
+        )
+
+    return open_local
 
 
 def open_engine(platform: Platform, settings: RetrievalSettings) -> IndexEngine:

@@ -20,6 +20,8 @@ from services.contracts.retrieval import (
     SearchResponse,
     SwitchRequest,
     SwitchResponse,
+    TidyRequest,
+    TidyResponse,
     UpsertRequest,
     UpsertResponse,
 )
@@ -30,7 +32,8 @@ from services.retrieval.parts import Parts
 def build_router(parts: Parts, service_token: str) -> APIRouter:
     router = APIRouter()
     router.include_router(_open_routes(parts))
-    router.include_router(_service_routes(parts), dependencies=[Depends(require_service_token(service_token))])
+    for inner in (_service_routes(parts), _collection_routes(parts)):
+        router.include_router(inner, dependencies=[Depends(require_service_token(service_token))])
     return router
 
 
@@ -43,8 +46,7 @@ def _open_routes(parts: Parts) -> APIRouter:
 
     @router.get("/ready")
     def ready() -> dict[str, str]:
-        parts.catalog.ping()
-        return {"status": "ready", "embedder": parts.embedder.name}
+        return parts.readiness()
 
     @router.get("/metrics")
     def metrics() -> Response:
@@ -67,16 +69,25 @@ def _service_routes(parts: Parts) -> APIRouter:
         with parts.metrics.counting_refusals():
             count = parts.points.upsert(body)
         parts.metrics.written(len(body.points))
+        if body.last and not body.collection_id:
+            parts.metrics.became_searchable(body.asked_at)
         return UpsertResponse(count=count)
 
     @router.post("/points/delete")
     def delete(body: DeleteRequest) -> UpsertResponse:
         parts.points.delete(body)
+        parts.metrics.was_purged(body.asked_at)
         return UpsertResponse(count=0)
 
     @router.post("/embeddings")
     def embeddings(body: EmbeddingRequest) -> EmbeddingResponse:
         return parts.embed(body)
+
+    return router
+
+
+def _collection_routes(parts: Parts) -> APIRouter:
+    router = APIRouter()
 
     @router.post("/collections/switch")
     def switch(body: SwitchRequest) -> SwitchResponse:
@@ -91,6 +102,10 @@ def _service_routes(parts: Parts) -> APIRouter:
     def drop_store(body: DropStoreRequest) -> UpsertResponse:
         parts.points.drop_store(body)
         return UpsertResponse(count=0)
+
+    @router.post("/stores/tidy")
+    def tidy(body: TidyRequest) -> TidyResponse:
+        return parts.tidying.tidy(body)
 
     @router.get("/index")
     def index() -> IndexResponse:

@@ -16,6 +16,8 @@ class RetrievalSettings(ServiceSettings):
 
     `candidates` is how many chunks each stage hands to the fusion, `max_open_collections` how many stay open on this
     machine, `embedder_threads` torch's threads (one is nearly as fast as two for a question, and leaves a core free).
+    `former_embedders` is how many embedders besides the one that is set may be loaded, for stores that are not
+    reindexed yet; with 0 such a store answers with an error. `check_at_start` reads every live collection's vectors.
     """
 
     toml_table: ClassVar[str | None] = "retrieval"
@@ -30,6 +32,8 @@ class RetrievalSettings(ServiceSettings):
     embedder_dtype: Literal["bfloat16", "float32"] = "bfloat16"
     embedder_threads: int = Field(default=1, ge=1)
     max_open_collections: int = Field(default=32, ge=2)
+    former_embedders: int = Field(default=1, ge=0)
+    check_at_start: bool = True
 
     def search(self) -> SearchSettings:
         return SearchSettings(self.candidates, FusionSettings(self.fusion, self.dense_weight, self.rrf_k))

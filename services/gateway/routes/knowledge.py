@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from fastapi import APIRouter, Depends, Form, Query, Request, UploadFile
@@ -106,9 +107,9 @@ def retrieve_file_content(request: Request, file_id: str, caller: Caller = KNOWL
 @router.delete("/v1/files/{file_id}")
 async def delete_file(request: Request, file_id: str, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
     """Delete a file. Its passages are hidden when this returns, and purged from the index."""
-    state = request.app.state
+    state, asked_at = request.app.state, time.time()
     for store_id in await run_in_threadpool(state.files.delete, caller.workspace_id, file_id):
-        await state.retrieval.delete_file(caller.workspace_id, store_id, file_id)
+        await state.retrieval.delete_file(caller.workspace_id, store_id, file_id, asked_at)
     return {"id": file_id, "object": "file", "deleted": True}
 
 
@@ -165,9 +166,9 @@ def retrieve_store_file(request: Request, store_id: str, file_id: str, caller: C
 async def delete_store_file(
     request: Request, store_id: str, file_id: str, caller: Caller = KNOWLEDGE
 ) -> dict[str, Any]:
-    state = request.app.state
+    state, asked_at = request.app.state, time.time()
     await run_in_threadpool(state.stores.detach, caller.workspace_id, store_id, file_id)
-    await state.retrieval.delete_file(caller.workspace_id, store_id, file_id)
+    await state.retrieval.delete_file(caller.workspace_id, store_id, file_id, asked_at)
     return {"id": file_id, "object": "vector_store.file.deleted", "deleted": True}
 
 
@@ -205,8 +206,5 @@ def reindex_store(
     """Build the store's index anew beside the live one, then switch. Answers with the job."""
     state = request.app.state
     state.stores.find(caller.workspace_id, store_id)
-    for job in state.jobs.list(caller.workspace_id, REINDEX):
-        if job.status in ("queued", "running") and job.request["store_id"] == store_id:
-            return job_body(job)
     settings = body.model_dump(exclude_none=True) if body else {}
-    return job_body(state.dispatcher.start(caller.workspace_id, REINDEX, {"store_id": store_id, **settings}))
+    return job_body(state.dispatcher.start_once(caller.workspace_id, REINDEX, {"store_id": store_id, **settings}))
