@@ -17,7 +17,13 @@ from benchmarks.running import BRINDLE, describe_machine, report
 from tests.running import RunningPlatform, start, stop
 
 ON_A_PLATFORM = ("benchmarks.serving", "benchmarks.modes")
-ALONE = ("benchmarks.support", "benchmarks.answerability", "benchmarks.search", "benchmarks.training_speed")
+ALONE = (
+    "benchmarks.support",
+    "benchmarks.answerability",
+    "benchmarks.search",
+    "benchmarks.reindex",
+    "benchmarks.training_speed",
+)
 TRAINING_SECONDS = 1800.0
 
 
