@@ -164,10 +164,12 @@ class Desk:
         previous = self.collections().previous_id
         return self.reindex(rollback_to=previous)
 
-    def reconcile(self, **asked: str) -> dict[str, Any]:
+    def reconciling(self, hours: float = 24.0) -> Reconciling:
         home = self.platform
-        reconciling = Reconciling(self.sessions, self.writer, home.files_url, home.index_folder, 24.0)
-        return self.run(reconciling.reconcile, self.start("reconcile", asked))
+        return Reconciling(self.sessions, self.writer, home.files_url, home.index_folder, hours)
+
+    def reconcile(self, **asked: str) -> dict[str, Any]:
+        return self.run(self.reconciling().reconcile, self.start("reconcile", asked))
 
     def indexing(self, embedder: Embedder) -> Indexing:
         return Indexing(self.sessions, self.writer, embedder, self.settings, open_embedder)

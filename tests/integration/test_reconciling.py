@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from retrieval.index.port import CollectionRef
-from services.database.tables import Store, StoreFile, now
+from services.database.tables import Job, Store, StoreFile, now
 from tests.integration.test_reindexing import REFUNDS, TYRES
 from tests.worker_desk import Desk, open_desk
 
@@ -123,3 +124,17 @@ def test_a_store_that_was_deleted_while_the_service_was_away_leaves_nothing(desk
         session.get_one(Store, "s1").deleted_at = now()
     desk.reconcile()
     assert desk.held() == set()
+
+
+def test_every_workspace_is_looked_through_once_in_so_many_hours(desk: Desk) -> None:
+    desk.reconcile(store_id="s1")  # one store is not the whole workspace
+    for _ in range(2):
+        desk.reconciling().start_due()
+    queued = [job for job in desk.jobs.list("w1", "reconcile") if job.status == "queued"]
+    assert [job.request for job in queued] == [{}]
+    with desk.sessions.begin() as session:
+        session.get_one(Job, queued[0].id).created_at = now() - timedelta(hours=25)
+    desk.reconciling().start_due()
+    assert len(desk.jobs.list("w1", "reconcile")) == 3
+    desk.reconciling(hours=0).start_due()
+    assert len(desk.jobs.list("w1", "reconcile")) == 3
