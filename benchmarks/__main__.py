@@ -23,6 +23,7 @@ ALONE = (
     "benchmarks.answerability",
     "benchmarks.search",
     "benchmarks.freshness",
+    "benchmarks.reindex",
     "benchmarks.training_speed",
 )
 ON_SCIFACT = ("benchmarks.embedding", "benchmarks.ingest", "benchmarks.rivals")

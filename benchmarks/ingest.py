@@ -23,7 +23,7 @@ from benchmarks.running import describe_machine, report
 from benchmarks.scifact import DATA, Scifact
 from benchmarks.search import service
 from retrieval.chunking import ChunkingSettings, chunk, embedding_text
-from retrieval.embedding import Bm25Encoder, Embedder
+from retrieval.embedding import Embedder
 from retrieval.loading import load
 from retrieval.model import FileRef
 from retrieval.parsing import Parser
@@ -93,7 +93,7 @@ def worker(platform: Platform, sessions: Sessions, embedder: Embedder, jobs: Seq
     """What a worker's task does with the job of a file."""
     table = Jobs(sessions)
     writer = RetrievalWriter(client(platform.retrieval_url, platform.service_token, timeout=120.0))
-    indexing = Indexing(sessions, writer, embedder, Bm25Encoder(), Parser(), WorkerSettings())
+    indexing = Indexing(sessions, writer, embedder, Parser(), WorkerSettings())
 
     def index(file: int) -> None:
         job = table.claim(jobs[file].id)

@@ -26,7 +26,7 @@ from retrieval.records import read_points
 
 @dataclass(frozen=True)
 class BuildSpec:
-    """What to build. `points` is a file as `retrieval.records.write_points` makes it."""
+    """What to build. `points` is a file as `retrieval.records.write_points` makes it, or a folder of such files."""
 
     folder: str
     points: str
@@ -41,10 +41,25 @@ class BuildSpec:
 def build(spec: BuildSpec) -> int:
     """Build the collection; returns how many points it holds. What an earlier, broken-off build left is replaced.
 
+    The folder gets its name when it is complete: one that is there was built to its end.
     Raises IndexUnavailable where the engine fails or loses points.
     """
-    shutil.rmtree(spec.folder, ignore_errors=True)
-    index = create_folder(Path(spec.folder), spec.dimension, Path(spec.folder).name)
+    folder = Path(spec.folder)
+    unfinished = unfinished_folder(folder)
+    for left in (unfinished, folder):
+        shutil.rmtree(left, ignore_errors=True)
+    held = _build(spec, unfinished)
+    unfinished.rename(folder)
+    return held
+
+
+def unfinished_folder(folder: Path) -> Path:
+    """Where a collection lies while it is built."""
+    return folder.with_name(f".{folder.name}.building")
+
+
+def _build(spec: BuildSpec, folder: Path) -> int:
+    index = create_folder(folder, spec.dimension, Path(spec.folder).name)
     try:
         written = _fill(index, read_points(Path(spec.points)))
         index.optimize()

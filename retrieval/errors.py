@@ -12,11 +12,15 @@ RetrievalError
 ├── StateError            the thing is not in a state that allows this
 │   ├── UnknownCollection     no such collection
 │   ├── StaleRevision         the database no longer wants this revision of the file
+│   ├── RecipeChanged         points made otherwise than the collection that they are for
+│   ├── RecallTooLow          a new collection finds too little of what the live one finds
+│   ├── BuildFailed           a collection could not be built: no space, or more changes than it can follow
 │   ├── DocumentGone          a source listed this document, but it is not there any more
 │   └── SyncStopped           a source's documents could not be brought in step; says how far it got
 ├── SourceUnavailable     a source cannot be listed or read now; try again later
 ├── ParserUnavailable     the process that reads files does not start; the installation or the machine is at fault
-└── IndexUnavailable      the engine is down or damaged; try again later, or rebuild
+└── IndexUnavailable      the engine is down; try again later
+    └── IndexDamaged          the collection's data cannot be read; reindex the store
 """
 
 from __future__ import annotations
@@ -72,8 +76,16 @@ class StaleRevision(StateError):
     """A late write for a file that has changed or gone since."""
 
 
-class ParserUnavailable(RetrievalError):
-    """No file can be read now."""
+class RecipeChanged(StateError):
+    """Points that were made otherwise than the collection that they are for."""
+
+
+class RecallTooLow(StateError):
+    """A new collection that finds too little of what the live one finds."""
+
+
+class BuildFailed(StateError):
+    """A collection that could not be built."""
 
 
 class DocumentGone(StateError):
@@ -92,5 +104,13 @@ class SourceUnavailable(RetrievalError):
     """A source does not answer, or is not where it was."""
 
 
+class ParserUnavailable(RetrievalError):
+    """No file can be read now."""
+
+
 class IndexUnavailable(RetrievalError):
     """The index cannot answer now."""
+
+
+class IndexDamaged(IndexUnavailable):
+    """A collection whose data on disk cannot be read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from array import array
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Iterator, Mapping
@@ -87,7 +88,19 @@ def write_points(path: Path, points: Iterable[Point]) -> int:
         return sum(1 for point in points if file.write(json.dumps(point_record(point), ensure_ascii=False) + "\n"))
 
 
+def write_whole(path: Path, points: Iterable[Point]) -> None:
+    """Write a file of points that is there with every line, on the disk, or not at all."""
+    part = path.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    write_points(part, points)
+    with part.open("rb") as written:
+        os.fsync(written.fileno())
+    part.replace(path)
+
+
 def read_points(path: Path) -> Iterator[Point]:
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            yield point_from_record(json.loads(line))
+    """The points of one file, or of every whole one in a folder."""
+    for one in sorted(path.glob("*.jsonl")) if path.is_dir() else [path]:
+        with one.open(encoding="utf-8") as file:
+            for line in file:
+                yield point_from_record(json.loads(line))

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from services.command import asking, doctor, ingesting, launch, report, source, state, work
-from services.command.api import Api, connect
+from services.command.api import Api, connect, escape
 from services.command.errors import CommandError
 from services.command.health import inspect
 from services.command.output import Output
@@ -187,18 +187,21 @@ def jobs(
     job_id: Annotated[str | None, typer.Argument(help="One job; without, the latest.")] = None,
     follow: Follow = False,
     cancel: Annotated[bool, typer.Option("--cancel", help="Ask the job to stop.")] = False,
+    pause: Annotated[bool, typer.Option("--pause", help="Ask a re-indexing to wait.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Let a paused job go on.")] = False,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Show long work: indexing, re-indexing, training."""
     output = Output(as_json)
-    if job_id is None and (follow or cancel):
-        raise typer.BadParameter("--follow and --cancel need a job's id")
+    orders = [name for name, given in (("cancel", cancel), ("pause", pause), ("resume", resume)) if given]
+    if len(orders) > 1 or (job_id is None and (follow or orders)):
+        raise typer.BadParameter("--follow needs a job's id; so does one of --cancel, --pause and --resume")
     with connect(home) as api:
         if job_id is None:
             report.jobs(output, api.get("/v1/jobs")["data"])
             return
-        job = work.cancel(api, job_id) if cancel else work.find(api, job_id)
+        job = work.order(api, job_id, orders[0]) if orders else work.find(api, job_id)
         if follow:
             _follow(api, job_id, output, str(job["kind"]), "cancelled" if cancel else "succeeded")
         else:
@@ -208,18 +211,37 @@ def jobs(
 @app.command()
 def reindex(
     store: Store = None,
+    chunk_size: Annotated[int | None, typer.Option(help="Largest chunk, in tokens.", show_default=False)] = None,
+    chunk_overlap: Annotated[int | None, typer.Option(help="Tokens shared by neighbours.", show_default=False)] = None,
+    force: Annotated[bool, typer.Option("--force", help="Switch though the new index finds too little.")] = False,
+    back: Annotated[bool, typer.Option("--back", help="Go back to the index before.")] = False,
     wait: Annotated[bool, typer.Option(help="Stay until the new index answers.")] = True,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Build a store's index anew beside the live one, then switch."""
+    """Build a store's index anew from the files, beside the live one, then switch. A damaged one is mended by this."""
+    sizes = {"chunk_size": chunk_size, "chunk_overlap": chunk_overlap, "force": force or None}
+    settings = {name: value for name, value in sizes.items() if value is not None}
+    if back and settings:
+        raise typer.BadParameter("--back takes the index before as it is, without other settings")
     output = Output(as_json)
     with connect(home) as api:
-        job = api.post(f"/v1/vector_stores/{store or api.default_store()}/reindex")
-        if wait:
-            _follow(api, job["id"], output, "Re-indexing")
-        else:
-            output.result(job, f"Queued as {job['id']}.")
+        job = work.reindex(api, store or api.default_store(), settings, back)
+        _follow_or_tell(api, job, output, "Re-indexing", wait)
+
+
+@app.command()
+def repair(
+    store: Store = None,
+    wait: Annotated[bool, typer.Option(help="Stay until everything was looked through.")] = True,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Find and mend differences between database, files and index. A damaged index needs `tandem reindex`."""
+    output = Output(as_json)
+    with connect(home) as api:
+        job = api.post(f"/v1/vector_stores/{escape(store or api.default_store())}/reconcile")
+        _follow_or_tell(api, job, output, "Repairing", wait)
 
 
 @app.command()
@@ -244,6 +266,13 @@ def rollback(home: Home = None, as_json: Json = False) -> None:
     with connect(home) as api:
         moved = work.roll_back(api, output)
     output.result(moved, f"{moved['version']} is live again.")
+
+
+def _follow_or_tell(api: Api, job: work.Job, output: Output, title: str, wait: bool) -> None:
+    if wait:
+        _follow(api, job["id"], output, title)
+    else:
+        output.result(job, f"Queued as {job['id']}.")
 
 
 def _follow(api: Api, job_id: str, output: Output, title: str, wanted: str = "succeeded") -> None:

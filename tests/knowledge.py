@@ -20,7 +20,6 @@ from fastapi import FastAPI
 from openai import OpenAI
 from starlette.testclient import TestClient
 
-from retrieval.embedding import Bm25Encoder
 from retrieval.parsing import Parser
 from services.contracts.generation import Route, RoutingTable
 from services.contracts.jobs import INDEX_FILE, REINDEX_STORE
@@ -38,6 +37,7 @@ from services.worker import tasks
 from services.worker.expiry import Expiry
 from services.worker.indexing import Indexing
 from services.worker.parts import Parts, connector
+from services.worker.reconciling import Reconciling
 from services.worker.reindexing import Reindexing
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.settings import WorkerSettings
@@ -161,11 +161,13 @@ def knowledge(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Knowledge
     )
     with TestClient(service, headers=headers) as retrieval, TestClient(gateway) as http:
         writer = RetrievalWriter(worker_http(retrieval))
-        indexing = Indexing(sessions, writer, embedder, Bm25Encoder(), Parser(), WorkerSettings())
+        indexing = Indexing(sessions, writer, embedder, Parser(), WorkerSettings())
         reindexing = Reindexing(sessions, indexing, writer, platform.index_folder)
         sources = SourceSettings()
         syncing = Syncing(sessions, str(home / "files"), writer, connector(sources), lambda _job: None, sources)
-        parts = Parts(Jobs(sessions), indexing, reindexing, syncing, sources, Expiry(sessions, writer))
+        reconciling = Reconciling(sessions, writer, str(home / "files"), platform.index_folder, hours=0)
+        expiry = Expiry(sessions, writer)
+        parts = Parts(Jobs(sessions), indexing, reindexing, reconciling, syncing, sources, expiry)
         monkeypatch.setattr(tasks, "parts", lambda: parts)
         try:
             yield Knowledge(gateway, http, retrieval, sessions, worker, writer, embedder)

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import qdrant_edge as qdrant
 
-from retrieval.errors import EmbedderMismatch, IndexUnavailable, UnknownCollection
+from retrieval.errors import EmbedderMismatch, IndexDamaged, IndexUnavailable, UnknownCollection
 from retrieval.filters import LISTED, Comparison, Compound, Filter
 from retrieval.index.facts import (
     FACTS,
@@ -71,12 +71,25 @@ class EdgeEngine:
     def open(self, ref: CollectionRef) -> EdgeIndex:
         if not self.exists(ref):
             raise UnknownCollection(f"there is no collection {ref}; index the store's files again")
-        with _engine(f"collection {ref} could not be opened"):
-            shard = qdrant.EdgeShard.load(str(self.folder(ref)))
-        return EdgeIndex(shard, str(ref), _stored_dimension(self.folder(ref)))
+        try:
+            with _engine(f"collection {ref} could not be opened"):
+                shard = qdrant.EdgeShard.load(str(self.folder(ref)))
+            return EdgeIndex(shard, str(ref), _stored_dimension(self.folder(ref)))
+        except IndexUnavailable as error:
+            if _is_open_elsewhere(error):
+                raise
+            raise IndexDamaged(str(error)) from error
+        except (OSError, ValueError, KeyError) as error:
+            raise IndexDamaged(f"collection {ref} could not be opened: {error}") from error
 
     def exists(self, ref: CollectionRef) -> bool:
         return (self.folder(ref) / CONFIG).is_file()
+
+    def collections(self, workspace_id: str, store_id: str) -> list[CollectionRef]:
+        folder = self.folder(CollectionRef(workspace_id, store_id, "any")).parent
+        found = folder.iterdir() if folder.is_dir() else ()
+        names = sorted(path.name for path in found if path.is_dir() and not path.name.startswith("."))
+        return [CollectionRef(workspace_id, store_id, name) for name in names]
 
     def drop(self, ref: CollectionRef) -> None:
         shutil.rmtree(self.folder(ref), ignore_errors=True)
@@ -161,12 +174,18 @@ class EdgeIndex:
             yield _point(record)
 
     def verify(self) -> int:
+        try:
+            return self._verify()
+        except IndexUnavailable as error:
+            raise IndexDamaged(str(error)) from error
+
+    def _verify(self) -> int:
         sound = 0
         for record in self._records(None):
             dense = (record.vector or {}).get(DENSE)
             length = math.sqrt(math.fsum(number * number for number in dense)) if dense else 0.0
             if not 0.98 < length < 1.02:  # stored cosine vectors have length one; a hole in the file reads as zeros
-                raise IndexUnavailable(f"collection {self._name} is damaged: point {record.id} has no sound vector")
+                raise IndexDamaged(f"collection {self._name} is damaged: point {record.id} has no sound vector")
             sound += 1
         return sound
 
@@ -222,6 +241,11 @@ class EdgeIndex:
                 f"collection {self._name} holds vectors of {wanted} numbers, but {sorted(lengths - {wanted})} came; "
                 "reindex the store with the embedder that is set"
             )
+
+
+def _is_open_elsewhere(error: IndexUnavailable) -> bool:
+    """The engine says so in words only: its log could not be locked."""
+    return "WouldBlock" in str(error)
 
 
 def _stored_dimension(folder: Path) -> int:

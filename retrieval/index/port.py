@@ -114,7 +114,7 @@ class VectorIndex(Protocol):
     def verify(self) -> int:
         """Read every point with its vectors, and return how many are sound.
 
-        Raises IndexUnavailable at a point without a sound vector: a damaged collection can load, and count right.
+        Raises IndexDamaged at a point without a sound vector: a damaged collection can load, and count right.
         """
         ...
 
@@ -138,10 +138,15 @@ class IndexEngine(Protocol):
     def create(self, ref: CollectionRef, dimension: int) -> VectorIndex: ...
 
     def open(self, ref: CollectionRef) -> VectorIndex:
-        """Raises UnknownCollection where there is none, IndexUnavailable where it is damaged or open elsewhere."""
+        """Raises UnknownCollection where there is none, IndexDamaged where its data cannot be read, IndexUnavailable
+        where it is open elsewhere."""
         ...
 
     def exists(self, ref: CollectionRef) -> bool: ...
+
+    def collections(self, workspace_id: str, store_id: str) -> list[CollectionRef]:
+        """The collections of a store that have data, whatever the database says."""
+        ...
 
     def drop(self, ref: CollectionRef) -> None:
         """Remove a closed collection and its data. Harmless where there is none."""

@@ -15,7 +15,7 @@ import httpx
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
-from retrieval.errors import EmbedderMismatch, IndexUnavailable, UnknownCollection
+from retrieval.errors import EmbedderMismatch, IndexDamaged, IndexUnavailable, UnknownCollection
 from retrieval.filters import LISTED, Comparison, Compound, Filter
 from retrieval.index.facts import (
     FACTS,
@@ -82,6 +82,12 @@ class RemoteEngine:
     def exists(self, ref: CollectionRef) -> bool:
         with _engine(f"collection {ref} could not be looked up"):
             return self._client.collection_exists(_name(ref))
+
+    def collections(self, workspace_id: str, store_id: str) -> list[CollectionRef]:
+        prefix = f"{workspace_id}.{store_id}."
+        with _engine(f"the collections of store {store_id} could not be listed"):
+            names = [one.name for one in self._client.get_collections().collections]
+        return [CollectionRef(workspace_id, store_id, name[len(prefix) :]) for name in names if name.startswith(prefix)]
 
     def drop(self, ref: CollectionRef) -> None:
         with _engine(f"collection {ref} could not be dropped"):
@@ -167,7 +173,7 @@ class RemoteIndex:
             dense = (record.vector or {}).get(DENSE)
             length = math.sqrt(math.fsum(number * number for number in dense)) if dense else 0.0
             if not 0.98 < length < 1.02:
-                raise IndexUnavailable(f"collection {self._name} is damaged: point {record.id} has no sound vector")
+                raise IndexDamaged(f"collection {self._name} is damaged: point {record.id} has no sound vector")
             sound += 1
         return sound
 

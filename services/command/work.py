@@ -34,19 +34,26 @@ def find(api: Api, job_id: str) -> Job:
     return api.get(f"/v1/jobs/{escape(job_id)}")
 
 
-def cancel(api: Api, job_id: str) -> Job:
-    """Ask a job to stop; a finished one stays as it is."""
-    return api.post(f"/v1/jobs/{escape(job_id)}/cancel")
+def order(api: Api, job_id: str, what: str) -> Job:
+    """Ask a job to `cancel`, `pause` or `resume`; a finished one stays as it is. Raises Refused for what it cannot."""
+    return api.post(f"/v1/jobs/{escape(job_id)}/{what}")
+
+
+def reindex(api: Api, store_id: str, settings: dict[str, Any], back: bool) -> Job:
+    """Queue a re-indexing with other settings, or the way back to the build before."""
+    if back:
+        return api.post(f"/v1/vector_stores/{escape(store_id)}/rollback")
+    return api.post(f"/v1/vector_stores/{escape(store_id)}/reindex", settings)
 
 
 def follow(api: Api, job_id: str, output: Output, title: str) -> Job:
-    """Wait for a job's end, with its events as they come. Leaving does not stop the job."""
+    """Wait until a job ends or is paused, with its events as they come. Leaving does not stop the job."""
     last_event = 0
     with output.bar(title) as bar:
         while True:
             job = find(api, job_id)
             last_event = _tell_events(api, job_id, last_event, output)
-            if job["status"] in FINISHED:
+            if job["status"] in (*FINISHED, "paused"):
                 bar.show(1.0 if job["status"] == "succeeded" else job["progress"], job["status"])
                 return job
             left = f", {seconds(job['eta_seconds'])} left" if job.get("eta_seconds") else ""
@@ -68,7 +75,7 @@ def _number(event: dict[str, Any]) -> int:
 
 def check(job: Job, wanted: str = "succeeded") -> None:
     """Raises CommandError for a job that neither succeeded nor ended as it was asked to."""
-    if job["status"] not in ("succeeded", wanted):
+    if job["status"] not in ("succeeded", "paused", wanted):
         raise CommandError(f"The job {job['id']} {_ended(job)}: {job.get('reason') or 'no reason recorded'}")
 
 

@@ -9,18 +9,22 @@ TRAIN_QUEUE: Final = "train"
 
 INDEX_FILE: Final = "tandem.index_file"
 REINDEX_STORE: Final = "tandem.reindex_store"
+RECONCILE: Final = "tandem.reconcile"
 SYNC_SOURCE: Final = "tandem.sync_source"
 FINE_TUNE: Final = "tandem.fine_tune"
 TRAIN_EMBEDDER: Final = "tandem.train_embedder"
 TICK: Final = "tandem.tick"
 
-JobKind = Literal["index_file", "reindex", "fine_tuning", "sync_source", "embedder_training"]
-JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+JobKind = Literal["index_file", "reindex", "reconcile", "fine_tuning", "sync_source", "embedder_training"]
+JobStatus = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 FINISHED: Final = frozenset({"succeeded", "failed", "cancelled"})
+PAUSABLE: Final = frozenset({"reindex"})
+"""Kinds of jobs that keep what they have done when they are told to wait."""
 
 TASKS: Final[dict[str, tuple[str, str]]] = {
     "index_file": (INDEX_FILE, INDEX_QUEUE),
     "reindex": (REINDEX_STORE, INDEX_QUEUE),
+    "reconcile": (RECONCILE, INDEX_QUEUE),
     "sync_source": (SYNC_SOURCE, INDEX_QUEUE),
     "fine_tuning": (FINE_TUNE, TRAIN_QUEUE),
     "embedder_training": (TRAIN_EMBEDDER, TRAIN_QUEUE),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -42,8 +42,11 @@ class UpsertRequest(Contract):
     """POST /points. All points of one revision of one file; at most `limit` points a request, `last` on the final one.
 
     The earlier revisions' points of that file are deleted when the last part has arrived. `collection_id` names a
-    collection that is being built, to be written to instead of the live one. A refusal with 409 (the revision is not
-    wanted any more) leaves no point of that revision there, of earlier parts neither.
+    collection that is being built, or comes back, to be written to instead of the live one. A refusal with 409 (the
+    revision is not wanted any more) leaves no point of that revision there, of earlier parts neither. `settings` is the
+    recipe by which the points were made; where the collection was made by another, the answer is 409 `recipe_changed`.
+    `first` marks the first part: what the collection has of this revision goes before it. `asked_at` is when the file
+    was put into the store, in seconds since 1970: freshness is counted from there.
     """
 
     workspace_id: str
@@ -54,6 +57,9 @@ class UpsertRequest(Contract):
     points: list[PointBody]
     last: bool = True
     collection_id: str | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+    first: bool = False
+    asked_at: float | None = None
 
 
 class UpsertResponse(Contract):
@@ -63,11 +69,13 @@ class UpsertResponse(Contract):
 
 
 class DeleteRequest(Contract):
-    """POST /points/delete. Removes every revision of the file from the store."""
+    """POST /points/delete. Removes every revision of the file from the store. `asked_at` is when a user asked for it,
+    in seconds since 1970."""
 
     workspace_id: str
     store_id: str
     file_id: str
+    asked_at: float | None = None
 
 
 class AttributesRequest(Contract):
@@ -145,21 +153,43 @@ class IndexResponse(Contract):
     embedded: bool
 
 
+class FileRevision(Contract):
+    """`chunks` is how many of it a collection holds."""
+
+    file_id: str
+    revision: int
+    chunks: int = 0
+
+
 class SwitchRequest(Contract):
-    """POST /collections/switch. Opens a finished build, checks it, replays what was written meanwhile, and makes it
-    the store's alias."""
+    """POST /collections/switch. Opens a finished build, or the previous collection, checks it, replays what was written
+    meanwhile, and makes it the store's alias.
+
+    `expected_count` None leaves the count unchecked: the collection was checked before. `min_recall` in 0..1 is the
+    share of what the live collection finds for stored questions that the new one has to find; `force` switches anyway.
+    """
 
     workspace_id: str
     store_id: str
     collection_id: str
-    expected_count: int
+    expected_count: int | None = None
+    min_recall: float | None = None
+    force: bool = False
 
 
 class SwitchResponse(Contract):
+    """`missing`, where not empty, is what has to be written to the collection first: it does not answer yet.
+
+    `recall` None: not compared. `questions` is how many stored questions were asked of both.
+    """
+
     collection_id: str
     previous_id: str | None
     count: int
     replayed: int
+    missing: list[FileRevision] = Field(default_factory=list)
+    recall: float | None = None
+    questions: int = 0
 
 
 class DropCollectionRequest(Contract):
@@ -177,8 +207,27 @@ class DropStoreRequest(Contract):
     store_id: str
 
 
+class TidyRequest(Contract):
+    """POST /stores/tidy. Removes what the database does not want: chunks, and collections without a row."""
+
+    workspace_id: str
+    store_id: str
+
+
+class TidyResponse(Contract):
+    """`held` is what the live collection has after that; None where it cannot be read, and `problem` says why."""
+
+    removed_chunks: int
+    dropped: list[str]
+    held: list[FileRevision] | None
+    problem: str | None
+
+
 class CollectionBody(Contract):
-    """One build of a store's index. `count` is None where it is not open: still being built, or retired."""
+    """One build of a store's index. `count` is None where it is not open: still being built, or retired.
+
+    `settings` is the recipe that it was made by, `problem` why it cannot be read.
+    """
 
     id: str
     state: str
@@ -186,12 +235,21 @@ class CollectionBody(Contract):
     dimension: int
     count: int | None
     created_at: float
+    settings: dict[str, Any] = Field(default_factory=dict)
+    problem: str | None = None
 
 
 class CollectionsResponse(Contract):
-    """GET /collections/{workspace}/{store}. `live_id` is the alias; `count` the points that it holds."""
+    """GET /collections/{workspace}/{store}. `live_id` is the alias; `count` the points that it holds.
+
+    `embedder` is the one that is set; `status` is `ready`, `empty`, `damaged`, or `embedder_mismatch` where the live
+    collection was made with another. `detail` says what to do about it.
+    """
 
     live_id: str | None
     previous_id: str | None
     count: int
     collections: list[CollectionBody]
+    embedder: str = ""
+    status: Literal["ready", "empty", "damaged", "embedder_mismatch"] = "ready"
+    detail: str | None = None

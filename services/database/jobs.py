@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 
-from services.contracts.jobs import FINISHED, JobKind, JobStatus
+from services.contracts.jobs import FINISHED, PAUSABLE, JobKind, JobStatus
 from services.database.engine import Sessions
 from services.database.tables import Job, JobEvent, now
 
@@ -23,6 +23,7 @@ PREFIXES: dict[JobKind, str] = {
     "fine_tuning": "ftjob-",
     "index_file": "job-",
     "reindex": "job-",
+    "reconcile": "job-",
     "sync_source": "job-",
     "embedder_training": "job-",
 }
@@ -35,6 +36,10 @@ OFFERED_AT_ONCE = 500
 
 class UnknownJob(LookupError):
     """No such job in this workspace."""
+
+
+class WrongJobState(Exception):
+    """The job is not of a kind, or not in a state, that allows this."""
 
 
 def new_job(workspace_id: str, kind: JobKind, request: dict[str, Any], deadline_seconds: float) -> Job:
@@ -51,8 +56,10 @@ def new_job(workspace_id: str, kind: JobKind, request: dict[str, Any], deadline_
 
 
 class Jobs:
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
+    """`silent_seconds` without a heartbeat, and a running job has lost its worker."""
+
+    def __init__(self, sessions: Sessions, silent_seconds: float = SILENT_SECONDS) -> None:
+        self._sessions, self._silent_seconds = sessions, silent_seconds
 
     def transaction(self) -> AbstractContextManager[Session]:
         """A session that commits at its end."""
@@ -79,7 +86,7 @@ class Jobs:
 
     def claim(self, job_id: str) -> Job | None:
         """Start a queued job, or one that lost its worker. None where it is finished, or another worker has it."""
-        silent = now() - timedelta(seconds=SILENT_SECONDS)
+        silent = now() - timedelta(seconds=self._silent_seconds)
         free = or_(Job.status == "queued", and_(Job.status == "running", Job.heartbeat_at < silent))
         claim = update(Job).where(Job.id == job_id, free)
         values = {"status": "running", "started_at": now(), "heartbeat_at": now(), "stage": "started", "reason": None}
@@ -118,8 +125,47 @@ class Jobs:
     def cancel_all(self, session: Session, job_ids: Sequence[str], reason: str) -> None:
         """As `request_cancel`, for many jobs, in the caller's transaction."""
         session.execute(update(Job).where(Job.id.in_(job_ids)).values(cancel_requested=True))
-        queued = update(Job).where(Job.id.in_(job_ids), Job.status == "queued")
-        session.execute(queued.values(status="cancelled", stage="cancelled", reason=reason, finished_at=now()))
+        waiting = update(Job).where(Job.id.in_(job_ids), Job.status.in_(("queued", "paused")))
+        session.execute(waiting.values(status="cancelled", stage="cancelled", reason=reason, finished_at=now()))
+
+    def request_pause(self, workspace_id: str, job_id: str) -> Job:
+        """Ask a job to wait. One that no worker has waits at once; a finished one stays as it is.
+
+        Raises WrongJobState for a kind of job that would lose what it has done.
+        """
+        job = self.find(workspace_id, job_id)
+        if job.kind not in PAUSABLE:
+            raise WrongJobState(f"A job of the kind '{job.kind}' cannot be paused; {', '.join(PAUSABLE)} can.")
+        with self._sessions.begin() as session:
+            running = update(Job).where(Job.id == job_id, Job.status == "running")
+            session.execute(running.values(pause_requested=True))
+            queued = update(Job).where(Job.id == job_id, Job.status == "queued")
+            session.execute(queued.values(status="paused", reason="paused; resume it to go on"))
+        return self.find(workspace_id, job_id)
+
+    def resume(self, workspace_id: str, job_id: str) -> tuple[Job, bool]:
+        """Let a paused job go on, with its whole time before it; whether it has to be sent to a worker.
+
+        Raises WrongJobState for one that is not paused.
+        """
+        job = self.find(workspace_id, job_id)
+        if job.status != "paused" and not job.pause_requested:
+            raise WrongJobState(f"The job '{job_id}' is {job.status}, not paused.")
+        deadline = now() + (job.deadline_at - job.created_at) if job.deadline_at else None
+        values = {"status": "queued", "reason": "waits for a worker", "deadline_at": deadline}
+        with self._sessions.begin() as session:
+            session.execute(update(Job).where(Job.id == job_id).values(pause_requested=False))
+            paused = update(Job).where(Job.id == job_id, Job.status == "paused")
+            sent = session.execute(paused.values(**values)).rowcount == 1  # type: ignore[attr-defined]
+        return self.find(workspace_id, job_id), sent
+
+    def put_aside(self, job_id: str, status: JobStatus, reason: str) -> None:
+        """Take a running job from its worker: `paused`, or `queued` to be offered again by `abandoned`."""
+        self._update(job_id, status=status, reason=reason, pause_requested=False)
+
+    def current(self, job_id: str) -> Job | None:
+        """The job as it stands, with what was asked of it since; None where its row is gone."""
+        return self._get(job_id)
 
     def cancel_requested(self, job_id: str) -> bool:
         job = self._get(job_id)
@@ -141,7 +187,7 @@ class Jobs:
 
     def abandoned(self) -> Sequence[Job]:
         """Jobs to offer to the workers again: queued for a minute, or running without a heartbeat for one."""
-        silent = now() - timedelta(seconds=SILENT_SECONDS)
+        silent = now() - timedelta(seconds=self._silent_seconds)
         waiting = and_(Job.status == "queued", Job.created_at < silent)
         lost = and_(Job.status == "running", Job.heartbeat_at < silent)
         with self._sessions() as session:

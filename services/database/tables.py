@@ -116,7 +116,10 @@ class Store(InWorkspace, Base):
 
 
 class Collection(InWorkspace, Base):
-    """One build of a store's index. `settings` has the chunking it was made with. State: building, live, retired."""
+    """One build of a store's index. `settings` is the recipe it was made by, `problem` why it cannot be read.
+
+    State: building, live, retired.
+    """
 
     __tablename__ = "collections"
 
@@ -126,7 +129,19 @@ class Collection(InWorkspace, Base):
     dimension: Mapped[int]
     settings: Mapped[dict[str, Any]]
     state: Mapped[str]
+    problem: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class CollectionFile(InWorkspace, Base):
+    """A file that a collection holds whole: every chunk of this revision was written."""
+
+    __tablename__ = "collection_files"
+
+    collection_id: Mapped[str] = mapped_column(primary_key=True)
+    file_id: Mapped[str] = mapped_column(primary_key=True)
+    revision: Mapped[int]
+    chunk_count: Mapped[int]
 
 
 class StoreFile(InWorkspace, Base):
@@ -190,6 +205,7 @@ class Job(InWorkspace, Base):
     request: Mapped[dict[str, Any]]
     result: Mapped[dict[str, Any]] = mapped_column(default=dict)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
+    pause_requested: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=now)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

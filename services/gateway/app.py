@@ -11,8 +11,9 @@ from celery import Celery
 from fastapi import FastAPI
 
 from retrieval.errors import SourceRefused
+from services.contracts.jobs import JobKind
 from services.database.engine import Sessions
-from services.database.jobs import Jobs, UnknownJob
+from services.database.jobs import Jobs, UnknownJob, WrongJobState
 from services.gateway.answering import Answering
 from services.gateway.dispatch import Dispatcher
 from services.gateway.embedders import Embedders
@@ -29,6 +30,7 @@ from services.gateway.routes import (
     embedders,
     files,
     health,
+    index,
     knowledge,
     responses,
     sources,
@@ -72,11 +74,17 @@ def create_app(
 
     app = FastAPI(title="Tandem", version="0.1.0", lifespan=lifespan)
     app.add_middleware(LimitBody, most=settings.max_body_bytes)
-    errors.install(app, [(UnknownJob, 404, "job_not_found"), (SourceRefused, 400, "source_refused")])
+    refused = [(UnknownJob, 404, "job_not_found"), (WrongJobState, 409, "wrong_job_state")]
+    errors.install(app, [*refused, (SourceRefused, 400, "source_refused")])
     jobs = Jobs(sessions)
-    deadlines = {"index_file": settings.deadline_index, "reindex": settings.deadline_index}
-    trainings = {"fine_tuning": settings.deadline_train, "embedder_training": settings.deadline_train}
-    dispatcher = Dispatcher(celery, jobs, {**deadlines, **trainings})  # type: ignore[dict-item]
+    deadlines: dict[JobKind, float] = {
+        "index_file": settings.deadline_index,
+        "reconcile": settings.deadline_index,
+        "reindex": settings.deadline_reindex,
+        "fine_tuning": settings.deadline_train,
+        "embedder_training": settings.deadline_train,
+    }
+    dispatcher = Dispatcher(celery, jobs, deadlines)
     uploads = Files(sessions, files_url, settings.max_body_bytes)
     stores = Stores(sessions, jobs)
     held = StoreFiles(sessions, stores, uploads, dispatcher, jobs)
@@ -95,7 +103,7 @@ def create_app(
     state.embedders = Embedders(sessions)
     state.answering = Answering(state.retrieval, slots)
     for module in (
-        chat, responses, ask, files, knowledge, store_files, batches, sources, voice, embedders, work, health,
+        chat, responses, ask, files, knowledge, index, store_files, batches, sources, voice, embedders, work, health,
     ):  # fmt: skip
         app.include_router(module.router)
     return app

@@ -9,9 +9,10 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from sqlalchemy.orm import Session
 
-from services.contracts.jobs import TASKS, JobKind
+from services.contracts.jobs import FINISHED, TASKS, JobKind
 from services.database.jobs import Jobs, new_job
 from services.database.tables import Job
+from services.kit.errors import ApiError
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,19 @@ class Dispatcher:
             job = self.add(session, workspace_id, kind, request)
         self.send(job)
         return job
+
+    def start_once(self, workspace_id: str, kind: JobKind, request: dict[str, Any]) -> Job:
+        """The unfinished job of this kind that the store has, or a new one: a store has one of a kind at a time.
+
+        Raises ApiError 409 where the one that it has does something else.
+        """
+        for job in self._jobs.list(workspace_id, kind):
+            if job.status not in FINISHED and job.request.get("store_id") == request["store_id"]:
+                if job.request != request:
+                    message = f"The job '{job.id}' is at work on this store with {job.request}; cancel it, or wait."
+                    raise ApiError(409, message, code="store_is_busy", param="vector_store_id")
+                return job
+        return self.start(workspace_id, kind, request)
 
     def add(self, session: Session, workspace_id: str, kind: JobKind, request: dict[str, Any]) -> Job:
         """Create a job in the caller's transaction, so that what it is about and the job exist together."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel
@@ -18,6 +19,7 @@ from services.contracts.retrieval import (
     ChunkBody,
     ChunksRequest,
     ChunksResponse,
+    CollectionsResponse,
     DeleteRequest,
     DropStoreRequest,
     EmbeddingRequest,
@@ -75,8 +77,10 @@ class RetrievalClient:
             await self._post("/embeddings", EmbeddingRequest(texts=list(texts)))
         )
 
-    async def delete_file(self, workspace_id: str, store_id: str, file_id: str) -> None:
-        await self._post("/points/delete", DeleteRequest(workspace_id=workspace_id, store_id=store_id, file_id=file_id))
+    async def delete_file(self, workspace_id: str, store_id: str, file_id: str, asked_at: float | None = None) -> None:
+        """`asked_at` is when the user asked for it, in seconds since 1970: freshness is counted from there."""
+        named = {"workspace_id": workspace_id, "store_id": store_id, "file_id": file_id}
+        await self._post("/points/delete", DeleteRequest(**named, asked_at=asked_at))
 
     async def set_attributes(self, workspace_id: str, store_id: str, file_id: str) -> None:
         """Let the index take over the attributes that the database has for a file."""
@@ -91,15 +95,20 @@ class RetrievalClient:
     async def drop_store(self, workspace_id: str, store_id: str) -> None:
         await self._post("/stores/drop", DropStoreRequest(workspace_id=workspace_id, store_id=store_id))
 
+    async def collections(self, workspace_id: str, store_id: str) -> CollectionsResponse:
+        """The builds of a store's index."""
+        path = f"/collections/{quote(workspace_id, safe='')}/{quote(store_id, safe='')}"
+        return CollectionsResponse.model_validate_json(await self._call("GET", path, None))
+
     async def _post(self, path: str, body: BaseModel) -> bytes:
+        return await self._call("POST", path, body.model_dump_json())
+
+    async def _call(self, method: str, path: str, content: str | None) -> bytes:
+        headers = {"Content-Type": "application/json"}
         try:
-            response = await self._http.post(
-                path, content=body.model_dump_json(), headers={"Content-Type": "application/json"}
-            )
+            response = await self._http.request(method, path, content=content, headers=headers)
         except httpx.HTTPError as error:
             raise unavailable() from error
-        if response.status_code >= 500:
-            raise unavailable()
         if response.status_code != 200:
             raise _passed_on(response)
         return response.content
@@ -119,8 +128,11 @@ def unavailable() -> ApiError:
 
 
 def _passed_on(response: httpx.Response) -> ApiError:
+    """What the service says about the request; its own trouble is told in our words, unless the user can mend it."""
     try:
         error = json.loads(response.content)["error"]
+        if response.status_code >= 500 and error["code"] != "index_damaged":
+            return unavailable()
         return ApiError(response.status_code, error["message"], code=error["code"], param=error.get("param"))
     except (ValueError, KeyError, TypeError):
         return unavailable()

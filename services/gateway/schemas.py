@@ -71,10 +71,13 @@ class EmbeddingsRequest(Body):
 
 
 class ReindexRequest(Body):
-    """Sizes in tokens; what is absent stays as it is."""
+    """Sizes in tokens; what is absent is as the worker's settings have it. `force` switches though recall is low."""
 
     chunk_size: int | None = Field(default=None, ge=32, le=2048)
     chunk_overlap: int | None = Field(default=None, ge=0, le=512)
+    sparse_language: str | None = Field(default=None, max_length=32)
+    sparse_average_length: float | None = Field(default=None, gt=0, le=10_000)
+    force: Literal[True] | None = None
 
 
 class EmbedderCreate(Body):

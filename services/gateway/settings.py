@@ -22,4 +22,5 @@ class GatewaySettings(ServiceSettings):
     answer_unsourced: bool = False
     routing_refresh: float = Field(default=1.0, gt=0)
     deadline_index: float = Field(default=3600.0, gt=0)
+    deadline_reindex: float = Field(default=24 * 3600.0, gt=0)
     deadline_train: float = Field(default=24 * 3600.0, gt=0)

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from retrieval.embedding import Embedder
-from retrieval.errors import EmbedderMismatch, IndexUnavailable, InputError, StaleRevision, UnknownCollection
+from retrieval.errors import (
+    EmbedderMismatch,
+    IndexDamaged,
+    IndexUnavailable,
+    InputError,
+    RecallTooLow,
+    RecipeChanged,
+    StaleRevision,
+    UnknownCollection,
+)
 from retrieval.index.edge import EdgeEngine
 from retrieval.index.port import IndexEngine
 from retrieval.index.remote import RemoteEngine
@@ -18,6 +28,7 @@ from retrieval.runtime import make_embedder
 from services.database.engine import Sessions, open_sessions
 from services.kit import errors
 from services.kit.settings import Platform
+from services.retrieval.embedders import Embedders, OpenEmbedder
 from services.retrieval.parts import Parts
 from services.retrieval.routes import build_router
 from services.retrieval.settings import RetrievalSettings
@@ -27,6 +38,9 @@ ERRORS: list[tuple[type[Exception], int, str]] = [
     (EmbedderMismatch, 400, "embedder_mismatch"),
     (UnknownCollection, 404, "unknown_collection"),
     (StaleRevision, 409, "stale_revision"),
+    (RecipeChanged, 409, "recipe_changed"),
+    (RecallTooLow, 409, "recall_too_low"),
+    (IndexDamaged, 503, "index_damaged"),
     (IndexUnavailable, 503, "index_unavailable"),
 ]
 
@@ -39,32 +53,47 @@ def create_app(
     engine: IndexEngine | None = None,
     sessions: Sessions | None = None,
     reranker: Reranker | None = None,
+    open_embedder: OpenEmbedder | None = None,
 ) -> FastAPI:
     """The app, with its model loaded; what is not given is made from the settings.
 
-    It closes its collections when it stops. Raises ValueError where the platform has no service token.
+    `open_embedder` loads the embedders of collections that were made before the setting changed. When the app starts it
+    reads its live collections in the background, and it closes them when it stops.
+    Raises ValueError where the platform has no service token.
     """
-    embedder = embedder or make_embedder(
-        platform.embedding_model,
+    embedder = embedder or _open(platform, settings, platform.embedding_model)
+    engine = engine or open_engine(platform, settings)
+    if reranker is None and settings.rerank_model:
+        reranker = CrossEncoderReranker(settings.rerank_model)
+    former = open_embedder or partial(_open, platform, settings, local_only=True)
+    embedders = Embedders(embedder, former, settings.former_embedders)
+    parts = Parts(sessions or open_sessions(platform.database_url), engine, embedders, settings, reranker)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        if settings.check_at_start:
+            parts.soundness.start()
+        yield
+        await run_in_threadpool(parts.soundness.stop)
+        await run_in_threadpool(parts.collections.close_all)
+
+    app = FastAPI(title="Tandem retrieval", lifespan=lifespan, openapi_url=None)
+    app.state.parts = parts
+    errors.install(app, ERRORS)
+    app.include_router(build_router(parts, platform.service_token))
+    return app
+
+
+def _open(platform: Platform, settings: RetrievalSettings, model: str, *, local_only: bool = False) -> Embedder:
+    """An embedder as the settings run it. A former one is `local_only`: a search never waits for a download."""
+    return make_embedder(
+        model,
         platform.embedding_runtime,
         platform.converted_folder,
         dtype=settings.embedder_dtype,
         threads=settings.embedder_threads,
+        local_only=local_only,
     )
-    engine = engine or open_engine(platform, settings)
-    if reranker is None and settings.rerank_model:
-        reranker = CrossEncoderReranker(settings.rerank_model)
-    parts = Parts(sessions or open_sessions(platform.database_url), engine, embedder, settings, reranker)
-
-    @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        yield
-        await run_in_threadpool(parts.collections.close_all)
-
-    app = FastAPI(title="Tandem retrieval", lifespan=lifespan, openapi_url=None)
-    errors.install(app, ERRORS)
-    app.include_router(build_router(parts, platform.service_token))
-    return app
 
 
 def open_engine(platform: Platform, settings: RetrievalSettings) -> IndexEngine:

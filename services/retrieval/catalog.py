@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from retrieval.errors import EmbedderMismatch, UnknownCollection
+from retrieval.errors import IndexDamaged, UnknownCollection
 from retrieval.index.port import CollectionRef
 from retrieval.model import Attributes
 from services.database.engine import Sessions
-from services.database.tables import Collection, File, Store, StoreFile, not_expired
+from services.database.tables import Collection, CollectionFile, File, Store, StoreFile, Turn, not_expired
 
 FileKey = tuple[str, str]  # store id, file id
+Revision = tuple[str, int]  # file id, revision
 ASKED_AT_ONCE = 500  # SQLite allows 999 values a statement by default in old builds
 
 
@@ -27,65 +29,85 @@ class EmbedderName:
     dimension: int
 
 
+@dataclass(frozen=True)
+class MadeWith:
+    """How a collection's points were made; `settings` is empty where nobody wrote them down."""
+
+    embedder: EmbedderName
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Catalog:
     """Short transactions on stores and collections. Every read and write is bound to a workspace."""
 
-    def __init__(self, sessions: Sessions, embedder: EmbedderName) -> None:
+    def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._embedder = embedder
 
     def ping(self) -> None:
         with self._sessions() as session:
             session.execute(select(1))
 
-    def live(self, workspace_id: str, store_id: str) -> CollectionRef | None:
-        """The collection that answers for a store; None where nothing was indexed yet.
+    def answering(self, workspace_id: str, store_id: str) -> tuple[CollectionRef, MadeWith] | None:
+        """The collection that answers for a store, and how it was made; None where nothing was indexed yet.
 
-        Raises UnknownCollection for a store that the workspace does not have, EmbedderMismatch where the collection
-        was made with another embedder.
+        Raises UnknownCollection for a store that the workspace does not have, IndexDamaged where the collection's data
+        cannot be read.
         """
         with self._sessions() as session:
             store = _store(session, workspace_id, store_id)
             if store.collection_id is None:
                 return None
-            self._check_embedder(_collection(session, workspace_id, store_id, store.collection_id))
-            return CollectionRef(workspace_id, store_id, store.collection_id)
+            row = _collection(session, workspace_id, store_id, store.collection_id)
+            _check_readable(row)
+            return CollectionRef(workspace_id, store_id, row.id), _made_with(row)
 
-    def building(self, workspace_id: str, store_id: str, collection_id: str) -> CollectionRef:
-        """A collection that was begun beside the live one, and may have become it.
+    def live(self, workspace_id: str, store_id: str) -> CollectionRef | None:
+        """As `answering`, the collection alone."""
+        found = self.answering(workspace_id, store_id)
+        return found[0] if found else None
 
-        Raises UnknownCollection where the store has none of that id, EmbedderMismatch as `live`.
-        """
+    def made_with(self, ref: CollectionRef) -> MadeWith:
+        """How a collection of a store was made. Raises as `answering`."""
         with self._sessions() as session:
-            _store(session, workspace_id, store_id)
-            self._check_embedder(_collection(session, workspace_id, store_id, collection_id))
-        return CollectionRef(workspace_id, store_id, collection_id)
+            _store(session, ref.workspace_id, ref.store_id)
+            row = _collection(session, ref.workspace_id, ref.store_id, ref.collection_id)
+            _check_readable(row)
+            return _made_with(row)
 
-    def add_live(self, ref: CollectionRef) -> None:
+    def add_live(self, ref: CollectionRef, made: MadeWith) -> None:
         """Make a new collection the one that answers for a store which has none."""
         with self._sessions.begin() as session:
             store = _store(session, ref.workspace_id, ref.store_id)
-            session.add(self._row(ref))
+            session.add(_row(ref, made))
             store.collection_id = ref.collection_id
 
     def unfinished(self, ref: CollectionRef) -> bool:
         """Whether a collection is being built; not one that is live, or was, or is unknown."""
         with self._sessions() as session:
-            return session.scalar(select(Collection.id).where(*_unfinished(ref))) is not None
+            return session.scalar(select(Collection.id).where(*_of(ref), Collection.state == "building")) is not None
+
+    def beside(self, ref: CollectionRef) -> bool:
+        """Whether a collection does not answer but may: one that is being built, or the previous one."""
+        states = Collection.state.in_(("building", "retired"))
+        with self._sessions() as session:
+            return session.scalar(select(Collection.id).where(*_of(ref), states)) is not None
 
     def give_up(self, ref: CollectionRef) -> None:
         """Forget a build. Nothing changes where the collection is live, or was."""
         with self._sessions.begin() as session:
-            session.execute(delete(Collection).where(*_unfinished(ref)))
+            row = session.scalar(select(Collection).where(*_of(ref), Collection.state == "building"))
+            if row is not None:
+                _remove(session, row)
 
     def move(self, ref: CollectionRef) -> list[CollectionRef]:
-        """Let another collection answer for its store, in one transaction.
+        """Let another collection answer for its store, in one transaction; files' chunk counts become those of it.
 
-        The one that answered before is kept; returns those that may be dropped now.
+        The one that answered before is kept, unless it cannot be read; returns those that may be dropped now.
         """
         with self._sessions.begin() as session:
             store = _store(session, ref.workspace_id, ref.store_id)
-            previous = store.collection_id
+            former = session.get(Collection, store.collection_id) if store.collection_id else None
+            previous = former.id if former and former.problem is None else None
             store.collection_id, store.previous_collection_id = ref.collection_id, previous
             kept = {previous: "retired", ref.collection_id: "live"}
             rows = session.scalars(select(Collection).where(Collection.store_id == ref.store_id)).all()
@@ -93,7 +115,8 @@ class Catalog:
             for row in rows:
                 row.state = kept.get(row.id, row.state)
             for row in dropped:
-                session.delete(row)
+                _remove(session, row)
+            _take_counts(session, ref)
             return [CollectionRef(row.workspace_id, row.store_id, row.id) for row in dropped]
 
     def collections(self, workspace_id: str, store_id: str) -> tuple[str | None, str | None, list[Collection]]:
@@ -102,6 +125,30 @@ class Catalog:
             store = _store(session, workspace_id, store_id)
             rows = select(Collection).where(Collection.store_id == store_id).order_by(Collection.created_at)
             return store.collection_id, store.previous_collection_id, list(session.scalars(rows))
+
+    def all_live(self) -> list[CollectionRef]:
+        """The collections that answer, of every workspace."""
+        query = select(Collection).join(Store, Store.collection_id == Collection.id).where(Store.deleted_at.is_(None))
+        with self._sessions() as session:
+            return [CollectionRef(row.workspace_id, row.store_id, row.id) for row in session.scalars(query)]
+
+    def note_problem(self, ref: CollectionRef, problem: str | None) -> None:
+        """Write down why a collection cannot be read, or that it can."""
+        with self._sessions.begin() as session:
+            session.execute(update(Collection).where(*_of(ref)).values(problem=problem))
+
+    def problems(self, embedder: str) -> tuple[int, int]:
+        """How many stores have a damaged collection, and how many one of another embedder."""
+        live = (
+            select(func.count())
+            .select_from(Collection)
+            .join(Store, Store.collection_id == Collection.id)
+            .where(Store.deleted_at.is_(None))
+        )
+        with self._sessions() as session:
+            damaged = session.scalar(live.where(Collection.problem.is_not(None)))
+            other = session.scalar(live.where(Collection.embedder != embedder))
+        return damaged or 0, other or 0
 
     def forget(self, workspace_id: str, store_id: str) -> list[CollectionRef]:
         """Take every collection from a store, deleted or not, and name them."""
@@ -112,8 +159,15 @@ class Catalog:
             store.collection_id = store.previous_collection_id = None
             rows = session.scalars(select(Collection).where(Collection.store_id == store_id)).all()
             for row in rows:
-                session.delete(row)
+                _remove(session, row)
             return [CollectionRef(workspace_id, store_id, row.id) for row in rows]
+
+    def known(self, workspace_id: str, store_id: str) -> set[str]:
+        """The ids of a store's collections; a deleted or unknown store has none."""
+        query = select(Collection.id).join(Store, Store.id == Collection.store_id)
+        mine = Collection.workspace_id == workspace_id, Collection.store_id == store_id, Store.deleted_at.is_(None)
+        with self._sessions() as session:
+            return set(session.scalars(query.where(*mine)))
 
     def holding(self, workspace_id: str, store_id: str) -> list[CollectionRef]:
         """The collections of a store, deleted or not, that a removal has to reach: the live one and the previous."""
@@ -123,6 +177,35 @@ class Catalog:
                 return []
             ids = (store.collection_id, store.previous_collection_id)
             return [CollectionRef(workspace_id, store_id, one) for one in ids if one]
+
+    def whole(self, ref: CollectionRef) -> dict[Revision, int]:
+        """The revisions that a collection was given whole, and their numbers of chunks."""
+        query = select(CollectionFile.file_id, CollectionFile.revision, CollectionFile.chunk_count)
+        mine = CollectionFile.collection_id == ref.collection_id, CollectionFile.workspace_id == ref.workspace_id
+        with self._sessions() as session:
+            return {(file_id, revision): count for file_id, revision, count in session.execute(query.where(*mine))}
+
+    def note_whole(self, ref: CollectionRef, held: Mapping[Revision, int]) -> None:
+        """Write down that a collection has these revisions whole."""
+        with self._sessions.begin() as session:
+            for (file_id, revision), count in held.items():
+                row = CollectionFile(collection_id=ref.collection_id, file_id=file_id, revision=revision)
+                row.workspace_id, row.chunk_count = ref.workspace_id, count
+                session.merge(row)
+
+    def note_partial(self, ref: CollectionRef, file_id: str, revision: int | None = None) -> None:
+        """Write down that a collection does not have a file, or one revision of it, whole any more."""
+        gone = delete(CollectionFile).where(CollectionFile.collection_id == ref.collection_id)
+        gone = gone.where(CollectionFile.file_id == file_id)
+        with self._sessions.begin() as session:
+            session.execute(gone if revision is None else gone.where(CollectionFile.revision == revision))
+
+    def indexed(self, workspace_id: str, store_id: str) -> set[Revision]:
+        """The wanted revisions that were in the index whole at some time."""
+        with self._sessions() as session:
+            here = StoreFile.store_id == store_id
+            done = _wanted(session, workspace_id, here & (StoreFile.status == "completed"))
+            return {(file_id, revision) for (_, file_id), revision in done.items()}
 
     def wanted(self, workspace_id: str, files: Iterable[FileKey]) -> Mapping[FileKey, int]:
         """The wanted revision of each of these files; a deleted or unknown file has none."""
@@ -152,38 +235,60 @@ class Catalog:
             rows = select(StoreFile).where(StoreFile.store_id == ref.store_id, StoreFile.attributes_changed_at >= begun)
             return {row.file_id: row.attributes for row in session.scalars(rows)}
 
-    def _row(self, ref: CollectionRef) -> Collection:
-        return Collection(
-            id=ref.collection_id,
-            workspace_id=ref.workspace_id,
-            store_id=ref.store_id,
-            embedder=self._embedder.name,
-            dimension=self._embedder.dimension,
-            settings={},
-            state="live",
-        )
-
-    def _check_embedder(self, row: Collection) -> None:
-        made = EmbedderName(row.embedder, row.dimension)
-        if made != self._embedder:
-            raise EmbedderMismatch(
-                f"collection {row.id} was made with the embedder {made.name} ({made.dimension} numbers), but "
-                f"{self._embedder.name} ({self._embedder.dimension} numbers) is set; reindex the store, or set "
-                f"embedding_model back to {made.name}"
-            )
+    def questions(self, workspace_id: str, most: int) -> list[str]:
+        """The latest different questions in the workspace's journal."""
+        query = select(Turn.question).where(Turn.workspace_id == workspace_id).order_by(Turn.created_at.desc())
+        with self._sessions() as session:
+            asked = session.scalars(query.limit(most * 10)).all()
+        return list(dict.fromkeys(asked))[:most]
 
 
 def new_collection(workspace_id: str, store_id: str) -> CollectionRef:
     return CollectionRef(workspace_id, store_id, f"col_{uuid.uuid4().hex}")
 
 
-def _unfinished(ref: CollectionRef) -> tuple[ColumnElement[bool], ...]:
+def _row(ref: CollectionRef, made: MadeWith) -> Collection:
+    return Collection(
+        id=ref.collection_id,
+        workspace_id=ref.workspace_id,
+        store_id=ref.store_id,
+        embedder=made.embedder.name,
+        dimension=made.embedder.dimension,
+        settings=dict(made.settings),
+        state="live",
+    )
+
+
+def _made_with(row: Collection) -> MadeWith:
+    return MadeWith(EmbedderName(row.embedder, row.dimension), row.settings)
+
+
+def _check_readable(row: Collection) -> None:
+    if row.problem is not None:
+        raise IndexDamaged(
+            f"the index of store {row.store_id} is damaged ({row.problem}); rebuild it from the files with "
+            f"`tandem reindex --store {row.store_id}`"
+        )
+
+
+def _of(ref: CollectionRef) -> tuple[ColumnElement[bool], ...]:
     return (
         Collection.id == ref.collection_id,
         Collection.workspace_id == ref.workspace_id,
         Collection.store_id == ref.store_id,
-        Collection.state == "building",
     )
+
+
+def _remove(session: Session, row: Collection) -> None:
+    session.execute(delete(CollectionFile).where(CollectionFile.collection_id == row.id))
+    session.delete(row)
+
+
+def _take_counts(session: Session, ref: CollectionRef) -> None:
+    held = select(CollectionFile).where(CollectionFile.collection_id == ref.collection_id)
+    counts = {(row.file_id, row.revision): row.chunk_count for row in session.scalars(held)}
+    for row in session.scalars(select(StoreFile).where(StoreFile.store_id == ref.store_id)):
+        row.chunk_count = counts.get((row.file_id, row.revision), row.chunk_count)
 
 
 def _store(session: Session, workspace_id: str, store_id: str) -> Store:
@@ -200,12 +305,12 @@ def _collection(session: Session, workspace_id: str, store_id: str, collection_i
     return row
 
 
-def _wanted(session: Session, workspace_id: str, which: object) -> dict[FileKey, int]:
+def _wanted(session: Session, workspace_id: str, which: ColumnElement[bool]) -> dict[FileKey, int]:
     rows = session.execute(
         select(StoreFile.store_id, StoreFile.file_id, StoreFile.revision)
         .join(File, File.id == StoreFile.file_id)
         .join(Store, Store.id == StoreFile.store_id)
-        .where(StoreFile.workspace_id == workspace_id, which, StoreFile.deleted.is_(False))  # type: ignore[arg-type]
+        .where(StoreFile.workspace_id == workspace_id, which, StoreFile.deleted.is_(False))
         .where(File.deleted_at.is_(None), not_expired(File.expires_at), Store.deleted_at.is_(None))
     )
     return {(store_id, file_id): revision for store_id, file_id, revision in rows}

@@ -40,13 +40,14 @@ class OpenCollections:
             return self._writing[store_id]
 
     @contextmanager
-    def use(self, ref: CollectionRef, *, create: bool = False) -> Iterator[VectorIndex]:
+    def use(self, ref: CollectionRef, *, create: bool = False, dimension: int | None = None) -> Iterator[VectorIndex]:
         """The open collection, which stays open for the length of the context.
 
+        With `create`, one that is not there is made, of `dimension` numbers a vector (the embedder's that is set).
         Raises UnknownCollection where there is none and `create` is not set.
         """
         with self._changed:
-            handle = self._handles.get(ref) or self._open(ref, create)
+            handle = self._handles.get(ref) or self._open(ref, create, dimension or self._dimension)
             self._handles.move_to_end(ref)
             handle.users += 1
         try:
@@ -78,9 +79,9 @@ class OpenCollections:
             self.close(ref)
         self._engine.close()
 
-    def _open(self, ref: CollectionRef, create: bool) -> _Handle:
+    def _open(self, ref: CollectionRef, create: bool, dimension: int) -> _Handle:
         make = create and not self._engine.exists(ref)
-        index = self._engine.create(ref, self._dimension) if make else self._engine.open(ref)
+        index = self._engine.create(ref, dimension) if make else self._engine.open(ref)
         self._handles[ref] = _Handle(index)
         return self._handles[ref]
 

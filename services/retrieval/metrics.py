@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -9,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from retrieval.errors import StaleRevision
 
+FRESHNESS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
@@ -25,6 +27,18 @@ class Metrics:
         self._stale = Counter(
             name + "stale_writes", "Writes refused because the file had changed or gone", registry=self._registry
         )
+        self._searchable = Histogram(
+            name + "upload_to_searchable_seconds",
+            "From a file's putting into a store to its being found",
+            buckets=FRESHNESS,
+            registry=self._registry,
+        )
+        self._purged = Histogram(
+            name + "delete_to_gone_seconds",
+            "From the deletion of a file to its leaving the index",
+            buckets=FRESHNESS,
+            registry=self._registry,
+        )
         self._open = Gauge(name + "open_collections", "Collections that are open", registry=self._registry)
 
     def searched(self, timings_ms: Mapping[str, float]) -> None:
@@ -33,6 +47,16 @@ class Metrics:
 
     def written(self, points: int) -> None:
         self._written.inc(points)
+
+    def became_searchable(self, asked_at: float | None) -> None:
+        """A file is found from now on; it was put into its store at `asked_at`, in seconds since 1970."""
+        if asked_at is not None:
+            self._searchable.observe(max(0.0, time.time() - asked_at))
+
+    def was_purged(self, asked_at: float | None) -> None:
+        """A file has left the index; somebody deleted it at `asked_at`."""
+        if asked_at is not None:
+            self._purged.observe(max(0.0, time.time() - asked_at))
 
     @contextmanager
     def counting_refusals(self) -> Iterator[None]:

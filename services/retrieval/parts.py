@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from retrieval.embedding import Bm25Encoder, Embedder
-from retrieval.index.port import IndexEngine
+from typing import Literal
+
+from retrieval.errors import EmbedderMismatch
+from retrieval.index.port import CollectionRef, IndexEngine
 from retrieval.reranking import Reranker
-from retrieval.search import Searcher
 from services.contracts.retrieval import (
     CollectionBody,
     CollectionsResponse,
@@ -13,13 +14,21 @@ from services.contracts.retrieval import (
     EmbeddingResponse,
 )
 from services.database.engine import Sessions
+from services.database.tables import Collection
 from services.retrieval.answers import Answers
 from services.retrieval.catalog import Catalog, EmbedderName
 from services.retrieval.collections import OpenCollections
+from services.retrieval.embedders import Embedders
 from services.retrieval.metrics import Metrics
 from services.retrieval.points import Points
+from services.retrieval.recall import RecallCheck
+from services.retrieval.searchers import Searchers
 from services.retrieval.settings import RetrievalSettings
+from services.retrieval.soundness import Soundness
 from services.retrieval.switching import Switching
+from services.retrieval.tidying import Tidying
+
+Status = Literal["ready", "empty", "damaged", "embedder_mismatch"]
 
 
 class Parts:
@@ -29,20 +38,23 @@ class Parts:
         self,
         sessions: Sessions,
         engine: IndexEngine,
-        embedder: Embedder,
+        embedders: Embedders,
         settings: RetrievalSettings,
         reranker: Reranker | None = None,
     ) -> None:
-        made_with = EmbedderName(embedder.name, embedder.dimension)
-        self.embedder = embedder
+        embedder = embedders.current
+        self.embedder, self._embedders = embedder, embedders
         self.embedded = engine.embedded
         self.metrics = Metrics()
-        self.catalog = Catalog(sessions, made_with)
+        self.catalog = Catalog(sessions)
         self.collections = OpenCollections(engine, embedder.dimension, settings.max_open_collections)
-        self.points = Points(self.catalog, self.collections, made_with)
-        self.switching = Switching(self.catalog, self.collections)
-        searcher = Searcher(embedder, Bm25Encoder(), settings.search(), reranker)
-        self.answers = Answers(self.catalog, self.collections, searcher)
+        self.points = Points(self.catalog, self.collections, EmbedderName(embedder.name, embedder.dimension))
+        searchers = Searchers(embedders, settings.search(), reranker)
+        recall = RecallCheck(self.catalog, self.collections, searchers)
+        self.switching = Switching(self.catalog, self.collections, recall)
+        self.answers = Answers(self.catalog, self.collections, searchers)
+        self.tidying = Tidying(engine, self.catalog, self.collections)
+        self.soundness = Soundness(self.catalog, self.collections)
 
     def embed(self, request: EmbeddingRequest) -> EmbeddingResponse:
         vectors = self.embedder.embed(request.texts)
@@ -52,23 +64,56 @@ class Parts:
             tokens=sum(self.embedder.count_tokens(text) for text in request.texts),
         )
 
+    def readiness(self) -> dict[str, str]:
+        """Ready as long as the database answers; what an operator should look at is in `detail`."""
+        damaged, other = self.catalog.problems(self.embedder.name)
+        words = [f"{damaged} damaged"] if damaged else []
+        words += [f"{other} made with another embedder than {self.embedder.name}"] if other else []
+        state = {"status": "ready", "embedder": self.embedder.name}
+        return {**state, "detail": f"collections to reindex: {', '.join(words)}"} if words else state
+
     def overview(self, workspace_id: str, store_id: str) -> CollectionsResponse:
-        """A store's builds; the live one counted."""
-        live = self.catalog.live(workspace_id, store_id)
+        """A store's builds; the live one counted, unless it is damaged."""
         live_id, previous_id, rows = self.catalog.collections(workspace_id, store_id)
+        live = next((row for row in rows if row.id == live_id), None)
         count = 0
-        if live is not None:
-            with self.collections.use(live) as index:
+        if live is not None and live.problem is None:
+            with self.collections.use(CollectionRef(workspace_id, store_id, live.id)) as index:
                 count = index.count()
-        builds = [
-            CollectionBody(
-                id=row.id,
-                state=row.state,
-                embedder=row.embedder,
-                dimension=row.dimension,
-                count=count if row.id == live_id else None,
-                created_at=row.created_at.timestamp(),
-            )
-            for row in rows
-        ]
-        return CollectionsResponse(live_id=live_id, previous_id=previous_id, count=count, collections=builds)
+        status, detail = self._status(live)
+        return CollectionsResponse(
+            live_id=live_id,
+            previous_id=previous_id,
+            count=count,
+            collections=[_collection_body(row, count if row.id == live_id else None) for row in rows],
+            embedder=self.embedder.name,
+            status=status,
+            detail=detail,
+        )
+
+    def _status(self, live: Collection | None) -> tuple[Status, str | None]:
+        if live is None:
+            return "empty", None
+        if live.problem is not None:
+            return "damaged", f"{live.problem}; rebuild it from the files with `tandem reindex --store {live.store_id}`"
+        if live.embedder == self.embedder.name and live.dimension == self.embedder.dimension:
+            return "ready", None
+        words = f"made with {live.embedder}, while {self.embedder.name} is set; reindex the store to change over"
+        try:
+            self._embedders.of(EmbedderName(live.embedder, live.dimension))
+        except EmbedderMismatch as error:
+            return "embedder_mismatch", str(error)
+        return "embedder_mismatch", f"{words}. Until then it is asked with {live.embedder}"
+
+
+def _collection_body(row: Collection, count: int | None) -> CollectionBody:
+    return CollectionBody(
+        id=row.id,
+        state=row.state,
+        embedder=row.embedder,
+        dimension=row.dimension,
+        count=count,
+        created_at=row.created_at.timestamp(),
+        settings=row.settings,
+        problem=row.problem,
+    )

@@ -23,6 +23,8 @@ from services.contracts.retrieval import (
     SearchRequest,
     SwitchRequest,
     SwitchResponse,
+    TidyRequest,
+    TidyResponse,
     UpsertRequest,
     UpsertResponse,
 )
@@ -33,7 +35,7 @@ from services.retrieval.parts import Parts
 def build_router(parts: Parts, service_token: str) -> APIRouter:
     router = APIRouter()
     router.include_router(_open_routes(parts))
-    for routes in (_service_routes, _point_routes):
+    for routes in (_service_routes, _point_routes, _collection_routes):
         router.include_router(routes(parts), dependencies=[Depends(require_service_token(service_token))])
     return router
 
@@ -47,8 +49,7 @@ def _open_routes(parts: Parts) -> APIRouter:
 
     @router.get("/ready")
     def ready() -> dict[str, str]:
-        parts.catalog.ping()
-        return {"status": "ready", "embedder": parts.embedder.name}
+        return parts.readiness()
 
     @router.get("/metrics")
     def metrics() -> Response:
@@ -70,6 +71,12 @@ def _service_routes(parts: Parts) -> APIRouter:
     def embeddings(body: EmbeddingRequest) -> EmbeddingResponse:
         return parts.embed(body)
 
+    return router
+
+
+def _collection_routes(parts: Parts) -> APIRouter:
+    router = APIRouter()
+
     @router.post("/collections/switch")
     def switch(body: SwitchRequest) -> SwitchResponse:
         return parts.switching.switch(body)
@@ -83,6 +90,10 @@ def _service_routes(parts: Parts) -> APIRouter:
     def drop_store(body: DropStoreRequest) -> UpsertResponse:
         parts.points.drop_store(body)
         return UpsertResponse(count=0)
+
+    @router.post("/stores/tidy")
+    def tidy(body: TidyRequest) -> TidyResponse:
+        return parts.tidying.tidy(body)
 
     @router.get("/index")
     def index() -> IndexResponse:
@@ -103,11 +114,14 @@ def _point_routes(parts: Parts) -> APIRouter:
         with parts.metrics.counting_refusals():
             count = parts.points.upsert(body)
         parts.metrics.written(len(body.points))
+        if body.last and not body.collection_id:
+            parts.metrics.became_searchable(body.asked_at)
         return UpsertResponse(count=count)
 
     @router.post("/points/delete")
     def delete(body: DeleteRequest) -> UpsertResponse:
         parts.points.delete(body)
+        parts.metrics.was_purged(body.asked_at)
         return UpsertResponse(count=0)
 
     @router.post("/points/attributes")

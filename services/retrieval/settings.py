@@ -17,7 +17,9 @@ class RetrievalSettings(ServiceSettings):
 
     `candidates` is how many chunks each stage hands to the fusion, `max_open_collections` how many stay open on this
     machine, `rerank_model` a cross-encoder's folder or hub id (none where empty). `embedder_threads` is for batches of
-    texts; on OpenVINO a question has one more of its own, on torch it shares them.
+    texts; on OpenVINO a question has one more of its own, on torch it shares them. `former_embedders` is how many
+    embedders besides the one that is set may be loaded, for stores that are not reindexed yet; with 0 such a store
+    answers with an error. `check_at_start` reads every live collection's vectors.
     """
 
     toml_table: ClassVar[str | None] = "retrieval"
@@ -40,6 +42,8 @@ class RetrievalSettings(ServiceSettings):
     embedder_dtype: Literal["bfloat16", "float32"] = "bfloat16"
     embedder_threads: int = Field(default=1, ge=1)
     max_open_collections: int = Field(default=32, ge=2)
+    former_embedders: int = Field(default=1, ge=0)
+    check_at_start: bool = True
 
     def search(self) -> SearchSettings:
         return SearchSettings(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -9,11 +11,20 @@ import fsspec
 from sqlalchemy import ColumnElement, update
 
 from retrieval.chunking import ChunkingSettings
-from retrieval.embedding import Bm25Encoder, Embedder
-from retrieval.errors import EmbedderMismatch, InputError, StaleRevision, UnreadableFile, UnsupportedFormat
+from retrieval.embedding import Embedder
+from retrieval.errors import (
+    EmbedderMismatch,
+    IndexUnavailable,
+    InputError,
+    RecipeChanged,
+    StaleRevision,
+    UnreadableFile,
+    UnsupportedFormat,
+)
 from retrieval.ingest import prepare_document
 from retrieval.model import FileRef, Point
 from retrieval.parsing import Parser
+from retrieval.recipe import Recipe, SparseSettings, bm25_encoder, chunking_of, sparse_of
 from services.database.documents import withdraw_former
 from services.database.engine import Sessions
 from services.database.tables import Collection, File, Job, Store, StoreFile, now
@@ -22,38 +33,72 @@ from services.worker.purging import purge
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.settings import WorkerSettings
 
+log = logging.getLogger(__name__)
+TRIES = 3
 EMBEDDED = 0.9  # the share of a job's time that embedding takes
 
 
 class Indexing:
+    """`embedder` is the one that is set; `open_embedder` loads those of collections that are not reindexed yet."""
+
     def __init__(
         self,
         sessions: Sessions,
         writer: RetrievalWriter,
         embedder: Embedder,
-        bm25: Bm25Encoder,
         parser: Parser,
         settings: WorkerSettings,
+        open_embedder: Callable[[str], Embedder] | None = None,
     ) -> None:
-        self._sessions, self._writer, self.embedder, self._bm25 = sessions, writer, embedder, bm25
-        self._parser, self.settings = parser, settings
+        self._sessions, self._writer, self._embedder, self._parser = sessions, writer, embedder, parser
+        self.settings, self._open_embedder = settings, open_embedder
+
+    @property
+    def recipe(self) -> Recipe:
+        """How the points of a new collection are made."""
+        settings = self.settings
+        return Recipe(
+            self._embedder.name,
+            self._embedder.dimension,
+            ChunkingSettings(settings.chunk_size, settings.chunk_overlap, settings.chunking_strategy),
+            SparseSettings(settings.sparse_language, settings.sparse_average_length),
+        )
 
     def index_file(self, job: Job, heartbeat: Heartbeat) -> dict[str, Any]:
-        """Index the revision that the job names. One that is no longer wanted is left alone, with a reason."""
+        """Index the revision that the job names. One that is no longer wanted is left alone, with a reason.
+
+        Raises IndexUnavailable, and EmbedderMismatch, where the store cannot take it now, UnreadableFile.
+        """
         wanted = self._wanted(job)
         if wanted is None:
             return {"reason": "the file has changed or gone since; a later job has it"}
         source, file, row = wanted
-        chunking = own_chunking(row, self.chunking(source.store_id))
         try:
-            points = self.points(file, source, chunking, heartbeat, 0.0, EMBEDDED)
-            count = self._writer.upsert(source, self.embedder.name, points, self.settings.points_per_request)
+            count, chunking = self._write(file, row, source, heartbeat, job.created_at.timestamp())
         except StaleRevision as error:
             return {"reason": str(error)}
-        if count != len(points):
-            raise UnreadableFile(f"the index holds {count} of the {len(points)} chunks of '{file.filename}'")
         self._completed(source, count, chunking)
         return {"chunks": count, "file_id": source.file_id}
+
+    def _write(
+        self, file: File, row: StoreFile, source: FileRef, heartbeat: Heartbeat, asked_at: float
+    ) -> tuple[int, ChunkingSettings]:
+        """Returns the number of chunks, and how they were cut.
+
+        Tried again where the store moved to another collection in between.
+        """
+        per_request = self.settings.points_per_request
+        for _ in range(TRIES):
+            recipe = self.live_recipe(source.store_id)
+            own = own_recipe(row, recipe)
+            points = self.points(file, source, own, heartbeat, 0.0, EMBEDDED)
+            try:
+                count = self._writer.upsert(source, recipe, points, per_request, asked_at=asked_at)
+            except RecipeChanged:
+                continue
+            if count == len(points):
+                return count, own.chunking
+        raise IndexUnavailable(f"the index did not take all chunks of '{file.filename}' in {TRIES} tries")
 
     def _completed(self, source: FileRef, count: int, chunking: ChunkingSettings) -> None:
         """Record that a file answers, and withdraw the former writing of the same document in one transaction."""
@@ -81,32 +126,52 @@ class Indexing:
         self,
         file: File,
         source: FileRef,
-        chunking: ChunkingSettings,
+        recipe: Recipe,
         heartbeat: Heartbeat,
         start: float,
         end: float,
     ) -> list[Point]:
-        """A file's points; reports progress between `start` and `end` of the job."""
+        """A file's points, by a recipe with the file's own chunk sizes; reports progress between `start` and `end`
+        of the job."""
 
         def progress(done: int, total: int) -> None:
             heartbeat.progress(f"embedding {file.filename}", start + (end - start) * done / max(total, 1))
 
         progress(0, 1)
-        with fsspec.open(file.path, "rb") as stored:
-            content = stored.read()
-        document = self._parser.load(content, file.filename, file.url)
-        return prepare_document(document, source, self.embedder, self._bm25, chunking, progress)
+        document = self._parser.load(_stored(file), file.filename, file.url)
+        embedder, bm25 = self._embedder_of(recipe), bm25_encoder(recipe.sparse)
+        return prepare_document(document, source, embedder, bm25, recipe.chunking, progress)
 
-    def chunking(self, store_id: str) -> ChunkingSettings:
-        """The chunking of the store's live collection, so that all its chunks are cut alike."""
+    def live_recipe(self, store_id: str) -> Recipe:
+        """How the store's live collection was made, so that all its chunks are alike."""
         with self._sessions() as session:
             store = session.get(Store, store_id)
             collection = session.get(Collection, store.collection_id) if store and store.collection_id else None
-        made_with = collection.settings if collection else {}
-        return ChunkingSettings(
-            chunk_size=int(made_with.get("chunk_size", self.settings.chunk_size)),
-            chunk_overlap=int(made_with.get("chunk_overlap", self.settings.chunk_overlap)),
-            strategy=made_with.get("strategy", self.settings.chunking_strategy),
+        return self.recipe_of(collection) if collection else self.recipe
+
+    def recipe_of(self, collection: Collection) -> Recipe:
+        """How a collection was made; what its row does not say is as the settings have it."""
+        now, made_with = self.recipe, collection.settings
+        return Recipe(
+            collection.embedder,
+            collection.dimension,
+            chunking_of(made_with, now.chunking),
+            sparse_of(made_with, now.sparse),
+            int(made_with.get("format", now.format)),
+        )
+
+    def _embedder_of(self, recipe: Recipe) -> Embedder:
+        """Raises EmbedderMismatch where a former embedder cannot be loaded any more."""
+        if recipe.embedder == self._embedder.name:
+            return self._embedder
+        try:
+            if self._open_embedder:
+                return self._open_embedder(recipe.embedder)
+        except (OSError, ImportError, ValueError, RuntimeError) as error:
+            log.warning("the embedder %s cannot be loaded: %s", recipe.embedder, error)
+        raise EmbedderMismatch(
+            f"the collection was made with the embedder {recipe.embedder}, which cannot be loaded; "
+            f"{self._embedder.name} is set: reindex the store"
         )
 
     def _wanted(self, job: Job) -> tuple[FileRef, File, StoreFile] | None:
@@ -133,12 +198,12 @@ def _row(source: FileRef) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def own_chunking(row: StoreFile, of_store: ChunkingSettings) -> ChunkingSettings:
-    """The store's chunking, with the file's own sizes where it was given some."""
+def own_recipe(row: StoreFile, of_store: Recipe) -> Recipe:
+    """The store's recipe, with the file's own chunk sizes where it was given some."""
     if row.chunking is None:
         return of_store
     size, overlap = row.chunking["max_chunk_size_tokens"], row.chunking["chunk_overlap_tokens"]
-    return replace(of_store, chunk_size=size, chunk_overlap=overlap)
+    return replace(of_store, chunking=replace(of_store.chunking, chunk_size=size, chunk_overlap=overlap))
 
 
 def recorded_sizes(chunking: ChunkingSettings) -> dict[str, int]:
@@ -152,3 +217,15 @@ def error_code(error: Exception | None) -> str:
         return "unsupported_file"
     is_the_file = isinstance(error, InputError) and not isinstance(error, EmbedderMismatch)
     return "invalid_file" if is_the_file else "server_error"
+
+
+def _stored(file: File) -> bytes:
+    """A file's bytes. Raises UnreadableFile where they are gone."""
+    try:
+        with fsspec.open(file.path, "rb") as stored:
+            content: bytes = stored.read()
+    except FileNotFoundError as error:
+        raise UnreadableFile(
+            f"the bytes of '{file.filename}' are gone from the files' folder; upload it again, or delete it"
+        ) from error
+    return content

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 from kombu.exceptions import OperationalError
 
-from retrieval.embedding import Bm25Encoder, Embedder
+from retrieval.embedding import Embedder
 from retrieval.parsing import Parser
 from retrieval.runtime import make_embedder
 from retrieval.sources.allowed import Allowed
@@ -21,8 +21,10 @@ from services.database.tables import Job
 from services.kit.http import client
 from services.kit.settings import Platform, SourceSettings
 from services.worker.app import app
+from services.worker.background import Background
 from services.worker.expiry import Expiry
 from services.worker.indexing import Indexing
+from services.worker.reconciling import Reconciling
 from services.worker.reindexing import Reindexing
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.settings import WorkerSettings
@@ -34,6 +36,7 @@ class Parts:
     jobs: Jobs
     indexing: Indexing
     reindexing: Reindexing
+    reconciling: Reconciling
     syncing: Syncing
     sources: SourceSettings
     expiry: Expiry
@@ -46,16 +49,29 @@ def sessions() -> Sessions:
 
 @cache
 def parts() -> Parts:
-    platform, settings = Platform(), WorkerSettings()
+    settings = WorkerSettings()
     parser = Parser(settings.parsing_limits())
     parser.warm()  # it starts while the embedder loads
-    jobs, embedder = Jobs(sessions()), _embedder(platform, settings.embed_threads)
-    writer = RetrievalWriter(client(platform.retrieval_url, platform.service_token, timeout=120.0))
-    indexing = Indexing(sessions(), writer, embedder, Bm25Encoder(), parser, settings)
-    reindexing = Reindexing(sessions(), indexing, writer, platform.index_folder)
+    return make_parts(Platform(), settings, parser, settings.embed_threads)
+
+
+@cache
+def background() -> Background:
+    return Background()
+
+
+def make_parts(platform: Platform, settings: WorkerSettings, parser: Parser, threads: int) -> Parts:
+    """`threads` is for embedding."""
+    open_embedder = partial(_open, platform, threads)
+    writer = RetrievalWriter(client(platform.retrieval_url, platform.service_token, timeout=600.0))
+    embedder, former = open_embedder(platform.embedding_model), cache(partial(open_embedder, local_only=True))
+    indexing = Indexing(sessions(), writer, embedder, parser, settings, former)
+    reindexing = Reindexing(sessions(), indexing, writer, platform.index_folder, settings.min_recall)
+    reconciling = Reconciling(sessions(), writer, platform.files_url, platform.index_folder, settings.reconcile_hours)
     sources = SourceSettings()
     syncing = Syncing(sessions(), platform.files_url, writer, connector(sources), send, sources)
-    return Parts(jobs, indexing, reindexing, syncing, sources, Expiry(sessions(), writer))
+    jobs, expiry = Jobs(sessions(), settings.silent_seconds), Expiry(sessions(), writer)
+    return Parts(jobs, indexing, reindexing, reconciling, syncing, sources, expiry)
 
 
 def send(job: Job) -> None:
@@ -72,7 +88,7 @@ def connector(settings: SourceSettings) -> Connect:
     return lambda source: open_source(source.kind, source.location, source.settings, allowed, bounds)
 
 
-def _embedder(platform: Platform, threads: int) -> Embedder:
+def _open(platform: Platform, threads: int, model: str, *, local_only: bool = False) -> Embedder:
     return make_embedder(
-        platform.embedding_model, platform.embedding_runtime, platform.converted_folder, threads=threads
+        model, platform.embedding_runtime, platform.converted_folder, threads=threads, local_only=local_only
     )

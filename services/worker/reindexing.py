@@ -1,92 +1,208 @@
-"""A store's index built anew beside the live one, then switched to."""
+"""A store's index built anew beside the live one, then switched to; and the way back."""
 
 from __future__ import annotations
 
 import logging
-import uuid
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select, update
 
 from retrieval.chunking import ChunkingSettings
-from retrieval.errors import IndexUnavailable
+from retrieval.errors import BuildFailed, IndexUnavailable, StaleRevision
 from retrieval.index.port import CollectionRef
 from retrieval.model import FileRef
-from services.contracts.retrieval import SwitchRequest
+from retrieval.recipe import Recipe, bm25_encoder, chunking_of, sparse_of
+from services.contracts.jobs import FINISHED
+from services.contracts.retrieval import FileRevision, SwitchRequest, SwitchResponse
 from services.database.engine import Sessions
-from services.database.tables import Collection, File, Job, StoreFile
-from services.worker.building import BUILDING, Builder, FilePoints, FolderBuilder, ServiceBuilder
-from services.worker.heartbeat import Heartbeat
-from services.worker.indexing import Indexing, own_chunking, recorded_sizes
-from services.worker.retrieval_client import RetrievalWriter
+from services.database.tables import Collection, CollectionFile, File, Job, StoreFile
+from services.worker.building import BUILDER, BUILDING, Builder, FolderBuilder, ServiceBuilder
+from services.worker.heartbeat import Heartbeat, JobPaused, JobTaken
+from services.worker.indexing import Indexing, own_recipe, recorded_sizes
+from services.worker.retrieval_client import RetrievalDown, RetrievalWriter
 
 log = logging.getLogger(__name__)
-BUILT = 0.95  # where the job stands once the collection is complete
+BUILT = 0.9  # where the job stands once the collection is complete
+MOST_ROUNDS = 50  # each has only what was written during the one before
+GOES_ON = (JobPaused, JobTaken, RetrievalDown)  # the build is kept, for the job to go on with
 
 
 class Reindexing:
-    def __init__(self, sessions: Sessions, indexing: Indexing, writer: RetrievalWriter, index_folder: Path) -> None:
+    """`min_recall` in 0..1 is the share of the live collection's answers that a new one has to find; `builder` is the
+    command of the builder's process."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        indexing: Indexing,
+        writer: RetrievalWriter,
+        index_folder: Path,
+        min_recall: float = 0.0,
+        builder: Sequence[str] = BUILDER,
+    ) -> None:
         self._sessions, self._indexing, self._writer = sessions, indexing, writer
-        self._index_folder = index_folder
+        self._index_folder, self._min_recall, self._command = index_folder, min_recall, builder
 
     def reindex(self, job: Job, heartbeat: Heartbeat) -> dict[str, Any]:
-        """Embed every wanted file anew into a new collection, and switch to it.
+        """Make the points of every wanted file anew for a new collection, and switch to it.
 
-        Whatever ends the job early leaves the live collection as it is, and drops the new one. What could not be
-        dropped, because the service or the worker had died, goes with the store's next reindexing.
+        The same job, claimed again after its worker was killed or after a pause, goes on with what is there. Whatever
+        else ends it early leaves the live collection as it is, and drops the new one. A request with `rollback_to` goes
+        back to a former collection instead.
         """
-        builder, chunking = self._builder(), self._chunking(job)
-        self._drop_leftovers(job)
-        ref = self._begin(job, chunking)
+        target = job.request.get("rollback_to")
+        ref = CollectionRef(job.workspace_id, job.request["store_id"], target or f"col_{job.id.partition('-')[2]}")
+        if target:
+            return self._result(job, self._switch(job, ref, self._stored_recipe(ref), None, heartbeat))
+        recipe = self._begin(job, ref)
+        builder = self._builder(ref, recipe)
         try:
-            count = builder.build(ref, self._files(job, chunking, heartbeat), heartbeat)
-            heartbeat.progress("switching", BUILT)
-            switched = self._writer.switch(SwitchRequest(**asdict(ref), expected_count=count))
-        except BaseException:
-            self._drop(ref)
+            expected = self._build(ref, recipe, builder, heartbeat)
+            switched = self._switch(job, ref, recipe, expected, heartbeat)
+        except GOES_ON:
             raise
-        self._record_sizes(ref.store_id, chunking)
-        return {"collection_id": ref.collection_id, "chunks": switched.count, "replayed": switched.replayed}
+        except Exception:
+            self._drop(ref)
+            builder.clear()
+            raise
+        builder.clear()
+        return self._result(job, switched)
 
-    def _builder(self) -> Builder:
-        if self._writer.embedded():
-            return FolderBuilder(self._index_folder, self._indexing.embedder.dimension)
-        return ServiceBuilder(self._indexing, self._writer)
+    def sweep(self) -> None:
+        """Drop the builds that no job goes on with: it was cancelled, or ended while the service was down."""
+        unfinished = select(Job).where(Job.kind == "reindex", Job.status.not_in(FINISHED))
+        with self._sessions() as session:  # in this order: a build's job is there before it
+            rows = session.scalars(select(Collection).where(Collection.state == "building")).all()
+            stores = {job.request["store_id"] for job in session.scalars(unfinished)}
+        for row in rows:
+            if row.store_id not in stores:
+                self._clear(CollectionRef(row.workspace_id, row.store_id, row.id))
 
-    def _chunking(self, job: Job) -> ChunkingSettings:
-        """What the request asks for; the rest as the worker's settings have it now."""
-        settings = self._indexing.settings
-        return ChunkingSettings(
-            chunk_size=int(job.request.get("chunk_size", settings.chunk_size)),
-            chunk_overlap=int(job.request.get("chunk_overlap", settings.chunk_overlap)),
-            strategy=settings.chunking_strategy,
-        )
-
-    def _begin(self, job: Job, chunking: ChunkingSettings) -> CollectionRef:
-        ref = CollectionRef(job.workspace_id, job.request["store_id"], f"col_{uuid.uuid4().hex}")
+    def _begin(self, job: Job, ref: CollectionRef) -> Recipe:
+        """The recipe of the job's collection, which is begun unless the job goes on with it."""
+        self._drop_others(ref)
+        with self._sessions() as session:
+            if session.get(Collection, ref.collection_id) is not None:
+                return self._stored_recipe(ref)
+        recipe = self._asked_recipe(job)
         collection = Collection(
             id=ref.collection_id,
             workspace_id=ref.workspace_id,
             store_id=ref.store_id,
-            embedder=self._indexing.embedder.name,
-            dimension=self._indexing.embedder.dimension,
-            settings=asdict(chunking),
+            embedder=recipe.embedder,
+            dimension=recipe.dimension,
+            settings=recipe.settings(),
             state="building",
         )
         with self._sessions.begin() as session:
             session.add(collection)
-        return ref
+        return recipe
 
-    def _files(self, job: Job, chunking: ChunkingSettings, heartbeat: Heartbeat) -> Iterator[FilePoints]:
-        files = self._indexed(job.request["store_id"])
+    def _asked_recipe(self, job: Job) -> Recipe:
+        """What the request asks for; the rest as the worker's settings have it now.
+
+        Raises InputError for a language that BM25 does not know.
+        """
+        recipe = self._indexing.recipe
+        chunking, sparse = chunking_of(job.request, recipe.chunking), sparse_of(job.request, recipe.sparse)
+        bm25_encoder(sparse)
+        return replace(recipe, chunking=chunking, sparse=sparse)
+
+    def _stored_recipe(self, ref: CollectionRef) -> Recipe:
+        with self._sessions() as session:
+            row = session.get(Collection, ref.collection_id)
+        if row is None or row.store_id != ref.store_id:
+            raise BuildFailed(f"store {ref.store_id} has no collection {ref.collection_id} any more")
+        return self._indexing.recipe_of(row)
+
+    def _builder(self, ref: CollectionRef, recipe: Recipe) -> Builder:
+        if self._writer.embedded():
+            return FolderBuilder(self._index_folder, ref, recipe, self._command)
+        per_request = self._indexing.settings.points_per_request
+        return ServiceBuilder(self._writer, ref, recipe, per_request, self._whole(ref))
+
+    def _build(self, ref: CollectionRef, recipe: Recipe, builder: Builder, heartbeat: Heartbeat) -> int | None:
+        """Fill the collection; returns how many points it must hold, None where that was checked before."""
+        with self._sessions() as session:
+            if session.get_one(Collection, ref.collection_id).state != "building":
+                return None  # killed after the switch
+        if not builder.done():
+            self._fill(ref, recipe, builder, heartbeat)
+        elif self._whole(ref):
+            return None
+        return builder.finish(heartbeat)
+
+    def _fill(self, ref: CollectionRef, recipe: Recipe, builder: Builder, heartbeat: Heartbeat) -> None:
+        files = self._indexed(ref.store_id)
         for number, (row, file) in enumerate(files):
-            source = FileRef(job.workspace_id, row.store_id, row.file_id, row.revision, row.attributes)
+            source = FileRef(ref.workspace_id, row.store_id, row.file_id, row.revision, row.attributes)
             share = BUILDING / len(files)
             start, end = number * share, (number + 1) * share
-            yield source, self._indexing.points(file, source, own_chunking(row, chunking), heartbeat, start, end)
+            if builder.holds(source):
+                heartbeat.progress(f"kept {file.filename}", end)
+            else:
+                builder.add(source, self._indexing.points(file, source, own_recipe(row, recipe), heartbeat, start, end))
+
+    def _switch(
+        self, job: Job, ref: CollectionRef, recipe: Recipe, expected: int | None, heartbeat: Heartbeat
+    ) -> SwitchResponse:
+        """Bring the collection up to date, round by round, until it can answer.
+
+        Raises RecallTooLow, BuildFailed where files come faster than they are embedded.
+        """
+        request = SwitchRequest(
+            **asdict(ref),
+            expected_count=expected,
+            min_recall=None if "rollback_to" in job.request else self._min_recall,
+            force=bool(job.request.get("force")),
+        )
+        for _ in range(MOST_ROUNDS):
+            heartbeat.progress("switching", BUILT)
+            switched = self._writer.switch(request)
+            if not switched.missing:
+                self._record_sizes(ref.store_id, recipe.chunking)
+                return switched
+            self._write(ref, recipe, switched.missing, heartbeat)
+            request = request.model_copy(update={"expected_count": None})
+        raise BuildFailed(
+            f"the new collection of store {ref.store_id} did not catch up in {MOST_ROUNDS} rounds: files change faster "
+            "than they are embedded. The live one stays; reindex at a quieter time"
+        )
+
+    def _write(self, ref: CollectionRef, recipe: Recipe, missing: Sequence[FileRevision], heartbeat: Heartbeat) -> None:
+        """Make files by the collection's recipe that came or changed while it was built."""
+        per_request = self._indexing.settings.points_per_request
+        for one in missing:
+            with self._sessions() as session:
+                row = session.get(StoreFile, (ref.store_id, one.file_id))
+                file = session.get(File, one.file_id)
+            if row is None or file is None or row.deleted or row.revision != one.revision:
+                continue
+            source = FileRef(ref.workspace_id, ref.store_id, row.file_id, row.revision, row.attributes)
+            points = self._indexing.points(file, source, own_recipe(row, recipe), heartbeat, BUILT, BUILT)
+            try:
+                self._writer.upsert(source, recipe, points, per_request, ref.collection_id)
+            except StaleRevision:
+                log.info("revision %d of file %s is not wanted any more", row.revision, row.file_id)
+
+    def _result(self, job: Job, switched: SwitchResponse) -> dict[str, Any]:
+        result: dict[str, Any] = {
+            "collection_id": switched.collection_id,
+            "previous_id": switched.previous_id,
+            "chunks": switched.count,
+            "replayed": switched.replayed,
+            "recall": switched.recall,
+            "questions": switched.questions,
+        }
+        if job.request.get("force") and switched.recall is not None and switched.recall < self._min_recall:
+            result["reason"] = (
+                f"switched by force: it finds {switched.recall:.2f} of what the former collection found first for "
+                f"{switched.questions} stored questions"
+            )
+        return result
 
     def _indexed(self, store_id: str) -> list[tuple[StoreFile, File]]:
         query = select(StoreFile, File).join(File, File.id == StoreFile.file_id)
@@ -100,18 +216,27 @@ class Reindexing:
         with self._sessions.begin() as session:
             session.execute(update(StoreFile).where(*held).values(chunked=recorded_sizes(chunking)))
 
-    def _drop_leftovers(self, job: Job) -> None:
-        """A store has one reindexing at a time, so what is still being built there was left by one that died."""
-        store_id = job.request["store_id"]
-        left = select(Collection.id).where(Collection.store_id == store_id, Collection.state == "building")
+    def _whole(self, ref: CollectionRef) -> dict[tuple[str, int], int]:
+        rows = select(CollectionFile).where(CollectionFile.collection_id == ref.collection_id)
         with self._sessions() as session:
-            ids = session.scalars(left.where(Collection.workspace_id == job.workspace_id)).all()
+            return {(row.file_id, row.revision): row.chunk_count for row in session.scalars(rows)}
+
+    def _drop_others(self, ref: CollectionRef) -> None:
+        """A store has one reindexing at a time, so what else is being built there was left by one that died."""
+        left = select(Collection.id).where(Collection.store_id == ref.store_id, Collection.state == "building")
+        with self._sessions() as session:
+            ids = session.scalars(left.where(Collection.workspace_id == ref.workspace_id)).all()
         for collection_id in ids:
-            self._drop(CollectionRef(job.workspace_id, store_id, collection_id))
+            if collection_id != ref.collection_id:
+                self._clear(CollectionRef(ref.workspace_id, ref.store_id, collection_id))
+
+    def _clear(self, ref: CollectionRef) -> None:
+        self._drop(ref)
+        FolderBuilder(self._index_folder, ref, self._indexing.recipe).clear()
 
     def _drop(self, ref: CollectionRef) -> None:
         """Drop a build, unless it is live by now. The reason why a job ends is not lost where that fails."""
         try:
             self._writer.drop(ref)
         except IndexUnavailable as error:
-            log.warning("collection %s is left behind until the store is reindexed: %s", ref, error)
+            log.warning("collection %s is left until the next minute's tick: %s", ref, error)

@@ -8,9 +8,18 @@ from dataclasses import asdict
 import httpx
 from pydantic import BaseModel
 
-from retrieval.errors import IndexUnavailable, StaleRevision
+from retrieval.errors import (
+    EmbedderMismatch,
+    IndexDamaged,
+    IndexUnavailable,
+    RecallTooLow,
+    RecipeChanged,
+    RetrievalError,
+    StaleRevision,
+)
 from retrieval.index.port import CollectionRef
 from retrieval.model import FileRef, Passage, Point
+from retrieval.recipe import Recipe
 from services.contracts.convert import passage_value, point_body
 from services.contracts.retrieval import (
     DeleteRequest,
@@ -20,13 +29,31 @@ from services.contracts.retrieval import (
     SearchResponse,
     SwitchRequest,
     SwitchResponse,
+    TidyRequest,
+    TidyResponse,
     UpsertRequest,
     UpsertResponse,
 )
 
+REFUSALS: dict[str, type[RetrievalError]] = {
+    "stale_revision": StaleRevision,
+    "recipe_changed": RecipeChanged,
+    "recall_too_low": RecallTooLow,
+    "embedder_mismatch": EmbedderMismatch,
+    "index_damaged": IndexDamaged,
+}
+"""The errors that callers tell apart, by the code that the service gives them."""
+
+
+class RetrievalDown(IndexUnavailable):
+    """The service is not there; it starts again by itself, and then does what it is asked."""
+
 
 class RetrievalWriter:
-    """Sends points and orders. Raises IndexUnavailable where the service does not do what it is asked."""
+    """Sends points and orders.
+
+    Raises RetrievalDown where the service does not answer, IndexUnavailable where it does not do what it is asked.
+    """
 
     def __init__(self, http: httpx.Client) -> None:
         self._http = http
@@ -38,17 +65,19 @@ class RetrievalWriter:
     def upsert(
         self,
         source: FileRef,
-        embedder: str,
+        recipe: Recipe,
         points: Sequence[Point],
         per_request: int,
         collection_id: str | None = None,
+        asked_at: float | None = None,
     ) -> int:
-        """Write one revision of a file, in parts, to the live collection or to one that is being built.
+        """Write one revision of a file, in parts, to the live collection or to one beside it.
 
-        Returns how many points of it the collection holds.
-        Raises StaleRevision where the database wants another revision by now.
+        Returns how many points of it the collection holds. `asked_at` is when a user asked for it, in seconds since
+        1970. Raises StaleRevision where the database wants another revision by now, RecipeChanged where the collection
+        that answers by now was made otherwise.
         """
-        parts = [points[start : start + per_request] for start in range(0, len(points), per_request)]
+        parts = [points[start : start + per_request] for start in range(0, len(points), per_request)] or [[]]
         count = 0
         for number, part in enumerate(parts, start=1):
             request = UpsertRequest(
@@ -56,10 +85,13 @@ class RetrievalWriter:
                 store_id=source.store_id,
                 file_id=source.file_id,
                 revision=source.revision,
-                embedder=embedder,
+                embedder=recipe.embedder,
+                settings=recipe.settings(),
                 points=[point_body(point) for point in part],
+                first=number == 1,
                 last=number == len(parts),
                 collection_id=collection_id,
+                asked_at=asked_at,
             )
             count = UpsertResponse.model_validate_json(self._post("/points", request)).count
         return count
@@ -80,6 +112,9 @@ class RetrievalWriter:
         """Give a build up; one that is live, or was, stays."""
         self._post("/collections/drop", DropCollectionRequest(**asdict(ref)))
 
+    def tidy(self, request: TidyRequest) -> TidyResponse:
+        return TidyResponse.model_validate_json(self._post("/stores/tidy", request))
+
     def search(self, request: SearchRequest) -> list[Passage]:
         response = SearchResponse.model_validate_json(self._post("/search", request))
         return [passage_value(body) for body in response.passages]
@@ -91,9 +126,17 @@ class RetrievalWriter:
         try:
             response = self._http.request(method, path, content=content, headers={"Content-Type": "application/json"})
         except httpx.HTTPError as error:
-            raise IndexUnavailable(f"the retrieval service does not answer ({type(error).__name__})") from error
-        if response.status_code == 409:
-            raise StaleRevision(response.json()["error"]["message"])
+            raise RetrievalDown(f"the retrieval service does not answer ({type(error).__name__})") from error
         if response.status_code != 200:
-            raise IndexUnavailable(f"the retrieval service refused {path}: {response.text[:500]}")
+            raise _refusal(path, response)
         return response.content
+
+
+def _refusal(path: str, response: httpx.Response) -> Exception:
+    try:
+        error = response.json()["error"]
+        message, code = str(error["message"]), str(error["code"])
+    except (ValueError, KeyError, TypeError):
+        return IndexUnavailable(f"the retrieval service refused {path}: {response.text[:500]}")
+    kind = REFUSALS.get(code)
+    return kind(message) if kind else IndexUnavailable(f"the retrieval service refused {path}: {message[:500]}")

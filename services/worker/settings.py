@@ -23,8 +23,20 @@ class WorkerSettings(ServiceSettings):
     chunk_overlap: int = Field(default=0, ge=0, le=512)
     chunking_strategy: Literal["structure", "sentences", "fixed", "document"] = "structure"
     """How documents are cut; see `retrieval.chunking.ChunkingSettings`."""
+    sparse_language: str = "english"
+    """The language of BM25's stemmer and stop words."""
+    sparse_average_length: float = Field(default=100.0, gt=0)
+    """The usual length of a chunk in words that count, for BM25."""
     embed_threads: int = Field(default=2, ge=1)
     points_per_request: int = Field(default=128, ge=1, le=256)
+    reindex_threads: int = Field(default=1, ge=1)
+    """Threads of a reindexing's process, which also gives way to every other process."""
+    min_recall: float = Field(default=0.8, ge=0, le=1)
+    """The share of what the live collection finds first for stored questions that a new one must find to replace it."""
+    reconcile_hours: float = Field(default=24.0, ge=0)
+    """How often differences between database, files and index are looked for; 0 never does."""
+    silent_seconds: float = Field(default=60.0, ge=6.0)
+    """A running job without a sign of life for this long has lost its worker, and is given to another."""
     train_threads: int = Field(default=0, ge=0)
     """0 takes every core the process may use."""
     general_examples: Path = Path(training.__path__[0]) / "general.jsonl"

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from services.database.tables import Job
-from services.worker.heartbeat import Heartbeat, JobCancelled
+from services.worker.heartbeat import Heartbeat, JobCancelled, JobTaken
 
 POLL_SECONDS = 1.0
 GRACE_SECONDS = 20.0
@@ -29,6 +29,10 @@ def run_training(job: Job, heartbeat: Heartbeat, module: str = "services.worker.
     except JobCancelled:
         _wait(process, GRACE_SECONDS)
         raise
+    except JobTaken:  # or the process has just recorded the job's end, and is clearing up
+        _wait(process, GRACE_SECONDS)
+        if process.poll() != 0:
+            raise
     finally:
         _end(process)
     if process.returncode != 0:

@@ -210,6 +210,12 @@ class TestVectorIndex:
         assert found(again, "kept") == (["kept"], ["kept"])
         again.close()
 
+    def test_the_collections_of_a_store_are_listed(self, engine: IndexEngine, ref: CollectionRef) -> None:
+        assert ref not in engine.collections(ref.workspace_id, ref.store_id)
+        engine.create(ref, EMBEDDER.dimension).close()
+        assert ref in engine.collections(ref.workspace_id, ref.store_id)
+        assert engine.collections(ref.workspace_id, "another") == []
+
     def test_a_dropped_collection_is_gone(self, engine: IndexEngine, ref: CollectionRef) -> None:
         engine.create(ref, EMBEDDER.dimension).close()
         engine.drop(ref)

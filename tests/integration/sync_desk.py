@@ -11,7 +11,6 @@ import httpx
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
-from retrieval.embedding import Bm25Encoder
 from retrieval.errors import RetrievalError
 from retrieval.index.edge import EdgeEngine
 from retrieval.model import Passage
@@ -54,9 +53,7 @@ class Desk:
         self.sessions = open_sessions(platform.database_url)
         self.writer, self.jobs, self.sent = RetrievalWriter(worker_client(client)), Jobs(self.sessions), list[Job]()
         self.files, self._client = home / "files", client
-        self.indexing = Indexing(
-            self.sessions, self.writer, HashingEmbedder(), Bm25Encoder(), Parser(), WorkerSettings()
-        )
+        self.indexing = Indexing(self.sessions, self.writer, HashingEmbedder(), Parser(), WorkerSettings())
         self.allow(settings)
 
     def allow(self, settings: SourceSettings) -> None:

@@ -2,212 +2,201 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
-from qdrant_client import QdrantClient
-from starlette.testclient import TestClient
 
-from retrieval.embedding import Bm25Encoder
-from retrieval.index.edge import EdgeEngine
-from retrieval.index.port import CollectionRef, IndexEngine
-from retrieval.index.remote import RemoteEngine
-from retrieval.model import Passage
-from retrieval.parsing import Parser
-from services.contracts.jobs import JobKind
-from services.contracts.retrieval import CollectionsResponse, SearchRequest
-from services.database.engine import Sessions, migrate, open_sessions
-from services.database.jobs import Jobs, new_job
-from services.database.tables import Collection, File, Job, Store, StoreFile, Workspace
-from services.kit.settings import Platform
-from services.retrieval.app import create_app
-from services.retrieval.settings import RetrievalSettings
-from services.worker.heartbeat import Heartbeat, JobCancelled
-from services.worker.indexing import Indexing
-from services.worker.reindexing import Reindexing
-from services.worker.retrieval_client import RetrievalWriter
-from services.worker.settings import WorkerSettings
-from tests.fakes import HashingEmbedder
+from retrieval.errors import BuildFailed, InputError, RecallTooLow, UnreadableFile
+from retrieval.index.port import CollectionRef
+from services.contracts.retrieval import SearchRequest
+from services.database.tables import Collection, StoreFile
+from services.worker.building import BUILDER
+from services.worker.heartbeat import JobCancelled, JobPaused, JobTaken
+from services.worker.retrieval_client import RetrievalDown
+from tests.worker_desk import BlindEmbedder, Desk, WideEmbedder, open_desk
 
-TOKEN = "a-service-token"
 REFUNDS = "# Refunds\n\nRefunds are paid within five working days. " + "A returned bike is checked before that. " * 20
 TYRES = "# Tyres\n\nThe tyre pressure of the Brindle City is 3.8 bar. " + "Tyres lose air in a month. " * 20
+SEARCHED = SearchRequest(workspace_id="w1", store_ids=["s1"], query="tyre pressure").model_dump_json()
 
 
-class InterruptedEmbedder(HashingEmbedder):
-    """Something happens each time that it embeds a file."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.meanwhile: Callable[[], None] = lambda: None
-
-    def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
-        self.meanwhile()
-        return super().embed(texts)
-
-
-def worker_client(app: TestClient) -> httpx.Client:
-    """What a worker calls the service with; the test client is a client of another package."""
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        content_type = {"Content-Type": "application/json"}
-        got = app.request(request.method, request.url.path, content=request.content, headers=content_type)
-        return httpx.Response(got.status_code, content=got.content)
-
-    return httpx.Client(transport=httpx.MockTransport(answer), base_url="http://tandem")
-
-
-@dataclass
-class Desk:
-    """The retrieval service, and a worker beside it."""
-
-    engine: IndexEngine
-    qdrant: QdrantClient
-    sessions: Sessions
-    writer: RetrievalWriter
-    client: TestClient
-    folder: Path
-    platform: Platform
-
-    def __post_init__(self) -> None:
-        self.jobs, self.embedder = Jobs(self.sessions), InterruptedEmbedder()
-        self.settings = WorkerSettings(points_per_request=2)
-
-    def index(self, name: str, text: str, revision: int = 1) -> None:
-        path = self.folder / f"{name}.{revision}"
-        path.write_text(text)
-        file = File(id=name, workspace_id="w1", filename=name, purpose="assistants", bytes=1, sha256="", path=str(path))
-        row = StoreFile(store_id="s1", file_id=name, workspace_id="w1", revision=revision, status="in_progress")
-        with self.sessions.begin() as session:
-            session.merge(file)
-            session.flush()
-            session.merge(row)
-        asked = {"store_id": "s1", "file_id": name, "revision": revision}
-        self.run(self.indexing(HashingEmbedder()).index_file, "index_file", asked)
-
-    def reindex(self, **changes: int) -> dict[str, Any]:
-        reindexing = Reindexing(self.sessions, self.indexing(self.embedder), self.writer, self.platform.index_folder)
-        return self.run(reindexing.reindex, "reindex", {"store_id": "s1", **changes})
-
-    def run(
-        self, work: Callable[[Job, Heartbeat], dict[str, Any]], kind: JobKind, asked: dict[str, Any]
-    ) -> dict[str, Any]:
-        job = new_job("w1", kind, asked, 60.0)
-        with self.sessions.begin() as session:
-            session.add(job)
-        claimed = self.jobs.claim(job.id)
-        assert claimed is not None
-        with Heartbeat(self.jobs, claimed.id) as heartbeat:
-            return work(claimed, heartbeat)
-
-    def indexing(self, embedder: HashingEmbedder) -> Indexing:
-        return Indexing(self.sessions, self.writer, embedder, Bm25Encoder(), Parser(), self.settings)
-
-    def cancel(self) -> None:
-        for job in self.jobs.list("w1", "reindex"):
-            self.jobs.request_cancel("w1", job.id)
-
-    def search(self, query: str) -> list[Passage]:
-        return self.writer.search(SearchRequest(workspace_id="w1", store_ids=["s1"], query=query, top_k=50))
-
-    def collections(self) -> CollectionsResponse:
-        return CollectionsResponse.model_validate_json(self.client.get("/collections/w1/s1").content)
-
-    def held(self) -> set[str]:
-        """The ids of the collections that the engine has, asked of the engine."""
-        if not self.engine.embedded:
-            return {one.name.split(".")[-1] for one in self.qdrant.get_collections().collections}
-        return {path.name for path in (self.platform.index_folder / "w1" / "s1").iterdir()}
+class Killed(BaseException):
+    """The worker's process ends here."""
 
 
 @pytest.fixture(params=["embedded", "server"])
 def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
-    platform = Platform(home=tmp_path / "home", service_token=TOKEN)
-    migrate(platform.database_url)
-    sessions = open_sessions(platform.database_url)
-    with sessions.begin() as session:
-        session.add(Workspace(id="w1", name="One"))
-        session.flush()
-        session.add(Store(id="s1", workspace_id="w1", name="Docs"))
-    embedded = request.param == "embedded"
-    qdrant = QdrantClient(location=":memory:")
-    engine = EdgeEngine(platform.index_folder) if embedded else RemoteEngine(qdrant)
-    app = create_app(platform, RetrievalSettings(), embedder=HashingEmbedder(), engine=engine, sessions=sessions)
-    with TestClient(app, headers={"Authorization": f"Bearer {TOKEN}"}) as client:
-        yield Desk(engine, qdrant, sessions, RetrievalWriter(worker_client(client)), client, tmp_path, platform)
+    with open_desk(tmp_path, request.param == "embedded") as opened:
+        yield opened
 
 
-def test_other_chunk_sizes_make_other_chunks_of_the_same_files_and_the_old_collection_is_kept(desk: Desk) -> None:
+@pytest.fixture
+def filled(desk: Desk) -> Desk:
     desk.index("refunds.md", REFUNDS)
     desk.index("tyres.md", TYRES)
-    old, before = desk.collections(), desk.search("tyre pressure refunds")
-    result = desk.reindex(chunk_size=32)
-    new, after = desk.collections(), desk.search("tyre pressure refunds")
+    return desk
+
+
+def at_file(number: int, desk: Desk, happens: Callable[[], object]) -> None:
+    """Let something happen once, when the reindexing embeds that file, counted from 0."""
+    first = desk.embedder.files
+
+    def meanwhile() -> None:
+        if desk.embedder.files == first + number:
+            desk.embedder.meanwhile = lambda: None
+            happens()
+
+    desk.embedder.meanwhile = meanwhile
+
+
+def die() -> None:
+    raise Killed
+
+
+def test_other_chunk_sizes_make_other_chunks_of_the_same_files_and_the_old_collection_is_kept(filled: Desk) -> None:
+    old, before = filled.collections(), filled.search("tyre pressure refunds")
+    result = filled.reindex(chunk_size=32)
+    new, after = filled.collections(), filled.search("tyre pressure refunds")
     assert (new.live_id, new.previous_id) == (result["collection_id"], old.live_id)
-    assert desk.held() == {new.live_id, old.live_id}
+    assert filled.held() == {new.live_id, old.live_id}
     assert {one.chunk.source.file_id for one in after} == {one.chunk.source.file_id for one in before}
     assert {one.chunk.id for one in after} - {one.chunk.id for one in before}
     assert new.count == result["chunks"] > old.count
     assert max(len(one.chunk.text.split()) for one in after) <= 32
-    assert "3.8 bar" in desk.search("tyre pressure of the Brindle City")[0].chunk.text
+    assert "3.8 bar" in filled.search("tyre pressure of the Brindle City")[0].chunk.text
 
 
-def test_a_file_that_changes_meanwhile_answers_as_it_is_now(desk: Desk) -> None:
-    desk.index("refunds.md", REFUNDS)
-    desk.index("tyres.md", TYRES)
+def test_a_collection_remembers_how_it_was_made_and_files_know_their_chunks(filled: Desk) -> None:
+    filled.reindex(chunk_size=32, sparse_average_length=20.0)
+    live = filled.collections()
+    row = next(one for one in live.collections if one.id == live.live_id)
+    assert row.settings == {
+        "embedder": "hashing",
+        "chunk_size": 32,
+        "chunk_overlap": 0,
+        "sparse_language": "english",
+        "sparse_average_length": 20.0,
+        "format": 1,
+    }
+    with filled.sessions() as session:
+        assert sum(row.chunk_count for row in session.query(StoreFile)) == live.count
 
-    def change() -> None:
-        desk.embedder.meanwhile = lambda: None
-        desk.index("refunds.md", REFUNDS.replace("five", "nine"), revision=2)
 
-    desk.embedder.meanwhile = change
-    result = desk.reindex(chunk_size=32)
-    assert result["replayed"] > 0
-    assert desk.collections().live_id == result["collection_id"]
-    assert "within nine working days" in desk.search("refunds paid working days")[0].chunk.text
-    assert {one.chunk.source.revision for one in desk.search("refunds") if "refund" in one.chunk.filename} == {2}
+def test_an_unknown_language_fails_in_words_and_changes_nothing(filled: Desk) -> None:
+    held = filled.held()
+    with pytest.raises(InputError, match="klingon"):
+        filled.reindex(sparse_language="klingon")
+    assert filled.held() == held
 
 
-def test_a_cancelled_job_leaves_the_live_collection_and_no_other(desk: Desk) -> None:
-    desk.index("refunds.md", REFUNDS)
-    desk.index("tyres.md", TYRES)
-    held = desk.held()
+def test_a_file_that_changes_meanwhile_answers_as_it_is_now_and_in_the_new_sizes(filled: Desk) -> None:
+    at_file(1, filled, lambda: filled.index("refunds.md", REFUNDS.replace("five", "nine"), revision=2))
+    result = filled.reindex(chunk_size=32)
+    assert filled.collections().live_id == result["collection_id"]
+    assert "within nine working days" in filled.search("refunds paid working days")[0].chunk.text
+    assert {one.chunk.source.revision for one in filled.search("refunds") if "refund" in one.chunk.filename} == {2}
+    assert max(len(one.chunk.text.split()) for one in filled.search("refunds tyres")) <= 32
 
-    def cancel_at_the_second_file() -> None:
-        desk.embedder.meanwhile = desk.cancel
 
-    desk.embedder.meanwhile = cancel_at_the_second_file
+def test_a_file_that_comes_meanwhile_is_copied_where_nothing_else_changed(filled: Desk) -> None:
+    at_file(1, filled, lambda: filled.index("brakes.md", TYRES.replace("tyre", "brake")))
+    assert filled.reindex()["replayed"] > 0
+    assert filled.search("brake pressure")[0].chunk.filename == "brakes.md"
+
+
+def test_a_file_deleted_meanwhile_stays_gone(filled: Desk) -> None:
+    at_file(1, filled, lambda: filled.delete("refunds.md"))
+    filled.reindex(chunk_size=32)
+    assert {text for _, text in filled.content() if "Refunds" in text} == set()
+
+
+def test_a_cancelled_job_leaves_the_live_collection_and_no_other(filled: Desk) -> None:
+    held = filled.held()
+    at_file(1, filled, filled.cancel)
     with pytest.raises(JobCancelled):
-        desk.reindex(chunk_size=32)
-    assert desk.held() == held == {row.id for row in desk.collections().collections}
-    assert desk.search("tyre pressure")
+        filled.reindex(chunk_size=32)
+    assert filled.held() == held == {row.id for row in filled.collections().collections}
+    assert filled.search("tyre pressure")
 
 
-def test_a_failed_job_leaves_the_live_collection_and_no_other(desk: Desk) -> None:
-    desk.index("refunds.md", REFUNDS)
-    desk.index("tyres.md", TYRES)
-    held = desk.held()
-    (desk.folder / "tyres.md.1").unlink()
-    with pytest.raises(FileNotFoundError):
-        desk.reindex(chunk_size=32)
-    assert desk.held() == held == {row.id for row in desk.collections().collections}
-    assert desk.search("tyre pressure")
+def test_a_failed_job_leaves_the_live_collection_and_no_other(filled: Desk) -> None:
+    held = filled.held()
+    (filled.folder / "tyres.md.1").unlink()
+    with pytest.raises(UnreadableFile, match=r"tyres\.md"):
+        filled.reindex(chunk_size=32)
+    assert filled.held() == held == {row.id for row in filled.collections().collections}
+    assert filled.search("tyre pressure")
 
 
-def test_what_a_killed_worker_left_goes_with_the_next_reindexing(desk: Desk) -> None:
-    desk.index("refunds.md", REFUNDS)
+def test_a_killed_worker_goes_on_where_it_was(filled: Desk) -> None:
+    job = filled.start("reindex", {"store_id": "s1", "chunk_size": 32})
+    at_file(1, filled, die)
+    with pytest.raises(Killed):
+        filled.run(filled.reindexing().reindex, job)
+    done_before = filled.embedder.files
+    filled.lose_the_worker(job)
+    result = filled.run(filled.reindexing().reindex, job)
+    assert (done_before, filled.embedder.files) == (1, 2)  # the first file was not embedded again
+    assert filled.held() == {result["collection_id"], result["previous_id"]}
+    assert {text.split()[0] for _, text in filled.content()} >= {"Refunds", "The"}
+
+
+def test_a_worker_killed_after_the_switch_finds_its_work_done(filled: Desk) -> None:
+    job = filled.start("reindex", {"store_id": "s1", "chunk_size": 32})
+    first = filled.run(filled.reindexing().reindex, job)
+    filled.lose_the_worker(job)
+    assert filled.run(filled.reindexing().reindex, job)["collection_id"] == first["collection_id"]
+    assert filled.embedder.files == 2
+
+
+def test_a_worker_that_was_silent_for_too_long_gives_its_job_up(filled: Desk) -> None:
+    job = filled.start("reindex", {"store_id": "s1", "chunk_size": 32})
+
+    def another_takes_it() -> None:
+        filled.lose_the_worker(job)
+        assert filled.jobs.claim(job) is not None
+
+    at_file(0, filled, another_takes_it)
+    with pytest.raises(JobTaken):
+        filled.run(filled.reindexing().reindex, job)
+
+
+def test_a_paused_job_keeps_what_it_has_done_and_goes_on(filled: Desk) -> None:
+    job = filled.start("reindex", {"store_id": "s1", "chunk_size": 32})
+    at_file(0, filled, lambda: filled.jobs.request_pause("w1", job))
+    with pytest.raises(JobPaused):
+        filled.run(filled.reindexing().reindex, job)
+    filled.jobs.put_aside(job, "paused", "paused")
+    assert filled.search("tyre pressure")
+    filled.reindexing().sweep()
+    resumed, waits = filled.jobs.resume("w1", job)
+    assert (resumed.status, waits) == ("queued", True)
+    result = filled.run(filled.reindexing().reindex, job)
+    assert filled.collections().live_id == result["collection_id"]
+
+
+def test_what_a_paused_job_left_goes_when_it_is_cancelled(filled: Desk) -> None:
+    held = filled.held()
+    job = filled.start("reindex", {"store_id": "s1", "chunk_size": 32})
+    at_file(1, filled, lambda: filled.jobs.request_pause("w1", job))
+    with pytest.raises(JobPaused):
+        filled.run(filled.reindexing().reindex, job)
+    filled.jobs.put_aside(job, "paused", "paused")
+    assert filled.jobs.request_cancel("w1", job).status == "cancelled"
+    filled.reindexing().sweep()
+    assert filled.held() == held == {row.id for row in filled.collections().collections}
+
+
+def test_what_a_killed_worker_left_goes_with_the_next_reindexing(filled: Desk) -> None:
     left = CollectionRef("w1", "s1", "col_left")
-    desk.engine.create(left, desk.embedder.dimension).close()
+    filled.engine.create(left, filled.embedder.dimension).close()
     row = Collection(id="col_left", workspace_id="w1", store_id="s1", state="building", settings={},
-                     embedder=desk.embedder.name, dimension=desk.embedder.dimension)  # fmt: skip
-    with desk.sessions.begin() as session:
+                     embedder=filled.embedder.name, dimension=filled.embedder.dimension)  # fmt: skip
+    with filled.sessions.begin() as session:
         session.add(row)
-    desk.reindex()
-    assert "col_left" not in desk.held() | {row.id for row in desk.collections().collections}
+    filled.reindex()
+    assert "col_left" not in filled.held() | {row.id for row in filled.collections().collections}
 
 
 def test_a_store_without_files_is_reindexed_to_an_empty_collection(desk: Desk) -> None:
@@ -216,3 +205,126 @@ def test_a_store_without_files_is_reindexed_to_an_empty_collection(desk: Desk) -
     assert desk.search("anything") == []
     desk.index("refunds.md", REFUNDS)
     assert desk.search("refunds")
+
+
+def test_the_way_back_loses_no_write_made_since(filled: Desk) -> None:
+    old = filled.collections().live_id
+    filled.reindex(chunk_size=32)
+    filled.index("refunds.md", REFUNDS.replace("five", "nine"), revision=2)
+    filled.index("brakes.md", TYRES.replace("tyre", "brake"))
+    filled.delete("tyres.md")
+    result = filled.roll_back()
+    assert result["collection_id"] == filled.collections().live_id == old
+    texts = {text for _, text in filled.content()}
+    assert any("nine working days" in text for text in texts)
+    assert any("brake pressure" in text for text in texts)
+    assert not any("five working days" in text or "tyre pressure" in text for text in texts)
+    assert max(len(text.split()) for text in texts) > 32  # cut as the old collection was
+
+
+def test_a_collection_that_finds_too_little_is_refused_unless_forced(tmp_path: Path) -> None:
+    with open_desk(tmp_path, embedded=True, dense_weight=1.0) as desk:
+        for number in range(30):
+            desk.index(f"note-{number}.md", f"# Note {number}\n\nThe word of note {number} is w{number * 7919}.")
+        desk.ask(*(f"What is w{number * 7919}?" for number in range(30)))
+        live, blind = desk.collections().live_id, desk.reindexing(BlindEmbedder(), min_recall=0.8)
+        with pytest.raises(RecallTooLow, match=r"0\.\d\d of the documents .* force"):
+            desk.run(blind.reindex, desk.start("reindex", {"store_id": "s1"}))
+        assert desk.held() == {live}
+        result = desk.run(blind.reindex, desk.start("reindex", {"store_id": "s1", "force": True}))
+        assert result["questions"] == 30
+        assert "by force" in result["reason"]
+        assert desk.collections().live_id == result["collection_id"]
+
+
+def test_a_collection_that_finds_the_same_is_switched_to(filled: Desk) -> None:
+    filled.ask("When are refunds paid?", "What is the tyre pressure?")
+    careful = filled.reindexing(min_recall=0.9)
+    result = filled.run(careful.reindex, filled.start("reindex", {"store_id": "s1", "chunk_size": 32}))
+    assert (result["recall"], result["questions"]) == (1.0, 2)
+
+
+def test_a_new_embedder_changes_nothing_until_the_store_is_reindexed(tmp_path: Path) -> None:
+    with open_desk(tmp_path, embedded=True) as desk:
+        desk.index("tyres.md", TYRES)
+    wide = WideEmbedder()
+    with open_desk(tmp_path, embedded=True, service_embedder=wide, worker_embedder=wide) as desk:
+        stands = desk.collections()
+        assert (stands.status, stands.embedder) == ("embedder_mismatch", "wide")
+        assert "reindex" in str(stands.detail)
+        assert "1 made with another embedder" in desk.client.get("/ready").json()["detail"]
+        desk.index("refunds.md", REFUNDS)  # goes in as the live collection was made
+        assert {one.chunk.filename for one in desk.search("tyre pressure refunds")} == {"tyres.md", "refunds.md"}
+        desk.run(desk.reindexing(wide).reindex, desk.start("reindex", {"store_id": "s1"}))
+        assert desk.collections().status == "ready"
+        assert "detail" not in desk.client.get("/ready").json()
+        assert {one.chunk.filename for one in desk.search("tyre pressure refunds")} == {"tyres.md", "refunds.md"}
+        desk.index("tyres.md", TYRES.replace("3.8", "4.1"), revision=2)
+        assert "4.1 bar" in desk.search("tyre pressure of the Brindle City")[0].chunk.text
+
+
+def test_where_former_embedders_are_not_kept_a_search_says_what_to_do(tmp_path: Path) -> None:
+    with open_desk(tmp_path, embedded=True) as desk:
+        desk.index("tyres.md", TYRES)
+    with open_desk(tmp_path, embedded=True, service_embedder=WideEmbedder(), former_embedders=0) as desk:
+        answer = desk.client.post("/search", content=SEARCHED)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "embedder_mismatch")
+        assert "reindex the store" in answer.json()["error"]["message"]
+        wide = desk.reindexing(WideEmbedder())
+        desk.run(wide.reindex, desk.start("reindex", {"store_id": "s1"}))
+        assert desk.client.post("/search", content=SEARCHED).status_code == 200
+
+
+def test_a_damaged_index_says_so_and_is_rebuilt_from_the_files(tmp_path: Path) -> None:
+    with open_desk(tmp_path, embedded=True) as desk:
+        desk.index("tyres.md", TYRES)
+        desk.index("refunds.md", REFUNDS)
+        damaged = str(desk.collections().live_id)
+    folder = desk.platform.index_folder / "w1" / "s1" / damaged
+    vectors = next(folder.rglob("vector_storage-dense/vectors/chunk_0.mmap"))
+    vectors.write_bytes(bytes(vectors.stat().st_size))
+    with open_desk(tmp_path, embedded=True) as desk:
+        desk.parts().soundness.check_all()
+        answer = desk.client.post("/search", content=SEARCHED)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "index_damaged")
+        assert "tandem reindex --store s1" in answer.json()["error"]["message"]
+        assert desk.collections().status == "damaged"
+        assert "1 damaged" in desk.client.get("/ready").json()["detail"]
+        desk.reindex()
+        assert desk.collections().status == "ready"
+        assert desk.collections().previous_id is None
+        assert damaged not in desk.held()
+        assert "3.8 bar" in desk.search("tyre pressure of the Brindle City")[0].chunk.text
+
+
+def test_a_sound_index_is_found_sound(filled: Desk) -> None:
+    filled.parts().soundness.check_all()
+    assert filled.collections().status == "ready"
+
+
+def test_a_full_disk_fails_the_job_in_words_and_the_live_index_answers(tmp_path: Path) -> None:
+    with open_desk(tmp_path, embedded=True) as desk:
+        desk.index("tyres.md", TYRES)
+        live, full = desk.collections().live_id, desk.reindexing(command=("prlimit", "--fsize=20000", *BUILDER))
+        with pytest.raises(BuildFailed, match="room on the disk"):
+            desk.run(full.reindex, desk.start("reindex", {"store_id": "s1"}))
+        assert desk.held() == {live}
+        assert desk.search("tyre pressure")
+
+
+def test_a_service_that_is_away_leaves_the_build_for_the_next_try(filled: Desk) -> None:
+    job = filled.start("reindex", {"store_id": "s1", "chunk_size": 32})
+    reindexing, switch = filled.reindexing(), filled.writer.switch
+
+    def away(_request: object) -> None:
+        raise RetrievalDown("the retrieval service does not answer")
+
+    filled.writer.switch = away  # type: ignore[method-assign, assignment]
+    with pytest.raises(RetrievalDown):
+        filled.run(reindexing.reindex, job)
+    filled.writer.switch = switch  # type: ignore[method-assign]
+    embedded = filled.embedder.files
+    filled.lose_the_worker(job)
+    result = filled.run(reindexing.reindex, job)
+    assert filled.embedder.files == embedded
+    assert filled.held() == {result["collection_id"], result["previous_id"]}

@@ -97,6 +97,9 @@ RECIPES: dict[str, list[Call]] = {
         ("/v1/vector_stores/{their.store}/search", {"json": {"query": "days"}}),
     ],
     "POST /v1/vector_stores/{store_id}/reindex": [("/v1/vector_stores/{their.store}/reindex", {})],
+    "POST /v1/vector_stores/{store_id}/rollback": [("/v1/vector_stores/{their.store}/rollback", {})],
+    "POST /v1/vector_stores/{store_id}/reconcile": [("/v1/vector_stores/{their.store}/reconcile", {})],
+    "GET /v1/vector_stores/{store_id}/index": [("/v1/vector_stores/{their.store}/index", {})],
     "POST /v1/vector_stores/{store_id}/files": [
         ("/v1/vector_stores/{their.store}/files", {"json": {"file_id": "{own.file}"}}),
         ("/v1/vector_stores/{own.store}/files", {"json": {"file_id": "{their.file}"}}),

@@ -55,6 +55,8 @@ class FakePlatform:
             return httpx.Response(200, json={"id": "job-1", "asked": json.loads(request.content)})
         if path.startswith("/v1/versions"):
             return self._version(path)
+        if path in (f"{STORE}/reindex", f"{STORE}/rollback"):
+            return httpx.Response(200, json=job("queued", 0.0, request=json.loads(request.content)))
         return httpx.Response(404, json={"error": {"message": f"no {path}", "code": "not_found"}})
 
     def _list(self, data: list[dict[str, Any]]) -> httpx.Response:
@@ -255,6 +257,27 @@ def test_nobody_at_the_address_and_a_part_that_is_down_are_not_running() -> None
         assert caught.value.exit_code == 3
 
 
+def test_a_paused_job_is_no_failure_and_ends_the_waiting() -> None:
+    platform = FakePlatform(jobs=[job("running", 0.2), job("paused", 0.4)])
+    ended = work.follow(api(platform), "job-1", Screen().output, "Re-indexing")
+    work.check(ended)
+    assert ended["status"] == "paused"
+
+
+@pytest.mark.parametrize("what", ["cancel", "pause", "resume"])
+def test_an_order_goes_to_its_job(what: str) -> None:
+    platform = FakePlatform(jobs=[job("running", 0.2)])
+    work.order(api(platform), "job-1", what)
+    assert platform.calls == [f"POST /v1/jobs/job-1/{what}"]
+
+
+def test_a_reindexing_is_asked_for_with_its_sizes_and_the_way_back_without() -> None:
+    platform = FakePlatform()
+    assert work.reindex(api(platform), "vs_1", {"chunk_size": 64}, back=False)["request"] == {"chunk_size": 64}
+    assert work.reindex(api(platform), "vs_1", {}, back=True)["request"] == {}
+    assert platform.calls == [f"POST {STORE}/reindex", f"POST {STORE}/rollback"]
+
+
 def test_a_followed_job_tells_each_event_once_and_its_end() -> None:
     screen = Screen()
     platform = FakePlatform(jobs=[job("running", 0.2), job("running", 0.6), job("succeeded", 1.0)])
@@ -361,6 +384,10 @@ def test_a_broker_that_is_not_there_is_not_ready(tmp_path: Path) -> None:
         (["train", "no-such-file.jsonl"], 2),
         (["ingest", "no-such-folder"], 2),
         (["jobs", "--follow"], 2),
+        (["jobs", "--pause"], 2),
+        (["jobs", "job-1", "--pause", "--cancel"], 2),
+        (["reindex", "--back", "--force"], 2),
+        (["repair"], 3),
         (["down"], 0),
     ],
 )

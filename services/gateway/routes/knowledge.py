@@ -149,8 +149,5 @@ def reindex_store(
     """Build the store's index anew beside the live one, then switch. Answers with the job."""
     state = request.app.state
     state.stores.find(caller.workspace_id, store_id)
-    for job in state.jobs.list(caller.workspace_id, REINDEX):
-        if job.status in ("queued", "running") and job.request["store_id"] == store_id:
-            return job_body(job)
     settings = body.model_dump(exclude_none=True) if body else {}
-    return job_body(state.dispatcher.start(caller.workspace_id, REINDEX, {"store_id": store_id, **settings}))
+    return job_body(state.dispatcher.start_once(caller.workspace_id, REINDEX, {"store_id": store_id, **settings}))

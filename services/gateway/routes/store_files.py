@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Literal
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -95,9 +96,9 @@ async def update_store_file(
 async def delete_store_file(
     request: Request, store_id: str, file_id: str, caller: Caller = KNOWLEDGE
 ) -> dict[str, Any]:
-    state = request.app.state
+    state, asked_at = request.app.state, time.time()
     await run_in_threadpool(state.store_files.detach, caller.workspace_id, store_id, file_id)
-    await state.retrieval.delete_file(caller.workspace_id, store_id, file_id)
+    await state.retrieval.delete_file(caller.workspace_id, store_id, file_id, asked_at)
     return {"id": file_id, "object": "vector_store.file.deleted", "deleted": True}
 
 

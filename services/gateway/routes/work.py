@@ -30,6 +30,7 @@ def job_body(job: Job) -> dict[str, Any]:
         "request": job.request,
         "result": job.result,
         "cancel_requested": job.cancel_requested,
+        "pause_requested": job.pause_requested,
         **{name: seconds(name) for name in ("created_at", "started_at", "finished_at", "heartbeat_at", "deadline_at")},
     }
 
@@ -63,6 +64,21 @@ def retrieve_job(request: Request, job_id: str, caller: Caller = KNOWLEDGE) -> d
 def cancel_job(request: Request, job_id: str, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
     job = request.app.state.jobs.request_cancel(caller.workspace_id, job_id)
     request.app.state.store_files.job_cancelled(job)
+    return job_body(job)
+
+
+@router.post("/v1/jobs/{job_id}/pause")
+def pause_job(request: Request, job_id: str, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
+    """Ask a re-indexing to wait. It keeps what it has done."""
+    return job_body(request.app.state.jobs.request_pause(caller.workspace_id, job_id))
+
+
+@router.post("/v1/jobs/{job_id}/resume")
+def resume_job(request: Request, job_id: str, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
+    """Let a paused job go on where it was."""
+    job, waits = request.app.state.jobs.resume(caller.workspace_id, job_id)
+    if waits:
+        request.app.state.dispatcher.send(job)
     return job_body(job)
 
 

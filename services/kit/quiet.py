@@ -1,0 +1,17 @@
+"""Background work that leaves the processor to those who answer questions."""
+
+from __future__ import annotations
+
+import os
+
+LEAST = 19
+
+
+def be_quiet() -> None:
+    """Let this process, and those it starts, run when no other wants the processor.
+
+    Linux's idle class gives way at once, where a high nice value still takes its turn of some milliseconds.
+    """
+    os.nice(LEAST - os.getpriority(os.PRIO_PROCESS, 0))
+    if hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))

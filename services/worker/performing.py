@@ -1,0 +1,62 @@
+"""One job from its claim to its outcome."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from retrieval.errors import RetrievalError, SyncStopped
+from services.database.jobs import Jobs
+from services.database.tables import Job
+from services.worker.heartbeat import Heartbeat, JobCancelled, JobPaused, JobTaken
+
+log = logging.getLogger(__name__)
+Work = Callable[[Job, Heartbeat], dict[str, Any]]
+OnFailure = Callable[[Job, str, Exception | None], None]
+
+
+def perform(
+    jobs: Jobs,
+    job_id: str,
+    work: Work,
+    on_failure: OnFailure | None = None,
+    passing: tuple[type[Exception], ...] = (),
+) -> None:
+    """Claim the job, do its work and record the outcome; nothing where another worker has it.
+
+    `passing` are failures that mend by themselves: the job waits, is offered again every minute, and ends at its
+    deadline at the latest.
+    """
+    job = jobs.claim(job_id)
+    if job is None:
+        return
+    with Heartbeat(jobs, job.id, job.started_at) as heartbeat:
+        try:
+            result = work(job, heartbeat)
+        except JobCancelled:
+            jobs.finish(job.id, "cancelled", "cancelled")
+        except JobPaused:
+            jobs.put_aside(job.id, "paused", "paused; resume it to go on")
+        except JobTaken:
+            log.warning("job %s was given to another worker, or ended at its deadline", job.id)
+        except passing as error:
+            jobs.put_aside(job.id, "queued", f"waits, and is tried again every minute: {error}")
+        except SyncStopped as error:
+            jobs.add_event(job, str(error), level="error", data=error.report)
+            jobs.finish(job.id, "failed", str(error), error.report)
+        except RetrievalError as error:
+            fail(jobs, job, str(error), error, on_failure)
+        except Exception as error:  # the edge of the process: a job never ends without a reason
+            log.exception("job %s failed", job.id)
+            fail(jobs, job, f"{type(error).__name__}: {error}", error, on_failure)
+        else:
+            jobs.finish(job.id, "succeeded", result.pop("reason", None), result)
+
+
+def fail(jobs: Jobs, job: Job, reason: str, error: Exception | None, on_failure: OnFailure | None) -> None:
+    """End a job with a reason, after whatever else has to know it; `error` is what raised it, where something did."""
+    if on_failure:
+        on_failure(job, reason, error)
+    jobs.add_event(job, reason, level="error")
+    jobs.finish(job.id, "failed", reason)

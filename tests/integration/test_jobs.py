@@ -1,0 +1,115 @@
+"""Jobs that wait, go on, and change hands, in a real database."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.contracts.jobs import JobKind
+from services.database.engine import migrate, open_sessions
+from services.database.jobs import Jobs, WrongJobState, new_job
+from services.database.tables import Job, Workspace, now
+from services.worker.heartbeat import Heartbeat
+from services.worker.performing import perform
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Jobs:
+    url = f"sqlite:///{tmp_path}/tandem.db"
+    migrate(url)
+    jobs = Jobs(open_sessions(url))
+    with jobs.transaction() as session:
+        session.add(Workspace(id="w1", name="One"))
+    return jobs
+
+
+def queue(jobs: Jobs, kind: JobKind = "reindex") -> str:
+    job = new_job("w1", kind, {"store_id": "s1"}, 60.0)
+    with jobs.transaction() as session:
+        session.add(job)
+    return job.id
+
+
+def status(jobs: Jobs, job_id: str) -> str:
+    return jobs.find("w1", job_id).status
+
+
+def test_a_queued_job_waits_at_once_and_is_not_claimed(jobs: Jobs) -> None:
+    job = queue(jobs)
+    assert jobs.request_pause("w1", job).status == "paused"
+    assert jobs.claim(job) is None
+    assert job not in [one.id for one in jobs.abandoned()]
+
+
+def test_a_running_job_waits_when_it_hears_of_it(jobs: Jobs) -> None:
+    job = queue(jobs)
+
+    def work(claimed: Job, heartbeat: Heartbeat) -> dict[str, Any]:
+        jobs.request_pause("w1", claimed.id)
+        heartbeat.check()
+        raise AssertionError("it went on")
+
+    perform(jobs, job, work)
+    assert status(jobs, job) == "paused"
+    assert not jobs.find("w1", job).pause_requested
+
+
+def test_a_resumed_job_has_its_whole_time_before_it(jobs: Jobs) -> None:
+    job = queue(jobs)
+    jobs.request_pause("w1", job)
+    with jobs.transaction() as session:
+        row = session.get_one(Job, job)
+        row.created_at, row.deadline_at = now() - timedelta(hours=3), now() - timedelta(hours=2)
+    resumed, waits = jobs.resume("w1", job)
+    assert (resumed.status, waits) == ("queued", True)
+    assert resumed.deadline_at is not None
+    assert resumed.deadline_at > now() + timedelta(minutes=50)
+
+
+def test_a_job_that_was_to_wait_and_has_not_heard_of_it_goes_on_undisturbed(jobs: Jobs) -> None:
+    job = queue(jobs)
+    jobs.claim(job)
+    jobs.request_pause("w1", job)
+    resumed, waits = jobs.resume("w1", job)
+    assert (resumed.status, resumed.pause_requested, waits) == ("running", False, False)
+
+
+@pytest.mark.parametrize("kind", ["index_file", "reconcile", "fine_tuning"])
+def test_a_kind_that_would_lose_its_work_cannot_be_paused(jobs: Jobs, kind: JobKind) -> None:
+    with pytest.raises(WrongJobState, match=kind):
+        jobs.request_pause("w1", queue(jobs, kind))
+
+
+def test_what_is_not_paused_cannot_be_resumed(jobs: Jobs) -> None:
+    with pytest.raises(WrongJobState, match="queued, not paused"):
+        jobs.resume("w1", queue(jobs))
+
+
+def test_a_passing_failure_puts_the_job_back_with_the_reason(jobs: Jobs) -> None:
+    job = queue(jobs, "index_file")
+
+    def work(_job: Job, _heartbeat: Heartbeat) -> dict[str, Any]:
+        raise ConnectionError("the service is away")
+
+    perform(jobs, job, work, passing=(ConnectionError,))
+    found = jobs.find("w1", job)
+    assert found.status == "queued"
+    assert "the service is away" in str(found.reason)
+    assert jobs.claim(job) is not None
+
+
+def test_a_worker_that_was_silent_does_not_end_the_job_of_its_successor(jobs: Jobs) -> None:
+    job = queue(jobs)
+
+    def work(claimed: Job, heartbeat: Heartbeat) -> dict[str, Any]:
+        with jobs.transaction() as session:
+            session.get_one(Job, claimed.id).heartbeat_at = now() - timedelta(hours=1)
+        assert jobs.claim(claimed.id) is not None
+        heartbeat.check()
+        raise AssertionError("it went on")
+
+    perform(jobs, job, work)
+    assert status(jobs, job) == "running"

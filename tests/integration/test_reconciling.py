@@ -1,0 +1,140 @@
+"""Differences between database, files and index, made by hand and mended by a reconcile job."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from retrieval.index.port import CollectionRef
+from services.database.tables import Job, Store, StoreFile, now
+from tests.integration.test_reindexing import REFUNDS, TYRES
+from tests.worker_desk import Desk, open_desk
+
+
+@pytest.fixture(params=["embedded", "server"])
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+    with open_desk(tmp_path, request.param == "embedded") as opened:
+        opened.index("refunds.md", REFUNDS)
+        opened.index("tyres.md", TYRES)
+        yield opened
+
+
+def row(desk: Desk, name: str) -> StoreFile:
+    with desk.sessions() as session:
+        return session.get_one(StoreFile, ("s1", name))
+
+
+def change(desk: Desk, name: str, **values: object) -> None:
+    with desk.sessions.begin() as session:
+        found = session.get_one(StoreFile, ("s1", name))
+        for key, value in values.items():
+            setattr(found, key, value)
+
+
+def lose_chunks(desk: Desk, name: str) -> None:
+    with desk.parts().collections.use(CollectionRef("w1", "s1", str(desk.collections().live_id))) as index:
+        index.delete_file(name)
+
+
+def test_where_nothing_differs_nothing_is_changed(desk: Desk) -> None:
+    before = desk.content()
+    report = desk.reconcile(store_id="s1")["stores"]["s1"]
+    assert (report["removed_chunks"], report["requeued"]["count"], report["missing_bytes"]["count"]) == (0, 0, 0)
+    assert report["dropped_collections"] == []
+    assert desk.content() == before
+
+
+def test_chunks_that_the_database_does_not_want_are_removed(desk: Desk) -> None:
+    change(desk, "refunds.md", deleted=True, revision=2)  # and the purge never came
+    report = desk.reconcile(store_id="s1")["stores"]["s1"]
+    assert report["removed_chunks"] > 0
+    assert not any("Refunds" in text for _, text in desk.content())
+
+
+def test_files_that_the_index_lost_are_indexed_again(desk: Desk) -> None:
+    before = desk.content()
+    lose_chunks(desk, "refunds.md")
+    report = desk.reconcile(store_id="s1")["stores"]["s1"]
+    assert report["requeued"] == {"count": 1, "first": ["refunds.md"]}
+    assert row(desk, "refunds.md").status == "in_progress"
+    job = desk.jobs.list("w1", "index_file")[0]
+    desk.run(desk.indexing(desk.embedder).index_file, job.id)
+    assert desk.content() == before
+    assert row(desk, "refunds.md").status == "completed"
+
+
+def test_a_wrong_number_of_chunks_is_mended(desk: Desk) -> None:
+    before = desk.content()
+    change(desk, "refunds.md", chunk_count=99)
+    assert desk.reconcile(store_id="s1")["stores"]["s1"]["requeued"]["first"] == ["refunds.md"]
+    desk.run(desk.indexing(desk.embedder).index_file, desk.jobs.list("w1", "index_file")[0].id)
+    assert desk.content() == before
+    assert row(desk, "refunds.md").chunk_count < 99
+
+
+def test_a_file_that_waits_without_a_job_gets_one_and_only_one(desk: Desk) -> None:
+    change(desk, "refunds.md", status="in_progress", revision=2)
+    assert desk.reconcile(store_id="s1")["stores"]["s1"]["requeued"]["count"] == 1
+    assert desk.reconcile(store_id="s1")["stores"]["s1"]["requeued"]["count"] == 0
+
+
+def test_a_file_whose_bytes_are_gone_is_marked_with_the_reason(desk: Desk) -> None:
+    (desk.folder / "refunds.md.1").unlink()
+    assert desk.reconcile(store_id="s1")["stores"]["s1"]["missing_bytes"]["first"] == ["refunds.md"]
+    assert row(desk, "refunds.md").status == "failed"
+    assert "upload it again" in str(row(desk, "refunds.md").error)
+
+
+def test_collections_that_no_row_names_are_dropped_and_the_live_one_stays(desk: Desk) -> None:
+    desk.engine.create(CollectionRef("w1", "s1", "col_orphan"), 64).close()
+    assert desk.reconcile(store_id="s1")["stores"]["s1"]["dropped_collections"] == ["col_orphan"]
+    assert desk.held() == {desk.collections().live_id}
+
+
+def test_what_a_builder_left_is_removed(tmp_path: Path) -> None:
+    with open_desk(tmp_path, embedded=True) as desk:
+        desk.index("tyres.md", TYRES)
+        store = desk.platform.index_folder / "w1" / "s1"
+        for name in (".col_gone.points", ".col_gone.building"):
+            (store / name).mkdir()
+        desk.reconcile(store_id="s1")
+        assert desk.held() == {desk.collections().live_id}
+
+
+def test_bytes_without_a_file_are_named_at_once_and_removed_after_a_day(desk: Desk) -> None:
+    folder = desk.platform.home / "files" / "w1"
+    folder.mkdir(parents=True)
+    for name, age in (("file-new", 60), ("file-old", 2 * 24 * 3600)):
+        (folder / name).write_bytes(b"x")
+        os.utime(folder / name, (time.time() - age,) * 2)
+    report = desk.reconcile()
+    assert report["bytes_without_a_file"]["count"] == 2
+    assert report["removed_bytes_of"]["first"] == ["file-old"]
+    assert [path.name for path in folder.iterdir()] == ["file-new"]
+
+
+def test_a_store_that_was_deleted_while_the_service_was_away_leaves_nothing(desk: Desk) -> None:
+    with desk.sessions.begin() as session:
+        session.query(StoreFile).update({"deleted": True})
+        session.get_one(Store, "s1").deleted_at = now()
+    desk.reconcile()
+    assert desk.held() == set()
+
+
+def test_every_workspace_is_looked_through_once_in_so_many_hours(desk: Desk) -> None:
+    desk.reconcile(store_id="s1")  # one store is not the whole workspace
+    for _ in range(2):
+        desk.reconciling().start_due()
+    queued = [job for job in desk.jobs.list("w1", "reconcile") if job.status == "queued"]
+    assert [job.request for job in queued] == [{}]
+    with desk.sessions.begin() as session:
+        session.get_one(Job, queued[0].id).created_at = now() - timedelta(hours=25)
+    desk.reconciling().start_due()
+    assert len(desk.jobs.list("w1", "reconcile")) == 3
+    desk.reconciling(hours=0).start_due()
+    assert len(desk.jobs.list("w1", "reconcile")) == 3
