@@ -37,9 +37,10 @@ from services.worker import tasks
 from services.worker.expiry import Expiry
 from services.worker.indexing import Indexing
 from services.worker.parts import Parts, connector
+from services.worker.performing import perform
 from services.worker.reconciling import Reconciling
 from services.worker.reindexing import Reindexing
-from services.worker.retrieval_client import RetrievalWriter
+from services.worker.retrieval_client import RetrievalDown, RetrievalWriter
 from services.worker.settings import WorkerSettings
 from services.worker.syncing import Syncing
 from tests.fakes import HashingEmbedder
@@ -121,6 +122,17 @@ class Knowledge:
         return key
 
 
+@dataclass
+class InThisThread:
+    """Reindexes without a process of its own."""
+
+    parts: Parts
+
+    def start(self, job_id: str) -> bool:
+        perform(self.parts.jobs, job_id, self.parts.reindexing.reindex, passing=(RetrievalDown,))
+        return True
+
+
 def worker_http(app: TestClient) -> httpx.Client:
     """What a worker calls the retrieval service with; the test client is a client of another package."""
 
@@ -169,6 +181,8 @@ def knowledge(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Knowledge
         expiry = Expiry(sessions, writer)
         parts = Parts(Jobs(sessions), indexing, reindexing, reconciling, syncing, sources, expiry)
         monkeypatch.setattr(tasks, "parts", lambda: parts)
+        monkeypatch.setattr(tasks, "sessions", lambda: sessions)
+        monkeypatch.setattr(tasks, "background", lambda: InThisThread(parts))
         try:
             yield Knowledge(gateway, http, retrieval, sessions, worker, writer, embedder)
         finally:

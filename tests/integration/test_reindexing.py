@@ -75,6 +75,7 @@ def test_a_collection_remembers_how_it_was_made_and_files_know_their_chunks(fill
         "embedder": "hashing",
         "chunk_size": 32,
         "chunk_overlap": 0,
+        "strategy": "structure",
         "sparse_language": "english",
         "sparse_average_length": 20.0,
         "format": 1,
