@@ -18,6 +18,11 @@ def test_every_limit_is_a_setting_of_the_same_name_and_default() -> None:
 
 
 def test_what_is_set_reaches_the_parser() -> None:
-    changed = {"max_pages": 7, "max_characters": 5000, "max_unpacked_bytes": 1 << 21, "max_parse_seconds": 3.0}
-    limits = WorkerSettings(**changed, max_parse_memory=1 << 29).parsing_limits()
-    assert limits == ParsingLimits(1 << 29, 3.0, Limits(7, 5000, 1 << 21))
+    settings = WorkerSettings(
+        max_pages=7,
+        max_characters=5000,
+        max_unpacked_bytes=1 << 21,
+        max_parse_seconds=3.0,
+        max_parse_memory=1 << 29,
+    )
+    assert settings.parsing_limits() == ParsingLimits(1 << 29, 3.0, Limits(7, 5000, 1 << 21))
