@@ -9,7 +9,7 @@ from itertools import chain
 from time import perf_counter
 
 from retrieval.embedding import Bm25Encoder, Embedder
-from retrieval.follow_up import standalone_query
+from retrieval.follow_up import question_vectors, standalone_query
 from retrieval.fusion import FusionSettings, fuse
 from retrieval.index.port import Candidates, Scope, Scored, VectorIndex
 from retrieval.model import Chunk, Passage
@@ -29,7 +29,7 @@ class SearchSettings:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """`query` is the question as it was searched for. Times are in milliseconds."""
+    """`query` is the question in words that stand alone. Times are in milliseconds."""
 
     query: str
     passages: tuple[Passage, ...]
@@ -66,7 +66,7 @@ class Searcher:
         """
         started = perf_counter()
         standalone = standalone_query(query, history)
-        dense, sparse = self._embedder.embed_query(standalone), self._bm25.query(standalone)
+        dense, sparse = question_vectors(query.strip(), history, self._embedder, self._bm25)
         embedded = perf_counter()
 
         def candidates(limit: int) -> tuple[Candidates, bool]:
