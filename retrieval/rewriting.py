@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 _OPENINGS = (
-    r"(?:hello|hi|hey|good (?:morning|afternoon|evening)|dear (?:all|team|sir or madam))[,!.]*",
-    r"(?:please|thanks|thank you|sorry|excuse me)[,!.]*",
+    r"(?:hello|hi|hey|good (?:morning|afternoon|evening)|dear (?:all|team|sir or madam))\b[,!.]*",
+    r"(?:please|thanks|thank you|sorry|excuse me)\b[,!.]*",
     r"(?:i was wondering|i would like to know|i'd like to know|i want to know|i wonder|do you know|tell me|show me)"
     r"(?: (?:if|whether|about))?\b",
     r"(?:can|could|would|will) you (?:please |kindly )?(?:tell|show|explain to|help) (?:me|us)"

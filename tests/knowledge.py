@@ -154,7 +154,7 @@ def knowledge(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Knowledge
             headers=headers,
         ),
         generation=httpx.AsyncClient(transport=httpx.MockTransport(_generation), base_url="http://generation"),
-        celery=worker,  # type: ignore[arg-type]
+        celery=worker,
         counters=redis_client(f"redis+socket://{home}/no-broker"),
     )
     with TestClient(service, headers=headers) as retrieval, TestClient(gateway) as http:

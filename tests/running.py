@@ -88,7 +88,7 @@ class RunningPlatform:
 
     def default_store(self) -> str:
         with self.http() as http:
-            stores = http.get("/v1/vector_stores").raise_for_status().json()["data"]
+            stores = http.get("/v1/vector_stores?order=asc").raise_for_status().json()["data"]
         return str(next(store["id"] for store in stores if store["metadata"].get("default") == "true"))
 
 

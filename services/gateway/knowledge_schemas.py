@@ -25,9 +25,13 @@ def _within_limits(named: dict[str, Any]) -> dict[str, Any]:
     return named
 
 
+def _filter(raw: object) -> Filter:
+    return parse_filter(raw)
+
+
 Attributes = Annotated[dict[str, str | Finite | bool], AfterValidator(_within_limits)]
 Metadata = Annotated[dict[str, str], AfterValidator(_within_limits)]
-AttributeFilter = Annotated[Filter, PlainValidator(parse_filter, json_schema_input_type=dict[str, Any])]
+AttributeFilter = Annotated[Filter, PlainValidator(_filter, json_schema_input_type=dict[str, Any])]
 
 
 class Strict(BaseModel):
@@ -119,8 +123,11 @@ class BatchCreate(Strict):
     def entries(self) -> list[StoreFileCreate]:
         if self.files is not None:
             return self.files
-        shared = {"attributes": self.attributes, "chunking_strategy": self.chunking_strategy}
-        return [StoreFileCreate.model_construct(file_id=one, **shared) for one in self.file_ids or []]
+        attributes, chunking = self.attributes, self.chunking_strategy
+        return [
+            StoreFileCreate(file_id=one, attributes=attributes, chunking_strategy=chunking)
+            for one in self.file_ids or []
+        ]
 
 
 class RankingOptions(Strict):

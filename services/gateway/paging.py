@@ -37,7 +37,7 @@ def cursor(
 
 def read_page(
     session: Session,
-    query: Select[Any],
+    query: Select[*tuple[Any, ...]],
     created: InstrumentedAttribute[datetime],
     key: InstrumentedAttribute[str],
     wanted: Cursor,

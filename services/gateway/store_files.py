@@ -47,8 +47,7 @@ class StoreFiles:
 
         A file that is there already, with the same attributes and sizes, stays as it is.
         """
-        for entry in entries:
-            self._files.find(workspace_id, entry.file_id)
+        self._files.find_all(workspace_id, [entry.file_id for entry in entries])
         placed = [self._place(session, workspace_id, store_id, entry) for entry in entries]
         return [job for job in placed if job is not None]
 
@@ -111,13 +110,13 @@ class StoreFiles:
             session.execute(rows.values(status="cancelled", revision=StoreFile.revision + 1))
 
 
-def held_files(store_id: str) -> Select[Any]:
+def held_files(store_id: str) -> Select[StoreFile, File]:
     query = select(StoreFile, File).join(File, File.id == StoreFile.file_id)
     return query.where(StoreFile.store_id == store_id, StoreFile.deleted.is_(False))
 
 
 def page_of_files(
-    session: Session, query: Select[Any], store_id: str, cursor: Cursor, status: str | None
+    session: Session, query: Select[*tuple[Any, ...]], store_id: str, cursor: Cursor, status: str | None
 ) -> tuple[Sequence[Held], bool]:
     def place(file_id: str) -> Place:
         return _find(session, store_id, file_id)[0].created_at, file_id

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import openai
@@ -20,15 +20,21 @@ FILES = {
 }
 
 
-@pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Knowledge]:
-    with knowledge(tmp_path, monkeypatch) as running:
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Knowledge]:
+    with pytest.MonkeyPatch.context() as patch, knowledge(tmp_path_factory.mktemp("knowledge"), patch) as running:
         yield running
 
 
 @pytest.fixture
-def client(desk: Knowledge) -> OpenAI:
-    return desk.client("w1")
+def workspace() -> str:
+    """Each test has a workspace of its own."""
+    return f"w-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def client(desk: Knowledge, workspace: str) -> OpenAI:
+    return desk.client(workspace)
 
 
 @pytest.fixture

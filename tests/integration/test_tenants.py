@@ -44,7 +44,7 @@ NOTHING = Ids(
     "file-nothing",
     "file-none",
     "vsfb_nothing",
-    "job-nothing",
+    "job-absent",
     "ftjob-nothing",
     "ft:base:none:1",
     "chat-none",
@@ -274,8 +274,6 @@ def test_somebody_elses_ids_answer_as_ids_that_do_not_exist(
         missing = stranger.ask(route, filled(recipe, NOTHING, strangers_own))
         assert refused.status_code == missing.status_code == 404
         assert masked(refused.text, theirs) == masked(missing.text, NOTHING)
-        for field, value in asdict(theirs).items():
-            assert value not in masked(refused.text, theirs), field
     for recipe in RECIPES[route]:  # each recipe does work for the one whose ids they are
         allowed = owner.ask(route, filled(recipe, theirs, theirs))
         assert allowed.status_code < 400 or allowed.status_code == 503, allowed.text

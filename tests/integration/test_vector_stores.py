@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -18,15 +19,21 @@ from tests.knowledge import Knowledge, knowledge
 POLICY = "# {year}\n\nCustomers may return a bike within {days} days, says the policy of {year}."
 
 
-@pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Knowledge]:
-    with knowledge(tmp_path, monkeypatch) as running:
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Knowledge]:
+    with pytest.MonkeyPatch.context() as patch, knowledge(tmp_path_factory.mktemp("knowledge"), patch) as running:
         yield running
 
 
 @pytest.fixture
-def client(desk: Knowledge) -> OpenAI:
-    return desk.client("w1")
+def workspace() -> str:
+    """Each test has a workspace of its own."""
+    return f"w-{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def client(desk: Knowledge, workspace: str) -> OpenAI:
+    return desk.client(workspace)
 
 
 def upload(client: OpenAI, name: str, text: str, **more: Any) -> str:
@@ -167,7 +174,7 @@ class TestStores:
 
 class TestDeletedStores:
     def test_every_call_on_a_deleted_store_is_404_and_late_writes_are_refused(
-        self, desk: Knowledge, client: OpenAI
+        self, desk: Knowledge, client: OpenAI, workspace: str
     ) -> None:
         store = client.vector_stores.create()
         file_id = index(client, store.id, "a.md", "# A\n\nReturn a bike.")
@@ -191,12 +198,12 @@ class TestDeletedStores:
                 attempt()
         assert store.id not in [one.id for one in client.vector_stores.list()]
         with desk.sessions() as session:
-            jobs = session.query(Job).filter(Job.id != "").all()
-            assert {job.status for job in jobs} <= {"succeeded", "cancelled"}
+            jobs = session.query(Job).filter(Job.workspace_id == workspace).all()
+            assert {job.status for job in jobs} == {"succeeded", "cancelled"}
             assert session.get_one(StoreFile, (store.id, late)).deleted
 
     def test_a_job_that_is_running_ends_quietly_and_leaves_no_folder(
-        self, desk: Knowledge, client: OpenAI, monkeypatch: pytest.MonkeyPatch
+        self, desk: Knowledge, client: OpenAI, workspace: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         store = client.vector_stores.create()
         embed = desk.embedder.embed
@@ -210,7 +217,7 @@ class TestDeletedStores:
         client.vector_stores.files.create(store.id, file_id=upload(client, "a.md", "# A\n\nReturn a bike."))
         desk.worker.settle()
         with desk.sessions() as session:
-            job = session.query(Job).one()
+            job = session.query(Job).filter(Job.workspace_id == workspace).one()
             assert (job.status, job.request["store_id"]) == ("cancelled", store.id)
             assert session.get_one(Store, store.id).collection_id is None
 
@@ -546,7 +553,7 @@ class TestUploads:
         assert client.files.list().data == []
 
     def test_an_expired_file_is_gone_everywhere_at_once_and_from_disk_at_the_next_tick(
-        self, desk: Knowledge, client: OpenAI
+        self, desk: Knowledge, client: OpenAI, workspace: str
     ) -> None:
         store = client.vector_stores.create()
         file_id = upload(
@@ -566,4 +573,4 @@ class TestUploads:
         tasks.tick()
         assert not path.exists()
         assert client.vector_stores.retrieve(store.id).file_counts.total == 0
-        assert desk.retrieval.get(f"/collections/w1/{store.id}").json()["count"] == 0
+        assert desk.retrieval.get(f"/collections/{workspace}/{store.id}").json()["count"] == 0

@@ -59,8 +59,7 @@ def _described(request: Request, store: Store) -> dict[str, Any]:
 @router.post("/v1/vector_stores")
 def create_store(request: Request, body: StoreCreate, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
     state = request.app.state
-    for file_id in body.file_ids:
-        state.files.find(caller.workspace_id, file_id)
+    state.files.find_all(caller.workspace_id, body.file_ids)
     days = body.expires_after.days if body.expires_after else None
     store = state.stores.create(caller.workspace_id, NewStore(body.name, body.description, _own(body.metadata), days))
     entries = [Entry(file_id, chunking=sizes(body.chunking_strategy)) for file_id in dict.fromkeys(body.file_ids)]

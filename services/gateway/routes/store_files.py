@@ -84,9 +84,10 @@ async def update_store_file(
     request: Request, store_id: str, file_id: str, body: StoreFileUpdate, caller: Caller = KNOWLEDGE
 ) -> dict[str, Any]:
     """Give a file other attributes; filters go by them when this returns. Nothing is embedded anew."""
-    state, named = request.app.state, (caller.workspace_id, store_id, file_id)
-    row, file = await run_in_threadpool(state.store_files.update, *named, body.attributes or {})
-    await state.retrieval.set_attributes(*named)
+    state, workspace_id = request.app.state, caller.workspace_id
+    update = state.store_files.update
+    row, file = await run_in_threadpool(update, workspace_id, store_id, file_id, body.attributes or {})
+    await state.retrieval.set_attributes(workspace_id, store_id, file_id)
     return store_file_body(row, file)
 
 
