@@ -9,7 +9,7 @@ from itertools import chain, islice
 from retrieval.duplicates import collapse
 from retrieval.embedding import Bm25Encoder, Dense, Embedder
 from retrieval.expansion import ExpansionSettings, expanded_dense, expanded_sparse
-from retrieval.follow_up import standalone_query
+from retrieval.follow_up import question_vectors, standalone_query
 from retrieval.fusion import FusionSettings, fuse
 from retrieval.index.port import Candidates, Scope, Scored, VectorIndex
 from retrieval.model import Chunk, Passage, Point, SparseVector
@@ -40,7 +40,7 @@ class SearchSettings:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """`query` is the question as it was searched for.
+    """`query` is the question in words that stand alone.
 
     `timings_ms` has the milliseconds of each stage that ran: embed, search (and in it dense and sparse, where the
     engine tells them apart), expand, fuse, rerank, select.
@@ -110,7 +110,7 @@ class Searcher:
         asked = _Asked(indexes, scope, top_k, wanted, watch)
         with watch.stage("embed"):
             text = standalone_query(query, history)
-            question = _Question(text, self._embedder.embed_query(text), self._bm25.query(text))
+            question = _Question(text, *question_vectors(query.strip(), history, self._embedder, self._bm25))
         ranked = self._ranked(asked, question)
         if self._settings.expansion.passages and ranked:
             ranked = self._ranked(asked, self._expanded(asked, question, ranked))
