@@ -23,7 +23,7 @@ from services.kit.settings import Platform
 BRINDLE = Path(__file__).parent / "brindle"
 TANDEM = (str(Path(sys.executable).parent / "tandem"),)
 QUESTIONS = (
-    "According to the rules in force now, how many days do I have to hand back a bike I purchased?",
+    "Within how many days can I return a bike that I bought?",
     "Does Brindle offer a bike with a belt drive instead of a chain?",
 )
 POLL_SECONDS = 2.0

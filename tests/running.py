@@ -104,7 +104,11 @@ def start(home: Path, **settings: str) -> RunningPlatform:
         **{f"TANDEM_{name}": value for name, value in settings.items()},
     }
     platform = RunningPlatform(home, gateway, dashboard, environment)
-    platform.tandem("up", "--detach", timeout=420.0)
+    try:
+        platform.tandem("up", "--detach", timeout=420.0)
+    except BaseException:
+        stop(platform)  # one that is late goes on starting, and would slow every later test
+        raise
     return platform
 
 

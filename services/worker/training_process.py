@@ -20,7 +20,8 @@ def run_training(job: Job, heartbeat: Heartbeat, module: str = "services.worker.
 
     Raises JobCancelled when the job was cancelled and nothing of it runs any more, RuntimeError when the process died.
     """
-    process = subprocess.Popen([sys.executable, "-m", module, job.id], start_new_session=True)
+    # a group, not a session: Linux shares the processor by session first (autogroup), and priority would not count
+    process = subprocess.Popen([sys.executable, "-m", module, job.id], process_group=0)
     try:
         while process.poll() is None:
             heartbeat.check()

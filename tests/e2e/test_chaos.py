@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -19,19 +20,26 @@ VICTIMS = ("gateway", "retrieval", "worker-index", "broker", "beat", "dashboard"
 NOTE = "# Lighthouse\n\nThe lighthouse keeper of Brindle Point is called Oda Marsh and starts at 05:35."
 
 
-def pid_of(platform: RunningPlatform, name: str) -> int:
-    processes = platform.json("status")["processes"]
-    return int(next(process["pid"] for process in processes if process["name"] == name))
+def pid_of(platform: RunningPlatform, name: str, seconds: float = 60.0) -> int:
+    """The process's id, as soon as it has one: between two starts it has none."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        status = platform.tandem("status", "--json", check=False).stdout  # it exits with 3 while a part is not ready
+        pids = {process["name"]: process["pid"] for process in json.loads(status)["processes"]}
+        if pids.get(name):
+            return int(pids[name])
+        time.sleep(0.2)
+    raise AssertionError(f"{name} does not run {seconds} s after it should")
 
 
-def wait_ready(platform: RunningPlatform, seconds: float = 240.0) -> float:
-    """Seconds until every part answers again."""
+def wait_ready(platform: RunningPlatform, seconds: float = 240.0) -> None:
+    """Return when every part answers."""
     started = time.monotonic()
     with platform.http() as http:
         while time.monotonic() - started < seconds:
             try:
                 if http.get("/ready", timeout=5.0).status_code == 200:
-                    return time.monotonic() - started
+                    return
             except httpx.HTTPError:
                 pass  # the gateway is away
             time.sleep(0.5)
@@ -53,11 +61,12 @@ def _leave_it_ready(platform: RunningPlatform) -> Iterator[None]:
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_a_killed_process_comes_back_and_questions_are_answered(platform: RunningPlatform, victim: str) -> None:
     before = pid_of(platform, victim)
+    killed = time.monotonic()
     os.kill(before, signal.SIGKILL)
-    deadline = time.monotonic() + 60
-    while pid_of(platform, victim) == before and time.monotonic() < deadline:
+    while pid_of(platform, victim) == before and time.monotonic() < killed + 60:
         time.sleep(0.5)
-    note(f"{victim} killed: ready again after {wait_ready(platform):.1f} s")
+    wait_ready(platform)
+    note(f"{victim} killed: all ready again after {time.monotonic() - killed:.1f} s")
     assert pid_of(platform, victim) != before
     assert ask(platform).passages
 
