@@ -1,12 +1,18 @@
-"""Questions that lean on the conversation before them, made to stand alone for retrieval.
+"""Questions that lean on the conversation before them, for retrieval.
 
-Only the search sees the result; the model sees the question as it was asked.
+A search looks for the question and, with less weight, for what stood before it: a word in the question that points
+back finds its subject, and where the subject has changed little is lost. Only the search sees it; the model sees the
+question as it was asked. benchmarks/follow_up.py measures this against other ways.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
+
+from retrieval.embedding import Bm25Encoder, Dense, Embedder
+from retrieval.model import SparseVector
 
 WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 _POINTING = (
@@ -26,10 +32,31 @@ FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 STANDS_ALONE = 5  # a question with this many content words of its own is left alone
 MOST_TURNS = 3
 MOST_WORDS = 64
+QUESTION_WEIGHT = 0.7  # on mtrag_un recall@5 is 0.912 with it, 0.849 for the question alone (docs/retrieval.md)
+
+
+def question_vectors(
+    query: str, history: Sequence[str], embedder: Embedder, bm25: Bm25Encoder
+) -> tuple[Dense, SparseVector]:
+    """Both vectors of a question in its conversation; `history` is the earlier user turns, oldest first.
+
+    The question's own count QUESTION_WEIGHT, those of the context the rest; the dense one keeps length one.
+    """
+    dense, sparse = embedder.embed_query(query), bm25.query(query)
+    before = context(history)
+    if not before:
+        return dense, sparse
+    return _mixed_dense(dense, embedder.embed_query(before)), _mixed_sparse(sparse, bm25.query(before))
+
+
+def context(history: Sequence[str]) -> str:
+    """What a question comes after: the turn before it, with its own predecessor where it leans on that one."""
+    turns = [turn for turn in history if turn.strip()][-MOST_TURNS:]
+    return " ".join(_with_context(turns).split()[-MOST_WORDS:]) if turns else ""
 
 
 def standalone_query(query: str, history: Sequence[str]) -> str:
-    """The question as retrieval should see it; `history` is the earlier user turns, oldest first.
+    """The question in words that stand alone, to be shown and judged by.
 
     A question that points back ("does it...", "and for..."), or has at most one content word of its own, is preceded
     by the turn before it; that one by its own predecessor where it leans on it too, three turns at most.
@@ -37,8 +64,7 @@ def standalone_query(query: str, history: Sequence[str]) -> str:
     query = query.strip()
     if not history or not _leans(query):
         return query
-    context = _with_context(list(history[-MOST_TURNS:]))
-    return f"{' '.join(context.split()[-MOST_WORDS:])} {query}".strip()
+    return f"{context(history)} {query}".strip()
 
 
 def _with_context(turns: list[str]) -> str:
@@ -55,3 +81,16 @@ def _leans(question: str) -> bool:
         return False
     opens = question.casefold().startswith(OPENINGS)
     return opens or len(content) <= 1 or any(word in POINTING for word in words)
+
+
+def _mixed_dense(question: Dense, before: Dense) -> Dense:
+    mixed = [QUESTION_WEIGHT * own + (1 - QUESTION_WEIGHT) * other for own, other in zip(question, before, strict=True)]
+    length = math.sqrt(math.fsum(number * number for number in mixed)) or 1.0
+    return tuple(number / length for number in mixed)
+
+
+def _mixed_sparse(question: SparseVector, before: SparseVector) -> SparseVector:
+    terms = {term: QUESTION_WEIGHT * value for term, value in zip(question.indices, question.values, strict=True)}
+    for term, value in zip(before.indices, before.values, strict=True):
+        terms[term] = terms.get(term, 0.0) + (1 - QUESTION_WEIGHT) * value
+    return SparseVector(tuple(terms), tuple(terms.values()))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Literal
 
-from retrieval.index.port import Candidates, Scored
+from retrieval.index.port import Candidates, Scored, Scores
 from retrieval.model import Chunk, Passage
 
 Method = Literal["relative", "weighted", "dbsf", "rrf"]
@@ -35,9 +35,12 @@ class FusionSettings:
             raise ValueError("dense_weight must be within 0..1, and rrf_k at least 1")
 
 
-def fuse(candidates: Candidates, settings: FusionSettings) -> list[Passage]:
-    """Every candidate once, best first, with its rank and score in each stage. Ties are broken by the chunk's id."""
-    dense_share, sparse_share = _shares(candidates, settings)
+def fuse(candidates: Candidates, settings: FusionSettings, missing: Scores | None = None) -> list[Passage]:
+    """Every candidate once, best first, with its rank and score in each stage. Ties are broken by the chunk's id.
+
+    `missing` are scores of chunks in a stage that does not list them; only `relative` asks for them.
+    """
+    dense_share, sparse_share = _shares(candidates, settings, missing or Scores())
     dense = {scored.chunk.id: (rank, scored.score) for rank, scored in enumerate(candidates.dense, start=1)}
     sparse = {scored.chunk.id: (rank, scored.score) for rank, scored in enumerate(candidates.sparse, start=1)}
     chunks: dict[str, Chunk] = {scored.chunk.id: scored.chunk for scored in (*candidates.dense, *candidates.sparse)}
@@ -53,7 +56,7 @@ def fuse(candidates: Candidates, settings: FusionSettings) -> list[Passage]:
     return sorted(passages, key=lambda passage: (-passage.score, passage.chunk.id))
 
 
-def _shares(candidates: Candidates, settings: FusionSettings) -> tuple[Shares, Shares]:
+def _shares(candidates: Candidates, settings: FusionSettings, missing: Scores) -> tuple[Shares, Shares]:
     """What each stage adds to a chunk's score."""
     dense, sparse = candidates.dense, candidates.sparse
     if settings.method == "rrf":
@@ -61,21 +64,26 @@ def _shares(candidates: Candidates, settings: FusionSettings) -> tuple[Shares, S
     weight = settings.dense_weight
     if settings.method == "relative":
         every_match = len(sparse) < len(dense)  # the dense stage fills its list; a shorter one leaves no match out
-        return _relative(dense, weight, cut=True), _relative(sparse, 1.0 - weight, cut=not every_match)
+        return (
+            _relative(dense, weight, missing.dense, cut=True),
+            _relative(sparse, 1.0 - weight, missing.sparse, cut=not every_match),
+        )
     scaled = _by_spread if settings.method == "dbsf" else _scaled
     return scaled(dense, weight), scaled(sparse, 1.0 - weight)
 
 
-def _relative(found: Sequence[Scored], weight: float, *, cut: bool) -> Shares:
+def _relative(found: Sequence[Scored], weight: float, known: Mapping[str, float], *, cut: bool) -> Shares:
     """Shares of the best score, after Bruch, Gai and Ingber's scaling by the theoretical minimum (TOIS 2023).
 
-    `cut`: there may be more chunks, with scores up to the last one's.
+    `known` are scores of chunks that the list does not have. `cut`: there may be more, with scores up to the
+    last one's.
     """
     if not found or found[0].score <= 0.0:
         return defaultdict(float)
     best = max(scored.score for scored in found)
     shares = {scored.chunk.id: weight * max(0.0, scored.score) / best for scored in found}
     missing = min(shares.values()) if cut else 0.0
+    shares |= {name: weight * max(0.0, score) / best for name, score in known.items()}
     return defaultdict(lambda: missing, shares)
 
 

@@ -9,9 +9,9 @@ from itertools import chain, islice
 from retrieval.duplicates import collapse
 from retrieval.embedding import Bm25Encoder, Dense, Embedder
 from retrieval.expansion import ExpansionSettings, expanded_dense, expanded_sparse
-from retrieval.follow_up import standalone_query
+from retrieval.follow_up import question_vectors, standalone_query
 from retrieval.fusion import FusionSettings, fuse
-from retrieval.index.port import Candidates, Scope, Scored, VectorIndex
+from retrieval.index.port import Candidates, Scope, Scored, Scores, VectorIndex
 from retrieval.model import Chunk, Passage, Point, SparseVector
 from retrieval.neighbours import join, neighbour_ids, widen
 from retrieval.reranking import Reranker, rerank
@@ -26,11 +26,13 @@ class SearchSettings:
     """`candidates` is how many chunks each stage hands to the fusion, `rerank_candidates` how many fused ones a
     reranker reads.
 
-    `join_neighbours` makes one passage of adjacent chunks among those found; `neighbours` is how many chunks on either
-    side are added to each passage before, where they are of its section.
+    `complete_scores` asks each stage for its scores of what only the other one lists; it counts for the fusion
+    `relative` alone. `join_neighbours` makes one passage of adjacent chunks among those found; `neighbours` is how many
+    chunks on either side are added to each passage before, where they are of its section.
     """
 
     candidates: int = 30
+    complete_scores: bool = True
     fusion: FusionSettings = field(default_factory=FusionSettings)
     expansion: ExpansionSettings = field(default_factory=ExpansionSettings)
     rerank_candidates: int = 20
@@ -40,10 +42,10 @@ class SearchSettings:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """`query` is the question as it was searched for.
+    """`query` is the question in words that stand alone.
 
     `timings_ms` has the milliseconds of each stage that ran: embed, search (and in it dense and sparse, where the
-    engine tells them apart), expand, fuse, rerank, select.
+    engine tells them apart), complete, expand, fuse, rerank, select.
     """
 
     query: str
@@ -110,7 +112,7 @@ class Searcher:
         asked = _Asked(indexes, scope, top_k, wanted, watch)
         with watch.stage("embed"):
             text = standalone_query(query, history)
-            question = _Question(text, self._embedder.embed_query(text), self._bm25.query(text))
+            question = _Question(text, *question_vectors(query.strip(), history, self._embedder, self._bm25))
         ranked = self._ranked(asked, question)
         if self._settings.expansion.passages and ranked:
             ranked = self._ranked(asked, self._expanded(asked, question, ranked))
@@ -125,8 +127,12 @@ class Searcher:
         found, dropped = _candidates(asked, question, limit)
         if dropped and len(found.dense) < asked.top_k:
             found, _ = _candidates(asked, question, limit * WIDER)
+        missing = Scores()
+        if self._settings.complete_scores and self._settings.fusion.method == "relative":
+            with asked.watch.stage("complete"):
+                missing = _missing(asked, question, found)
         with asked.watch.stage("fuse"):
-            return fuse(found, self._settings.fusion)
+            return fuse(found, self._settings.fusion, missing)
 
     def _expanded(self, asked: _Asked, question: _Question, ranked: Sequence[Passage]) -> _Question:
         settings = self._settings.expansion
@@ -160,6 +166,18 @@ def _candidates(asked: _Asked, question: _Question, limit: int) -> tuple[Candida
     for one in found:
         asked.watch.add(one.timings_ms)
     return _only_wanted(_merge(found, limit), asked.wanted)
+
+
+def _missing(asked: _Asked, question: _Question, found: Candidates) -> Scores:
+    """Each stage's scores of the chunks that only the other one lists; a chunk without a word asked for has 0."""
+    dense, sparse = ({one.chunk.id for one in stage} for stage in (found.dense, found.sparse))
+    unworded = sorted(dense - sparse)
+    scores = [
+        index.scores(question.dense, sorted(sparse - dense), question.sparse, unworded) for index in asked.indexes
+    ]
+    near = {name: score for one in scores for name, score in one.dense.items()}
+    worded = {name: score for one in scores for name, score in one.sparse.items()}
+    return Scores(near, dict.fromkeys(unworded, 0.0) | worded)
 
 
 def _merge(found: Sequence[Candidates], limit: int) -> Candidates:

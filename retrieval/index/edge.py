@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -39,6 +40,7 @@ from retrieval.index.port import (
     CollectionRef,
     Scope,
     Scored,
+    Scores,
     in_order,
 )
 from retrieval.model import Attributes, Point, SparseVector
@@ -152,6 +154,15 @@ class EdgeIndex:
             worded = self._stage(qdrant.Query.Nearest(terms, SPARSE), limit, allowed) if sparse.indices else ()
         return Candidates(near, worded, watch.spent_ms)
 
+    def scores(
+        self, dense: Sequence[float], dense_ids: Sequence[str], sparse: SparseVector, sparse_ids: Sequence[str]
+    ) -> Scores:
+        terms = qdrant.SparseVector(list(sparse.indices), list(sparse.values))
+        return Scores(
+            self._scores(qdrant.Query.Nearest(list(dense), DENSE), dense_ids),
+            self._scores(qdrant.Query.Nearest(terms, SPARSE), sparse_ids if sparse.indices else ()),
+        )
+
     def points(self, ids: Sequence[str]) -> list[Point]:
         records = self._call("be read", lambda: self._shard.retrieve(list(ids), True, True))
         return in_order(ids, [_point(record) for record in records])
@@ -222,6 +233,14 @@ class EdgeIndex:
             if field not in self._ranged and len(self._ranged) < MOST_INDEXED:
                 self._update(qdrant.UpdateOperation.create_field_index(field, qdrant.PayloadSchemaType.Float))
                 self._ranged.add(field)
+
+    def _scores(self, query: qdrant.Query, ids: Sequence[str]) -> dict[str, float]:
+        if not ids:
+            return {}
+        among = qdrant.Filter(must=[qdrant.HasIdCondition({uuid.UUID(one) for one in ids})])
+        request = qdrant.QueryRequest(limit=len(ids), query=query, filter=among)
+        found = self._call("be searched", partial(self._shard.query, request))
+        return {str(hit.id): float(hit.score) for hit in found}
 
     def _delete(self, matching: qdrant.Filter) -> None:
         self._update(qdrant.UpdateOperation.delete_points_by_filter(matching))

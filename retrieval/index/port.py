@@ -57,6 +57,14 @@ class Candidates:
     timings_ms: Mapping[str, float] = field(default_factory=dict, compare=False)
 
 
+@dataclass(frozen=True)
+class Scores:
+    """Scores of given chunks by id: cosines, and BM25 scores of those that have a term of the question."""
+
+    dense: Mapping[str, float] = field(default_factory=dict)
+    sparse: Mapping[str, float] = field(default_factory=dict)
+
+
 def in_order(ids: Sequence[str], points: Iterable[Point]) -> list[Point]:
     """The points in the order of their ids; engines answer in their own."""
     by_id = {point.chunk.id: point for point in points}
@@ -91,6 +99,12 @@ class VectorIndex(Protocol):
 
     def search(self, dense: Sequence[float], sparse: SparseVector, limit: int, scope: Scope) -> Candidates:
         """The best chunks of each stage, `limit` each at most. An empty sparse vector finds nothing."""
+        ...
+
+    def scores(
+        self, dense: Sequence[float], dense_ids: Sequence[str], sparse: SparseVector, sparse_ids: Sequence[str]
+    ) -> Scores:
+        """What each stage would score the chunks of these ids with."""
         ...
 
     def points(self, ids: Sequence[str]) -> list[Point]:

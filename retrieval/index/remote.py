@@ -35,6 +35,7 @@ from retrieval.index.port import (
     CollectionRef,
     Scope,
     Scored,
+    Scores,
     in_order,
 )
 from retrieval.model import Attributes, Point, SparseVector
@@ -147,6 +148,15 @@ class RemoteIndex:
             found = [_scored(answer.points) for answer in self._client.query_batch_points(self._name, requests)]
         return Candidates(found[0], found[1] if len(found) > 1 else ())
 
+    def scores(
+        self, dense: Sequence[float], dense_ids: Sequence[str], sparse: SparseVector, sparse_ids: Sequence[str]
+    ) -> Scores:
+        terms = models.SparseVector(indices=list(sparse.indices), values=list(sparse.values))
+        return Scores(
+            self._scores(DENSE, list(dense), dense_ids),
+            self._scores(SPARSE, terms, sparse_ids if sparse.indices else ()),
+        )
+
     def points(self, ids: Sequence[str]) -> list[Point]:
         with self._calling("be read"):
             records = self._client.retrieve(self._name, list(ids), with_payload=True, with_vectors=True)
@@ -193,6 +203,16 @@ class RemoteIndex:
             yield from records
             if offset is None:
                 return
+
+    def _scores(self, name: str, query: Any, ids: Sequence[str]) -> dict[str, float]:
+        if not ids:
+            return {}
+        among = models.Filter(must=[models.HasIdCondition(has_id=list(ids))])
+        with self._calling("be searched"):
+            found = self._client.query_points(
+                self._name, query, using=name, limit=len(ids), query_filter=among, with_payload=False
+            )
+        return {str(hit.id): hit.score for hit in found.points}
 
     def _count(self, matching: models.Filter | None) -> int:
         with self._calling("be counted"):

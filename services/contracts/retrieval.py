@@ -126,7 +126,7 @@ class PassageBody(Contract):
 
 class SearchResponse(Contract):
     """`timings_ms` has embed, search (dense and sparse, where the engine tells them apart), fuse, select and total, and
-    expand and rerank where they ran; `collections` names the build of each store that answered."""
+    complete, expand and rerank where they ran; `collections` names the build of each store that answered."""
 
     query: str
     passages: list[PassageBody]

@@ -23,11 +23,7 @@ KEPT_LOG_BYTES = 20_000_000
 
 
 class EngineProcess:
-    """A started engine. Its guard leads a group of its own, the engine another.
-
-    They stay in the platform's session: Linux gives each session an equal share of the processor (autogroup), which
-    would make the low priority of training count for nothing.
-    """
+    """A started engine. Its guard and all processes of the engine share one session."""
 
     def __init__(self, engine: Engine, launch: Launch, cores: Cores, log: Path) -> None:
         self.address, self._engine, self._log = launch.address, engine, log
@@ -42,7 +38,7 @@ class EngineProcess:
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
-                process_group=0,
+                start_new_session=True,
             )
 
     @property

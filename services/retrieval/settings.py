@@ -31,6 +31,7 @@ class RetrievalSettings(ServiceSettings):
     fusion: Literal["relative", "weighted", "dbsf", "rrf"] = "relative"
     dense_weight: float = Field(default=0.5, ge=0.0, le=1.0)
     rrf_k: int = Field(default=10, ge=1)
+    complete_scores: bool = True
     expansion_passages: int = Field(default=0, ge=0, le=50)
     expansion_dense_share: float = Field(default=0.3, ge=0.0, le=10.0)
     expansion_sparse_share: float = Field(default=0.2, ge=0.0, le=10.0)
@@ -48,6 +49,7 @@ class RetrievalSettings(ServiceSettings):
     def search(self) -> SearchSettings:
         return SearchSettings(
             candidates=self.candidates,
+            complete_scores=self.complete_scores,
             fusion=FusionSettings(self.fusion, self.dense_weight, self.rrf_k),
             expansion=ExpansionSettings(
                 self.expansion_passages, self.expansion_dense_share, self.expansion_sparse_share, self.expansion_terms

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from services.database.tables import Job
@@ -20,8 +22,8 @@ def run_training(job: Job, heartbeat: Heartbeat, module: str = "services.worker.
 
     Raises JobCancelled when the job was cancelled and nothing of it runs any more, RuntimeError when the process died.
     """
-    # a group, not a session: Linux shares the processor by session first (autogroup), and priority would not count
-    process = subprocess.Popen([sys.executable, "-m", module, job.id], process_group=0)
+    process = subprocess.Popen([sys.executable, "-m", module, job.id], start_new_session=True)
+    _give_way(process.pid)
     try:
         while process.poll() is None:
             heartbeat.check()
@@ -38,6 +40,12 @@ def run_training(job: Job, heartbeat: Heartbeat, module: str = "services.worker.
     if process.returncode != 0:
         raise RuntimeError(f"the training process ended with {_how(process.returncode)}; see the worker's log")
     return {}
+
+
+def _give_way(pid: int) -> None:
+    """Let this worker's low priority count between sessions too: Linux shares the processor by session first."""
+    with suppress(OSError):  # a kernel without autogroups
+        Path(f"/proc/{pid}/autogroup").write_text(str(os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:

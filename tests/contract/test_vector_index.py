@@ -119,6 +119,17 @@ class TestVectorIndex:
         assert set(read[0].sparse.indices) == set(second.sparse.indices)
         assert index.points([]) == []
 
+    def test_given_chunks_are_scored_as_the_stages_would(self, index: VectorIndex) -> None:
+        points = [make_point("refunds take five days"), make_point("tyres", position=1)]
+        index.upsert(points)
+        question, ids = "refund days", [point.chunk.id for point in points]
+        dense, sparse = EMBEDDER.embed_query(question), BM25.query(question)
+        listed = index.search(dense, sparse, 10, EVERYTHING)
+        scores = index.scores(dense, ids, sparse, ids)
+        assert scores.dense == pytest.approx({one.chunk.id: one.score for one in listed.dense}, abs=1e-5)
+        assert scores.sparse == pytest.approx({one.chunk.id: one.score for one in listed.sparse}, abs=1e-5)
+        assert index.scores(dense, [], SparseVector((), ()), ids).sparse == {}
+
     def test_stages_that_are_timed_are_timed_apart(self, index: VectorIndex) -> None:
         index.upsert([make_point("one")])
         timings = index.search(EMBEDDER.embed_query("one"), BM25.query("one"), 1, EVERYTHING).timings_ms

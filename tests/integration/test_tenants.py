@@ -44,7 +44,7 @@ NOTHING = Ids(
     "file-nothing",
     "file-none",
     "vsfb_nothing",
-    "job-nothing",
+    "job-absent",
     "ftjob-nothing",
     "ft:base:none:1",
     "chat-none",

@@ -23,7 +23,7 @@ from training.config import EmbedderSettings
 from training.embedder import MANIFEST, EmbedderRequest, train_embedder
 from training.embedder_gate import Encode
 from training.errors import Cancelled, InvalidDataset, VersionExists
-from training.pairs import Pair, generated_pairs
+from training.pairs import Pair, generated_pairs, split
 
 BASE = model_location("all-minilm-l6-v2")
 QUICK = EmbedderSettings(max_steps=3, per_device_train_batch_size=4, warmup_steps=0, max_length=48, threads=1)
@@ -78,10 +78,14 @@ def test_an_embedder_taught_with_shuffled_pairs_is_refused_with_a_sentence(chunk
         max_steps=12, learning_rate=1e-3, per_device_train_batch_size=8, warmup_steps=0, max_length=48, threads=1
     )
     honest = request_of(chunks, tmp_path, settings)
-    passages = random.Random(2).sample([one.passage for one in honest.pairs], len(honest.pairs))
+    trained, kept_out = split(honest.pairs, settings.share_held_out, random.Random(settings.seed))
+    passages = random.Random(2).sample([one.passage for one in trained], len(trained))
     wrong = [
-        Pair(one.query, text, one.chunk_id, one.document, one.source)
-        for one, text in zip(honest.pairs, passages, strict=True)
+        *kept_out,
+        *(
+            Pair(one.query, text, one.chunk_id, one.document, one.source)
+            for one, text in zip(trained, passages, strict=True)
+        ),
     ]
     result = train_embedder(
         EmbedderRequest(BASE, wrong, honest.passages, honest.target, honest.work, settings),

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from retrieval.follow_up import standalone_query
+from retrieval.embedding import Bm25Encoder
+from retrieval.follow_up import QUESTION_WEIGHT, context, question_vectors, standalone_query
+from tests.fakes import HashingEmbedder
 
 WARRANTY = "How long is the warranty on the Brindle City?"
 
@@ -55,3 +57,40 @@ def test_only_the_nearest_turns_are_used() -> None:
 def test_a_long_turn_before_is_cut() -> None:
     query = standalone_query("And then?", ["word " * 500])
     assert len(query.split()) == 64 + 2
+
+
+def test_a_question_is_searched_with_the_turn_before_at_less_weight() -> None:
+    embedder, bm25 = HashingEmbedder(), Bm25Encoder()
+    dense, sparse = question_vectors("Is refurbished covered?", [WARRANTY], embedder, bm25)
+    weights = dict(zip(sparse.indices, sparse.values, strict=True))
+    own, before = bm25.query("Is refurbished covered?"), bm25.query(WARRANTY)
+    assert all(weights[term] == pytest.approx(QUESTION_WEIGHT * own.values[0]) for term in own.indices)
+    assert all(weights[term] == pytest.approx((1 - QUESTION_WEIGHT) * before.values[0]) for term in before.indices)
+    assert sum(number * number for number in dense) == pytest.approx(1.0)
+    assert cosine(dense, embedder.embed_query("Is refurbished covered?")) > cosine(
+        dense, embedder.embed_query(WARRANTY)
+    )
+    assert cosine(dense, embedder.embed_query(WARRANTY)) > 0.3
+
+
+def cosine(one: tuple[float, ...], other: tuple[float, ...]) -> float:
+    return sum(a * b for a, b in zip(one, other, strict=True))
+
+
+def test_a_first_question_has_its_own_vectors() -> None:
+    embedder, bm25 = HashingEmbedder(), Bm25Encoder()
+    assert question_vectors(WARRANTY, ["  "], embedder, bm25) == (embedder.embed_query(WARRANTY), bm25.query(WARRANTY))
+
+
+def test_words_of_both_count_twice_and_a_question_of_stop_words_has_those_of_its_context() -> None:
+    embedder, bm25 = HashingEmbedder(), Bm25Encoder()
+    _, same = question_vectors("warranty", ["warranty"], embedder, bm25)
+    assert same.values == pytest.approx(bm25.query("warranty").values)
+    _, only = question_vectors("And how?", [WARRANTY], embedder, bm25)
+    assert set(only.indices) >= set(bm25.query(WARRANTY).indices)
+
+
+def test_the_context_is_the_turn_before_and_what_that_one_leans_on() -> None:
+    assert context([]) == ""
+    assert context(["Something about parking", WARRANTY]) == WARRANTY
+    assert context([WARRANTY, "And for the Hill?"]) == f"{WARRANTY} And for the Hill?"

@@ -7,7 +7,7 @@ import pytest
 from retrieval.embedding import Bm25Encoder
 from retrieval.expansion import ExpansionSettings
 from retrieval.fusion import FusionSettings, fuse
-from retrieval.index.port import Candidates, Scope, Scored
+from retrieval.index.port import Candidates, Scope, Scored, Scores
 from retrieval.model import Chunk, FileRef, Passage, Point, SparseVector
 from retrieval.search import Searcher, SearchSettings
 from tests.fakes import HashingEmbedder
@@ -49,6 +49,12 @@ class TestFusion:
         both = Candidates(scored(a=0.8, b=0.6, c=0.4), scored(c=12.0, a=9.0))
         found = {one.chunk.id: one.score for one in fuse(both, FusionSettings("relative", dense_weight=0.5))}
         assert found["b"] == pytest.approx(0.375)
+
+    def test_relative_takes_scores_that_are_known_beyond_the_lists(self) -> None:
+        both = Candidates(scored(a=0.8, b=0.6), scored(c=12.0, a=9.0))
+        missing = Scores({"c": 0.2}, {"b": 3.0})
+        found = {one.chunk.id: one.score for one in fuse(both, FusionSettings("relative", dense_weight=0.5), missing)}
+        assert found == pytest.approx({"a": 0.5 + 0.375, "b": 0.375 + 0.125, "c": 0.125 + 0.5})
 
     def test_relative_ignores_a_stage_whose_best_is_no_likeness_at_all(self) -> None:
         both = Candidates(scored(a=-0.1, b=-0.2), scored(b=2.0))
@@ -109,6 +115,11 @@ class Shelf:
         self.asked = getattr(self, "asked", 0) + 1
         return Candidates(self.dense[:limit], self.sparse[:limit], {"dense": 1.0, "sparse": 2.0})
 
+    def scores(
+        self, dense: Sequence[float], dense_ids: Sequence[str], sparse: SparseVector, sparse_ids: Sequence[str]
+    ) -> Scores:
+        return Scores()
+
     def points(self, ids: Sequence[str]) -> list[Point]:
         empty = SparseVector((), ())
         return [Point(one.chunk, (1.0,) * 64, empty) for one in self.dense if one.chunk.id in ids]
@@ -152,7 +163,7 @@ class TestSearcher:
 
     def test_every_stage_that_ran_has_its_time(self) -> None:
         found = self.searcher.search([Shelf(scored(a=0.9))], "a question", Scope("w1"), 3)  # type: ignore[list-item]
-        assert set(found.timings_ms) == {"embed", "search", "dense", "sparse", "fuse", "select"}
+        assert set(found.timings_ms) == {"embed", "search", "dense", "sparse", "complete", "fuse", "select"}
         assert found.timings_ms["sparse"] == 2.0
 
     def test_a_reranker_orders_the_passages_that_it_reads_and_leaves_the_others_behind(self) -> None:
