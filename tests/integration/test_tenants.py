@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from services.database.tables import Turn, Version
+from services.database.jobs import new_job
+from services.database.tables import Source, Store, TunedEmbedder, Turn, Version
 from tests.knowledge import Knowledge, knowledge
 
 EXAMPLES = b"".join(
@@ -34,9 +35,12 @@ class Ids:
     training_file: str
     batch: str
     job: str
+    paused_job: str
     tuning_job: str
     version: str
     answer: str
+    source: str
+    embedder: str
 
 
 NOTHING = Ids(
@@ -45,10 +49,14 @@ NOTHING = Ids(
     "file-none",
     "vsfb_nothing",
     "job-absent",
+    "job-paused-nothing",
     "ftjob-nothing",
     "ft:base:none:1",
     "chat-none",
+    "src-none",
+    "emb-none",
 )
+SITE = "https://93.184.216.34/"  # an address, so that no name is looked up
 Call = tuple[str, dict[str, Any]]
 """A path and what goes with it. In a recipe, `{their.file}` stands for somebody's id, `{own.file}` for the caller's."""
 
@@ -126,7 +134,7 @@ RECIPES: dict[str, list[Call]] = {
     ],
     "POST /v1/vector_stores/{store_id}/file_batches": [
         ("/v1/vector_stores/{their.store}/file_batches", {"json": {"file_ids": ["{own.file}"]}}),
-        ("/v1/vector_stores/{own.store}/file_batches", {"json": {"file_ids": ["{own.file}", "{their.file}"]}}),
+        ("/v1/vector_stores/{own.store}/file_batches", {"json": {"file_ids": ["{own.training_file}", "{their.file}"]}}),
         ("/v1/vector_stores/{own.store}/file_batches", {"json": {"files": [{"file_id": "{their.file}"}]}}),
     ],
     "GET /v1/vector_stores/{store_id}/file_batches/{batch_id}": [
@@ -142,6 +150,16 @@ RECIPES: dict[str, list[Call]] = {
         ("/v1/vector_stores/{own.store}/file_batches/{their.batch}/files", {}),
         ("/v1/vector_stores/{own.store}/file_batches/{own.batch}/files", {"params": {"after": "{their.file}"}}),
     ],
+    "POST /v1/sources": [
+        ("/v1/sources", {"json": {"kind": "site", "location": SITE, "vector_store_id": "{their.store}"}}),
+    ],
+    "GET /v1/sources/{source_id}": [("/v1/sources/{their.source}", {})],
+    "POST /v1/sources/{source_id}": [("/v1/sources/{their.source}", {"json": {"name": "mine"}})],
+    "DELETE /v1/sources/{source_id}": [("/v1/sources/{their.source}", {})],
+    "POST /v1/sources/{source_id}/sync": [("/v1/sources/{their.source}/sync", {})],
+    "GET /v1/sources/{source_id}/documents": [("/v1/sources/{their.source}/documents", {})],
+    "POST /v1/embedders": [("/v1/embedders", {"json": {"vector_store_id": "{their.store}"}})],
+    "GET /v1/embedders/{embedder_id}": [("/v1/embedders/{their.embedder}", {})],
     "POST /v1/fine_tuning/jobs": [
         ("/v1/fine_tuning/jobs", {"json": {"model": "base", "training_file": "{their.training_file}"}}),
     ],
@@ -156,6 +174,8 @@ RECIPES: dict[str, list[Call]] = {
     "POST /v1/versions/{name}/publish": [("/v1/versions/{their.version}/publish", {})],
     "GET /v1/jobs/{job_id}": [("/v1/jobs/{their.job}", {})],
     "POST /v1/jobs/{job_id}/cancel": [("/v1/jobs/{their.job}/cancel", {})],
+    "POST /v1/jobs/{job_id}/pause": [("/v1/jobs/{their.paused_job}/pause", {})],
+    "POST /v1/jobs/{job_id}/resume": [("/v1/jobs/{their.paused_job}/resume", {})],
     "GET /v1/jobs/{job_id}/events": [("/v1/jobs/{their.job}/events", {})],
 }
 NO_IDS = {
@@ -165,6 +185,8 @@ NO_IDS = {
     "GET /v1/models",
     "POST /v1/embeddings",
     "POST /v1/files",
+    "GET /v1/sources",
+    "GET /v1/embedders",
     "GET /v1/fine_tuning/jobs",
     "GET /v1/versions",
     "POST /v1/versions/rollback",
@@ -205,9 +227,24 @@ class Tenant:
         tuning = client.fine_tuning.jobs.create(model="base", training_file=training).id
         jobs = self.ask("GET", ("/v1/jobs", {})).json()["data"]
         job = next(one["id"] for one in jobs if one["request"].get("store_id") == store)
+        paused, source, embedder = self._recorded(name, store, client.vector_stores.create(name="empty").id)
         version, answer = f"ft:base:{name}:1", f"chatcmpl-{name}"
         self._record(version, answer)
-        return Ids(store, file, training, batch.id, job, tuning, version, answer)
+        return Ids(
+            store, file, training, batch.id, job, paused, tuning, version, answer, source, embedder
+        )  # fmt: skip
+
+    def _recorded(self, name: str, store: str, empty_store: str) -> tuple[str, str, str]:
+        """A paused re-indexing, a source and a tuned embedder; and the store has a build to go back to."""
+        job = new_job(self.workspace_id, "reindex", {"store_id": empty_store}, 60.0)
+        job.status = "paused"
+        source = Source(id=f"src-{name}", store_id=store, name=name, kind="site", location=SITE)
+        embedder = TunedEmbedder(id=f"emb-{name}", base="base", path="", report={}, status="passed")
+        source.workspace_id = embedder.workspace_id = self.workspace_id
+        with self.desk.sessions.begin() as session:
+            session.add_all([job, source, embedder])
+            session.get_one(Store, store).previous_collection_id = "col_before"
+            return job.id, source.id, embedder.id
 
     def _record(self, version: str, answer: str) -> None:
         empty: dict[str, Any] = {"timings": {}, "versions": {}, "messages": [], "passages": [], "citations": []}
