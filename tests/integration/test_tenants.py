@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from services.database.tables import Turn, Version
+from services.database.tables import TunedEmbedder, Turn, Version
 from tests.knowledge import Knowledge, knowledge
 
+BUCKET = "s3://papers/2026"
 EXAMPLES = b"".join(
     json.dumps(
         {"messages": [{"role": "user", "content": f"Question {n}?"}, {"role": "assistant", "content": "A."}]}
@@ -37,6 +38,8 @@ class Ids:
     tuning_job: str
     version: str
     answer: str
+    source: str
+    embedder: str
 
 
 NOTHING = Ids(
@@ -48,6 +51,8 @@ NOTHING = Ids(
     "ftjob-nothing",
     "ft:base:none:1",
     "chat-none",
+    "src_nothing",
+    "emb-nothing",
 )
 Call = tuple[str, dict[str, Any]]
 """A path and what goes with it. In a recipe, `{their.file}` stands for somebody's id, `{own.file}` for the caller's."""
@@ -123,7 +128,7 @@ RECIPES: dict[str, list[Call]] = {
     ],
     "POST /v1/vector_stores/{store_id}/file_batches": [
         ("/v1/vector_stores/{their.store}/file_batches", {"json": {"file_ids": ["{own.file}"]}}),
-        ("/v1/vector_stores/{own.store}/file_batches", {"json": {"file_ids": ["{own.file}", "{their.file}"]}}),
+        ("/v1/vector_stores/{own.store}/file_batches", {"json": {"file_ids": ["{own.training_file}", "{their.file}"]}}),
         ("/v1/vector_stores/{own.store}/file_batches", {"json": {"files": [{"file_id": "{their.file}"}]}}),
     ],
     "GET /v1/vector_stores/{store_id}/file_batches/{batch_id}": [
@@ -151,6 +156,16 @@ RECIPES: dict[str, list[Call]] = {
     ],
     "GET /v1/versions/{name}": [("/v1/versions/{their.version}", {})],
     "POST /v1/versions/{name}/publish": [("/v1/versions/{their.version}/publish", {})],
+    "POST /v1/sources": [
+        ("/v1/sources", {"json": {"kind": "bucket", "location": BUCKET, "vector_store_id": "{their.store}"}}),
+    ],
+    "GET /v1/sources/{source_id}": [("/v1/sources/{their.source}", {})],
+    "POST /v1/sources/{source_id}": [("/v1/sources/{their.source}", {"json": {"name": "mine"}})],
+    "DELETE /v1/sources/{source_id}": [("/v1/sources/{their.source}", {})],
+    "POST /v1/sources/{source_id}/sync": [("/v1/sources/{their.source}/sync", {})],
+    "GET /v1/sources/{source_id}/documents": [("/v1/sources/{their.source}/documents", {})],
+    "POST /v1/embedders": [("/v1/embedders", {"json": {"vector_store_id": "{their.store}"}})],
+    "GET /v1/embedders/{embedder_id}": [("/v1/embedders/{their.embedder}", {})],
     "GET /v1/jobs/{job_id}": [("/v1/jobs/{their.job}", {})],
     "POST /v1/jobs/{job_id}/cancel": [("/v1/jobs/{their.job}/cancel", {})],
     "GET /v1/jobs/{job_id}/events": [("/v1/jobs/{their.job}/events", {})],
@@ -166,6 +181,8 @@ NO_IDS = {
     "GET /v1/versions",
     "POST /v1/versions/rollback",
     "GET /v1/jobs",
+    "GET /v1/sources",
+    "GET /v1/embedders",
     "GET /v1/processes",
 }
 
@@ -202,11 +219,13 @@ class Tenant:
         tuning = client.fine_tuning.jobs.create(model="base", training_file=training).id
         jobs = self.ask("GET", ("/v1/jobs", {})).json()["data"]
         job = next(one["id"] for one in jobs if one["request"].get("store_id") == store)
-        version, answer = f"ft:base:{name}:1", f"chatcmpl-{name}"
-        self._record(version, answer)
-        return Ids(store, file, training, batch.id, job, tuning, version, answer)
+        version, answer, embedder = f"ft:base:{name}:1", f"chatcmpl-{name}", f"emb-{name}"
+        self._record(version, answer, embedder)
+        asked = {"json": {"kind": "bucket", "location": BUCKET, "vector_store_id": store}}
+        source = self.ask("POST", ("/v1/sources", asked)).json()["id"]
+        return Ids(store, file, training, batch.id, job, tuning, version, answer, source, embedder)
 
-    def _record(self, version: str, answer: str) -> None:
+    def _record(self, version: str, answer: str, embedder: str) -> None:
         empty: dict[str, Any] = {"timings": {}, "versions": {}, "messages": [], "passages": [], "citations": []}
         with self.desk.sessions.begin() as session:
             session.add(
@@ -220,6 +239,11 @@ class Tenant:
                     template_fingerprint="",
                     settings={},
                     status="published",
+                )
+            )
+            session.add(
+                TunedEmbedder(
+                    id=embedder, workspace_id=self.workspace_id, base="base", path="", report={}, status="passed"
                 )
             )
             session.add(
