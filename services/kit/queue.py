@@ -7,6 +7,8 @@ from urllib.parse import unquote, urlsplit
 import redis
 import redis.asyncio
 from celery import Celery
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 LONGEST_JOB_SECONDS = 24 * 3600
 REDELIVERY_SECONDS = LONGEST_JOB_SECONDS + 3600
@@ -41,9 +43,13 @@ def make_celery(broker_url: str) -> Celery:
 
 
 def redis_client(broker_url: str) -> redis.asyncio.Redis:
-    """An asyncio client of the broker, for counters that every replica shares."""
-    parts = urlsplit(broker_url)
+    """An asyncio client of the broker, for counters that every replica shares.
+
+    It tries once more and then gives up: the client's own ten tries with pauses would hold up each request for seconds
+    while the broker is away.
+    """
+    parts, retry = urlsplit(broker_url), Retry(NoBackoff(), 1)
     if parts.scheme == "redis+socket":
         password = unquote(parts.password or "") or None
-        return redis.asyncio.Redis(unix_socket_path=parts.path, password=password, socket_timeout=1.0)
-    return redis.asyncio.Redis.from_url(broker_url, socket_timeout=1.0, socket_connect_timeout=1.0)
+        return redis.asyncio.Redis(unix_socket_path=parts.path, password=password, socket_timeout=1.0, retry=retry)
+    return redis.asyncio.Redis.from_url(broker_url, socket_timeout=1.0, socket_connect_timeout=1.0, retry=retry)

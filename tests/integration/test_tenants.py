@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from services.database.jobs import new_job
-from services.database.tables import Source, Store, TunedEmbedder, Turn, Version
+from services.database.tables import Store, TunedEmbedder, Turn, Version
 from tests.knowledge import Knowledge, knowledge
 
+BUCKET = "s3://papers/2026"
 EXAMPLES = b"".join(
     json.dumps(
         {"messages": [{"role": "user", "content": f"Question {n}?"}, {"role": "assistant", "content": "A."}]}
@@ -53,10 +54,9 @@ NOTHING = Ids(
     "ftjob-nothing",
     "ft:base:none:1",
     "chat-none",
-    "src-none",
-    "emb-none",
+    "src_nothing",
+    "emb-nothing",
 )
-SITE = "https://93.184.216.34/"  # an address, so that no name is looked up
 Call = tuple[str, dict[str, Any]]
 """A path and what goes with it. In a recipe, `{their.file}` stands for somebody's id, `{own.file}` for the caller's."""
 
@@ -150,16 +150,6 @@ RECIPES: dict[str, list[Call]] = {
         ("/v1/vector_stores/{own.store}/file_batches/{their.batch}/files", {}),
         ("/v1/vector_stores/{own.store}/file_batches/{own.batch}/files", {"params": {"after": "{their.file}"}}),
     ],
-    "POST /v1/sources": [
-        ("/v1/sources", {"json": {"kind": "site", "location": SITE, "vector_store_id": "{their.store}"}}),
-    ],
-    "GET /v1/sources/{source_id}": [("/v1/sources/{their.source}", {})],
-    "POST /v1/sources/{source_id}": [("/v1/sources/{their.source}", {"json": {"name": "mine"}})],
-    "DELETE /v1/sources/{source_id}": [("/v1/sources/{their.source}", {})],
-    "POST /v1/sources/{source_id}/sync": [("/v1/sources/{their.source}/sync", {})],
-    "GET /v1/sources/{source_id}/documents": [("/v1/sources/{their.source}/documents", {})],
-    "POST /v1/embedders": [("/v1/embedders", {"json": {"vector_store_id": "{their.store}"}})],
-    "GET /v1/embedders/{embedder_id}": [("/v1/embedders/{their.embedder}", {})],
     "POST /v1/fine_tuning/jobs": [
         ("/v1/fine_tuning/jobs", {"json": {"model": "base", "training_file": "{their.training_file}"}}),
     ],
@@ -172,6 +162,16 @@ RECIPES: dict[str, list[Call]] = {
     ],
     "GET /v1/versions/{name}": [("/v1/versions/{their.version}", {})],
     "POST /v1/versions/{name}/publish": [("/v1/versions/{their.version}/publish", {})],
+    "POST /v1/sources": [
+        ("/v1/sources", {"json": {"kind": "bucket", "location": BUCKET, "vector_store_id": "{their.store}"}}),
+    ],
+    "GET /v1/sources/{source_id}": [("/v1/sources/{their.source}", {})],
+    "POST /v1/sources/{source_id}": [("/v1/sources/{their.source}", {"json": {"name": "mine"}})],
+    "DELETE /v1/sources/{source_id}": [("/v1/sources/{their.source}", {})],
+    "POST /v1/sources/{source_id}/sync": [("/v1/sources/{their.source}/sync", {})],
+    "GET /v1/sources/{source_id}/documents": [("/v1/sources/{their.source}/documents", {})],
+    "POST /v1/embedders": [("/v1/embedders", {"json": {"vector_store_id": "{their.store}"}})],
+    "GET /v1/embedders/{embedder_id}": [("/v1/embedders/{their.embedder}", {})],
     "GET /v1/jobs/{job_id}": [("/v1/jobs/{their.job}", {})],
     "POST /v1/jobs/{job_id}/cancel": [("/v1/jobs/{their.job}/cancel", {})],
     "POST /v1/jobs/{job_id}/pause": [("/v1/jobs/{their.paused_job}/pause", {})],
@@ -185,12 +185,12 @@ NO_IDS = {
     "GET /v1/models",
     "POST /v1/embeddings",
     "POST /v1/files",
-    "GET /v1/sources",
-    "GET /v1/embedders",
     "GET /v1/fine_tuning/jobs",
     "GET /v1/versions",
     "POST /v1/versions/rollback",
     "GET /v1/jobs",
+    "GET /v1/sources",
+    "GET /v1/embedders",
     "GET /v1/processes",
 }
 
@@ -227,26 +227,23 @@ class Tenant:
         tuning = client.fine_tuning.jobs.create(model="base", training_file=training).id
         jobs = self.ask("GET", ("/v1/jobs", {})).json()["data"]
         job = next(one["id"] for one in jobs if one["request"].get("store_id") == store)
-        paused, source, embedder = self._recorded(name, store, client.vector_stores.create(name="empty").id)
-        version, answer = f"ft:base:{name}:1", f"chatcmpl-{name}"
-        self._record(version, answer)
-        return Ids(
-            store, file, training, batch.id, job, paused, tuning, version, answer, source, embedder
-        )  # fmt: skip
+        paused = self._indexes(store, client.vector_stores.create(name="empty").id)
+        version, answer, embedder = f"ft:base:{name}:1", f"chatcmpl-{name}", f"emb-{name}"
+        self._record(version, answer, embedder)
+        asked = {"json": {"kind": "bucket", "location": BUCKET, "vector_store_id": store}}
+        source = self.ask("POST", ("/v1/sources", asked)).json()["id"]
+        return Ids(store, file, training, batch.id, job, paused, tuning, version, answer, source, embedder)
 
-    def _recorded(self, name: str, store: str, empty_store: str) -> tuple[str, str, str]:
-        """A paused re-indexing, a source and a tuned embedder; and the store has a build to go back to."""
+    def _indexes(self, store: str, empty_store: str) -> str:
+        """A build to go back to; and a paused re-indexing, of another store, since a store has one at a time."""
         job = new_job(self.workspace_id, "reindex", {"store_id": empty_store}, 60.0)
         job.status = "paused"
-        source = Source(id=f"src-{name}", store_id=store, name=name, kind="site", location=SITE)
-        embedder = TunedEmbedder(id=f"emb-{name}", base="base", path="", report={}, status="passed")
-        source.workspace_id = embedder.workspace_id = self.workspace_id
         with self.desk.sessions.begin() as session:
-            session.add_all([job, source, embedder])
+            session.add(job)
             session.get_one(Store, store).previous_collection_id = "col_before"
-            return job.id, source.id, embedder.id
+            return job.id
 
-    def _record(self, version: str, answer: str) -> None:
+    def _record(self, version: str, answer: str, embedder: str) -> None:
         empty: dict[str, Any] = {"timings": {}, "versions": {}, "messages": [], "passages": [], "citations": []}
         with self.desk.sessions.begin() as session:
             session.add(
@@ -260,6 +257,11 @@ class Tenant:
                     template_fingerprint="",
                     settings={},
                     status="published",
+                )
+            )
+            session.add(
+                TunedEmbedder(
+                    id=embedder, workspace_id=self.workspace_id, base="base", path="", report={}, status="passed"
                 )
             )
             session.add(
