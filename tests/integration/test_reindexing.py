@@ -208,6 +208,25 @@ def test_a_store_without_files_is_reindexed_to_an_empty_collection(desk: Desk) -
     assert desk.search("refunds")
 
 
+def test_a_collection_whose_row_tells_less_than_a_recipe_takes_files(filled: Desk) -> None:
+    with filled.sessions.begin() as session:
+        session.query(Collection).update({"settings": {"chunk_size": 32, "chunk_overlap": 0}})
+    filled.index("brakes.md", TYRES.replace("tyre", "brake"))
+    assert max(len(text.split()) for _, text in filled.content() if "brake" in text) <= 32
+
+
+def test_a_files_own_chunk_sizes_go_before_those_of_a_recipe(filled: Desk) -> None:
+    own = {"max_chunk_size_tokens": 32, "chunk_overlap_tokens": 0}
+    with filled.sessions.begin() as session:
+        session.get_one(StoreFile, ("s1", "tyres.md")).chunking = own
+    filled.reindex(chunk_size=100)
+    longest = {name: max(len(text.split()) for _, text in filled.content() if name in text) for name in ("air", "bike")}
+    assert longest["air"] <= 32 < longest["bike"]
+    with filled.sessions() as session:
+        cut = {row.file_id: row.chunked for row in session.query(StoreFile)}
+    assert cut["refunds.md"] == {"max_chunk_size_tokens": 100, "chunk_overlap_tokens": 0}
+
+
 def test_the_way_back_loses_no_write_made_since(filled: Desk) -> None:
     old = filled.collections().live_id
     filled.reindex(chunk_size=32)
