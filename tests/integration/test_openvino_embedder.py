@@ -75,6 +75,7 @@ def test_questions_and_batches_from_several_threads_do_not_mix(cache: Path) -> N
     assert min(cosines([one.result() for one in questions], alone * 4)) > 0.9999
 
 
+@pytest.mark.long  # it converts a model, 15 s of a core
 def test_pooling_and_length_are_those_of_the_models_own_files(tiny: str, cache: Path) -> None:
     fast = make_embedder(tiny, "openvino", cache, dtype="float32")
     assert isinstance(fast, OpenVinoEmbedder)
@@ -83,6 +84,7 @@ def test_pooling_and_length_are_those_of_the_models_own_files(tiny: str, cache: 
     assert cosines([fast.embed_query(f"{ten} eleven")], [fast.embed_query(f"{ten} twelve")])[0] > 0.9999
 
 
+@pytest.mark.long  # it converts a model, 15 s of a core
 def test_processes_that_start_together_convert_once(tiny: str, tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as threads:  # each opens the lock anew, as a process would
         folders = set(threads.map(lambda cache: converted(tiny, cache), [tmp_path, tmp_path]))
@@ -99,12 +101,14 @@ def test_a_damaged_folder_is_made_anew(tiny: str, cache: Path) -> None:
     assert weights.read_bytes() == content
 
 
+@pytest.mark.long  # it converts a model, 15 s of a core
 def test_changed_weights_are_converted_again(tiny: str, cache: Path) -> None:
     before = converted(tiny, cache)
     (Path(tiny) / "README.md").write_text("another training run", encoding="utf-8")
     assert converted(tiny, cache) != before
 
 
+@pytest.mark.long  # it converts a model, 15 s of a core
 def test_a_model_that_cannot_be_converted_runs_on_torch_and_the_log_says_why(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
