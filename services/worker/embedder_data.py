@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import fsspec
 from sqlalchemy import select
 
-from retrieval.chunking import ChunkingSettings, chunk
+from retrieval.chunking import chunk
 from retrieval.errors import RetrievalError
-from retrieval.loading import load
 from retrieval.model import Chunk, FileRef
+from retrieval.parsing import Parser
 from services.database.engine import Sessions
 from services.database.tables import Feedback, File, StoreFile, Turn
 from services.worker.settings import WorkerSettings
@@ -29,17 +30,17 @@ def store_chunks(
     indexed = StoreFile.status == "completed", StoreFile.deleted.is_(False)
     with sessions() as session:
         files = [(row, file) for row, file in session.execute(query.where(*indexed).order_by(File.id))]
-    sizes = ChunkingSettings(settings.chunk_size, settings.chunk_overlap)
     found: list[Chunk] = []
-    for row, file in files:
-        source = FileRef(row.workspace_id, row.store_id, row.file_id, row.revision, row.attributes)
-        try:
-            with fsspec.open(file.path, "rb") as stored:
-                document = load(stored.read(), file.filename)
-        except (RetrievalError, OSError) as error:
-            log.warning("'%s' teaches nothing: %s", file.filename, error)
-            continue
-        found += chunk(document, source, sizes, count_tokens)
+    with closing(Parser(settings.parsing_limits())) as parser:
+        for row, file in files:
+            source = FileRef(row.workspace_id, row.store_id, row.file_id, row.revision, row.attributes)
+            try:
+                with fsspec.open(file.path, "rb") as stored:
+                    document = parser.load(stored.read(), file.filename, file.url)
+            except (RetrievalError, OSError) as error:
+                log.warning("'%s' teaches nothing: %s", file.filename, error)
+                continue
+            found += chunk(document, source, settings.chunking(), count_tokens)
     return found
 
 

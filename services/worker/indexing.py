@@ -60,7 +60,7 @@ class Indexing:
         return Recipe(
             self._embedder.name,
             self._embedder.dimension,
-            ChunkingSettings(settings.chunk_size, settings.chunk_overlap, settings.chunking_strategy),
+            settings.chunking(),
             SparseSettings(settings.sparse_language, settings.sparse_average_length),
         )
 

@@ -18,7 +18,7 @@ def purge(writer: RetrievalWriter, workspace_id: str, withdrawn: Sequence[Withdr
     with suppress(IndexUnavailable):
         for file in withdrawn:
             for store_id in file.store_ids:
-                writer.delete(workspace_id, store_id, file.file_id)
+                writer.delete_file(workspace_id, store_id, file.file_id)
     for file in withdrawn:
         try:
             remove_bytes(file.path)

@@ -96,10 +96,6 @@ class RetrievalWriter:
             count = UpsertResponse.model_validate_json(self._post("/points", request)).count
         return count
 
-    def delete(self, workspace_id: str, store_id: str, file_id: str) -> None:
-        """Purge a file's points."""
-        self._post("/points/delete", DeleteRequest(workspace_id=workspace_id, store_id=store_id, file_id=file_id))
-
     def switch(self, request: SwitchRequest) -> SwitchResponse:
         return SwitchResponse.model_validate_json(self._post("/collections/switch", request))
 

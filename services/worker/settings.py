@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 import training
+from retrieval.chunking import ChunkingSettings
 from retrieval.formats.limits import MIB, Limits
 from retrieval.parsing import ParsingLimits
 from services.kit.settings import ServiceSettings, service_config
@@ -53,6 +54,10 @@ class WorkerSettings(ServiceSettings):
     """Processor time, in seconds, that reading one file may take."""
     load_timeout: float = Field(default=600.0, gt=0)
     """Seconds that a candidate may take to be served by the spare slot."""
+
+    def chunking(self) -> ChunkingSettings:
+        """How the documents of a new collection are cut."""
+        return ChunkingSettings(self.chunk_size, self.chunk_overlap, self.chunking_strategy)
 
     def parsing_limits(self) -> ParsingLimits:
         of_file = Limits(self.max_pages, self.max_characters, self.max_unpacked_bytes)
