@@ -95,9 +95,10 @@ def bare(shard: qdrant.EdgeShard, vector: Dense, bm25: Bm25Encoder, question: st
 
 @contextmanager
 def service(platform: Platform, runtime: str) -> Iterator[None]:
-    """The retrieval service as a process of its own."""
+    """The retrieval service as a process of its own, without the reading of every vector after its start."""
     environment = {**os.environ, "TANDEM_HOME": str(platform.home), "TANDEM_SERVICE_TOKEN": platform.service_token,
-                   "TANDEM_EMBEDDING_RUNTIME": runtime, "HF_HUB_OFFLINE": "1"}  # fmt: skip
+                   "TANDEM_EMBEDDING_RUNTIME": runtime, "HF_HUB_OFFLINE": "1",
+                   "TANDEM_RETRIEVAL_CHECK_AT_START": "false"}  # fmt: skip
     process = subprocess.Popen([sys.executable, "-m", "services.retrieval"], env=environment)
     try:
         wait_until_ready(platform, process)

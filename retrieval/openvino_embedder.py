@@ -32,9 +32,9 @@ Vectors = NDArray[numpy.float32]
 class OpenVinoEmbedder:
     """An `Embedder`. `threads` batches of texts are computed side by side, one thread each.
 
-    A question has a thread of its own beside those: it waits for other questions, never for a batch. A processor
-    without bfloat16 computes in float32, whatever `dtype` says. Raises RuntimeError where OpenVINO does not load the
-    model.
+    Questions have a compiled model of their own with one thread more: a question waits for other questions, never for a
+    batch. A processor without bfloat16 computes in float32, whatever `dtype` says. Raises RuntimeError where OpenVINO
+    does not load the model.
     """
 
     def __init__(
@@ -49,10 +49,14 @@ class OpenVinoEmbedder:
             self._tokenizer.enable_truncation(conversion.max_tokens)
         self._counter.no_truncation()
         self._counter.no_padding()
-        compiled = openvino.Core().compile_model(folder / MODEL, "CPU", _options(dtype, threads))
-        self._names = [one.any_name for one in compiled.inputs]
-        self._query, self._query_turn = compiled.create_infer_request(), Lock()
-        self._batches, self._batches_turn = openvino.AsyncInferQueue(compiled, threads), Lock()
+        core = openvino.Core()
+        questions, batches = (
+            core.compile_model(folder / MODEL, "CPU", options)
+            for options in (_options(dtype, 1, threads + 1), _options(dtype, threads, threads))
+        )
+        self._names = [one.any_name for one in batches.inputs]
+        self._query, self._query_turn = questions.create_infer_request(), Lock()
+        self._batches, self._batches_turn = openvino.AsyncInferQueue(batches, threads), Lock()
         self._batches.set_callback(_keep)
 
     def embed(self, texts: Sequence[str]) -> list[Dense]:
@@ -86,12 +90,12 @@ class OpenVinoEmbedder:
         return inputs
 
 
-def _options(dtype: str, threads: int) -> dict[str, Any]:
-    """One stream a batch, and one for questions. Pinned threads of several processes would share the first core."""
+def _options(dtype: str, streams: int, threads: int) -> dict[str, Any]:
+    """`threads` are shared by the streams. Pinned threads of several processes would share the first core."""
     return {
         "INFERENCE_PRECISION_HINT": PRECISIONS[dtype],
-        "NUM_STREAMS": str(threads + 1),
-        "INFERENCE_NUM_THREADS": str(threads + 1),
+        "NUM_STREAMS": str(streams),
+        "INFERENCE_NUM_THREADS": str(threads),
         "ENABLE_CPU_PINNING": "NO",
     }
 

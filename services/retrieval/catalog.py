@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from retrieval.errors import IndexDamaged, UnknownCollection
 from retrieval.index.port import CollectionRef
 from retrieval.model import Attributes
 from services.database.engine import Sessions
-from services.database.tables import Collection, CollectionFile, File, Store, StoreFile, Turn, not_expired
+from services.database.tables import Collection, CollectionFile, File, Store, StoreFile, Turn, now
 
 FileKey = tuple[str, str]  # store id, file id
 Revision = tuple[str, int]  # file id, revision
@@ -53,13 +53,18 @@ class Catalog:
         Raises UnknownCollection for a store that the workspace does not have, IndexDamaged where the collection's data
         cannot be read.
         """
+        asked = {"workspace_id": workspace_id, "store_id": store_id}
         with self._sessions() as session:
-            store = _store(session, workspace_id, store_id)
-            if store.collection_id is None:
-                return None
-            row = _collection(session, workspace_id, store_id, store.collection_id)
-            _check_readable(row)
-            return CollectionRef(workspace_id, store_id, row.id), _made_with(row)
+            row = session.execute(_ANSWERING, asked).one_or_none()
+        if row is None:
+            raise _unknown_store(store_id)
+        if row.collection_id is None:
+            return None
+        if row.embedder is None:
+            raise _unknown_collection(store_id, row.collection_id)
+        _check_readable(store_id, row.problem)
+        made = MadeWith(EmbedderName(row.embedder, row.dimension), row.settings)
+        return CollectionRef(workspace_id, store_id, row.collection_id), made
 
     def live(self, workspace_id: str, store_id: str) -> CollectionRef | None:
         """As `answering`, the collection alone."""
@@ -71,7 +76,7 @@ class Catalog:
         with self._sessions() as session:
             _store(session, ref.workspace_id, ref.store_id)
             row = _collection(session, ref.workspace_id, ref.store_id, ref.collection_id)
-            _check_readable(row)
+            _check_readable(row.store_id, row.problem)
             return _made_with(row)
 
     def add_live(self, ref: CollectionRef, made: MadeWith) -> None:
@@ -203,8 +208,7 @@ class Catalog:
     def indexed(self, workspace_id: str, store_id: str) -> set[Revision]:
         """The wanted revisions that were in the index whole at some time."""
         with self._sessions() as session:
-            here = StoreFile.store_id == store_id
-            done = _wanted(session, workspace_id, here & (StoreFile.status == "completed"))
+            done = _wanted(session, _INDEXED_IN_STORE, workspace_id, store_id=store_id)
             return {(file_id, revision) for (_, file_id), revision in done.items()}
 
     def wanted(self, workspace_id: str, files: Iterable[FileKey]) -> Mapping[FileKey, int]:
@@ -214,13 +218,13 @@ class Catalog:
         with self._sessions() as session:
             for start in range(0, len(file_ids), ASKED_AT_ONCE):
                 some = file_ids[start : start + ASKED_AT_ONCE]
-                revisions |= _wanted(session, workspace_id, StoreFile.file_id.in_(some))
+                revisions |= _wanted(session, _WANTED_OF_FILES, workspace_id, file_ids=some)
         return revisions
 
     def wanted_in(self, workspace_id: str, store_id: str) -> Mapping[FileKey, int]:
         """The wanted revision of every file in a store."""
         with self._sessions() as session:
-            return _wanted(session, workspace_id, StoreFile.store_id == store_id)
+            return _wanted(session, _WANTED_IN_STORE, workspace_id, store_id=store_id)
 
     def attributes(self, workspace_id: str, store_id: str, file_id: str) -> Attributes | None:
         """What the database has for a file of a store now; None where the store does not hold the file."""
@@ -263,12 +267,20 @@ def _made_with(row: Collection) -> MadeWith:
     return MadeWith(EmbedderName(row.embedder, row.dimension), row.settings)
 
 
-def _check_readable(row: Collection) -> None:
-    if row.problem is not None:
+def _check_readable(store_id: str, problem: str | None) -> None:
+    if problem is not None:
         raise IndexDamaged(
-            f"the index of store {row.store_id} is damaged ({row.problem}); rebuild it from the files with "
-            f"`tandem reindex --store {row.store_id}`"
+            f"the index of store {store_id} is damaged ({problem}); rebuild it from the files with "
+            f"`tandem reindex --store {store_id}`"
         )
+
+
+def _unknown_store(store_id: str) -> UnknownCollection:
+    return UnknownCollection(f"there is no store {store_id} in this workspace")
+
+
+def _unknown_collection(store_id: str, collection_id: str) -> UnknownCollection:
+    return UnknownCollection(f"store {store_id} has no collection {collection_id}")
 
 
 def _of(ref: CollectionRef) -> tuple[ColumnElement[bool], ...]:
@@ -294,23 +306,42 @@ def _take_counts(session: Session, ref: CollectionRef) -> None:
 def _store(session: Session, workspace_id: str, store_id: str) -> Store:
     store = session.get(Store, store_id)
     if store is None or store.workspace_id != workspace_id or store.deleted_at is not None:
-        raise UnknownCollection(f"there is no store {store_id} in this workspace")
+        raise _unknown_store(store_id)
     return store
 
 
 def _collection(session: Session, workspace_id: str, store_id: str, collection_id: str) -> Collection:
     row = session.get(Collection, collection_id)
     if row is None or (row.workspace_id, row.store_id) != (workspace_id, store_id):
-        raise UnknownCollection(f"store {store_id} has no collection {collection_id}")
+        raise _unknown_collection(store_id, collection_id)
     return row
 
 
-def _wanted(session: Session, workspace_id: str, which: ColumnElement[bool]) -> dict[FileKey, int]:
-    rows = session.execute(
+def _wanted(
+    session: Session, statement: Select[str, str, int], workspace_id: str, **asked: Any
+) -> dict[FileKey, int]:
+    rows = session.execute(statement, {"workspace_id": workspace_id, "now": now(), **asked})
+    return {(store_id, file_id): revision for store_id, file_id, revision in rows}
+
+
+def _wanted_where(which: ColumnElement[bool]) -> Select[str, str, int]:
+    return (
         select(StoreFile.store_id, StoreFile.file_id, StoreFile.revision)
         .join(File, File.id == StoreFile.file_id)
         .join(Store, Store.id == StoreFile.store_id)
-        .where(StoreFile.workspace_id == workspace_id, which, StoreFile.deleted.is_(False))
-        .where(File.deleted_at.is_(None), not_expired(File.expires_at), Store.deleted_at.is_(None))
+        .where(StoreFile.workspace_id == bindparam("workspace_id"), which, StoreFile.deleted.is_(False))
+        .where(File.deleted_at.is_(None), or_(File.expires_at.is_(None), File.expires_at > bindparam("now")))
+        .where(Store.deleted_at.is_(None))
     )
-    return {(store_id, file_id): revision for store_id, file_id, revision in rows}
+
+
+# every search asks these two; building them anew for each question took 2 ms of its 14
+_ANSWERING = (
+    select(Store.collection_id, Collection.embedder, Collection.dimension, Collection.settings, Collection.problem)
+    .outerjoin(Collection, (Collection.id == Store.collection_id) & (Collection.store_id == Store.id))
+    .where(Store.id == bindparam("store_id"), Store.workspace_id == bindparam("workspace_id"))
+    .where(Store.deleted_at.is_(None))
+)
+_WANTED_OF_FILES = _wanted_where(StoreFile.file_id.in_(bindparam("file_ids", expanding=True)))
+_WANTED_IN_STORE = _wanted_where(StoreFile.store_id == bindparam("store_id"))
+_INDEXED_IN_STORE = _WANTED_IN_STORE.where(StoreFile.status == "completed")

@@ -1,0 +1,121 @@
+"""Time to the first token of chat, idle and while the platform works in the background.
+
+    python -m benchmarks.background [--questions 40] [--work training reindexing]
+
+A platform with the sample's documents and a live version is up (TANDEM_HOME). A client asks in hybrid mode, streaming,
+one question after the other: first with nothing else to do, then while a fine-tuning job trains (it is cancelled
+afterwards), then while the default store is re-indexed again and again. To reach: p95 at most doubled. The last line is
+JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from itertools import cycle, islice
+from typing import Any
+
+import httpx
+
+from benchmarks.running import BRINDLE, api_key, describe_machine, percentile, read_jsonl, report
+from benchmarks.serving import stream
+from services.kit.http import async_client
+from services.kit.settings import Platform
+
+TOKENS = 32
+START_SECONDS = 180.0
+POLL_SECONDS = 0.5
+WORK = ("training", "reindexing")
+
+
+async def main() -> None:
+    options = arguments()
+    platform = Platform()
+    asked = [row["question"] for row in read_jsonl(BRINDLE / "questions.jsonl")]
+    questions = list(islice(cycle(asked), options.questions))
+    print(f"{describe_machine()}\n{len(questions)} questions, one after the other, answers of {TOKENS} tokens\n")
+    print(f"{'background':14}{'first token p50':>17}{'p95':>10}{'p95 to idle':>13}")
+    async with async_client(platform.gateway_url, api_key(platform), timeout=300.0) as http:
+        await ask(http, questions[:5])
+        figures = {"idle": await ask(http, questions)}
+        for name in options.work:
+            figures[name] = await {"training": while_training, "reindexing": while_reindexing}[name](http, questions)
+    idle = percentile(figures["idle"], 0.95)
+    rows = {}
+    for name, seconds in figures.items():
+        p50, p95 = percentile(seconds, 0.5), percentile(seconds, 0.95)
+        print(f"{name:14}{p50 * 1000:>14.0f} ms{p95 * 1000:>7.0f} ms{p95 / idle:>13.2f}")
+        rows[name] = {"p50_ms": round(p50 * 1000), "p95_ms": round(p95 * 1000), "ratio": round(p95 / idle, 2)}
+    report("background", rows)
+
+
+async def ask(http: httpx.AsyncClient, questions: Sequence[str]) -> list[float]:
+    """Seconds to each answer's first token."""
+    return [await stream(http, body(question)) for question in questions]
+
+
+def body(question: str) -> dict[str, Any]:
+    return {
+        "model": "tandem/hybrid",
+        "messages": [{"role": "user", "content": question}],
+        "max_tokens": TOKENS,
+        "temperature": 0.0,
+    }
+
+
+async def while_training(http: httpx.AsyncClient, questions: Sequence[str]) -> list[float]:
+    data = (BRINDLE / "train.jsonl").read_bytes()
+    upload = await http.post("/v1/files", data={"purpose": "fine-tune"}, files={"file": ("train.jsonl", data)})
+    models = (await http.get("/v1/versions")).raise_for_status().json()["data"]
+    asked = {"model": models[0]["base_model"], "training_file": upload.raise_for_status().json()["id"]}
+    job = (await http.post("/v1/fine_tuning/jobs", json=asked)).raise_for_status().json()["id"]
+    try:
+        await reached(http, job, lambda row: row["stage"].startswith("Tuning: step"))
+        return await ask(http, questions)
+    finally:
+        await http.post(f"/v1/jobs/{job}/cancel")
+        await reached(http, job, lambda row: row["finished_at"] is not None)
+
+
+async def while_reindexing(http: httpx.AsyncClient, questions: Sequence[str]) -> list[float]:
+    stores = (await http.get("/v1/vector_stores?order=asc")).raise_for_status().json()["data"]
+    store = next(one["id"] for one in stores if one["metadata"].get("default") == "true")
+    over = asyncio.Event()
+
+    async def again_and_again() -> None:
+        while not over.is_set():
+            job = (await http.post(f"/v1/vector_stores/{store}/reindex", json={})).raise_for_status().json()["id"]
+            await reached(http, job, lambda row: row["finished_at"] is not None)
+
+    work = asyncio.create_task(again_and_again())
+    seconds = await ask(http, questions)
+    over.set()
+    await work
+    return seconds
+
+
+async def reached(http: httpx.AsyncClient, job: str, where: Callable[[dict[str, Any]], bool]) -> None:
+    """Wait until a job stands where it should. Raises TimeoutError, and RuntimeError where it failed."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        row = (await http.get(f"/v1/jobs/{job}")).raise_for_status().json()
+        if where(row):
+            return
+        if row["status"] == "failed":
+            raise RuntimeError(f"{job} failed: {row['reason']}")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{job} stands at {row['stage']!r} after {START_SECONDS:.0f} s")
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--questions", type=int, default=40)
+    parser.add_argument("--work", nargs="+", choices=WORK, default=WORK)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
