@@ -1,11 +1,12 @@
 """Loaded text into a store: chunks a second of the worker's own code, against the embedder alone and LlamaIndex's.
 
-    python -m benchmarks.ingest [--chunks 400] [--threads 2]
+    python -m benchmarks.ingest [--chunks 1000] [--threads 2]
 
 SciFact's abstracts, forty a Markdown file, go through `Indexing.index_file`, as a worker runs it: read, chunk, embed,
 send to a retrieval service in a process of its own, record. The bare loop embeds the very same texts with the same
 embedder and does nothing else. LlamaIndex embeds them with its default batch of ten over sentence-transformers in
-float32 (see benchmarks/embedding.py). The three take turns, file by file; the last line is JSON.
+float32 (see benchmarks/embedding.py). The three take turns, file by file, each warmed up on one file before; the last
+line is JSON.
 """
 
 from __future__ import annotations
@@ -93,7 +94,9 @@ def worker(platform: Platform, sessions: Sessions, embedder: Embedder, jobs: Seq
     """What a worker's task does with the job of a file."""
     table = Jobs(sessions)
     writer = RetrievalWriter(client(platform.retrieval_url, platform.service_token, timeout=120.0))
-    indexing = Indexing(sessions, writer, embedder, Parser(), WorkerSettings())
+    parser = Parser()
+    parser.warm()
+    indexing = Indexing(sessions, writer, embedder, parser, WorkerSettings())
 
     def index(file: int) -> None:
         job = table.claim(jobs[file].id)
@@ -107,7 +110,7 @@ def worker(platform: Platform, sessions: Sessions, embedder: Embedder, jobs: Seq
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--chunks", type=int, default=400)
+    parser.add_argument("--chunks", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--data", type=Path, default=DATA)
     options = parser.parse_args()
@@ -128,12 +131,12 @@ def main() -> None:
                 "bare loop, OpenVINO": Side(lambda file: embedder.embed(texts[file])),
                 "LlamaIndex's default": Side(lambda file: rival.embed(texts[file])),
             }
-            embedder.embed(texts[0])
-            rival.embed(texts[0])
-            for file in range(len(texts)):
+            for side in sides.values():
+                side.work(0)
+            for file in range(1, len(texts)):
                 for side in sides.values():
                     side.do(file)
-    show(sides, sum(map(len, texts)), options.threads)
+    show(sides, sum(map(len, texts[1:])), options.threads)
 
 
 def show(sides: dict[str, Side], chunks: int, threads: int) -> None:
