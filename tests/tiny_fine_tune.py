@@ -1,4 +1,4 @@
-"""The real fine-tuning process on a tiny model, with slots and retriever in memory: `python -m tests.tiny_fine_tune JOB`."""
+"""The real fine-tuning process, with slots and retriever in memory: `python -m tests.tiny_fine_tune JOB`."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def main(job_id: str) -> None:
     if behaviour == "dies":
         os.kill(os.getpid(), signal.SIGKILL)
     if behaviour == "gets on and dies":
-        record_checkpoint(sessions, job, job.tries + 25 * len(os.listdir(platform.home / "tries")), {})
+        record_checkpoint(sessions, job, 25 * len(list((platform.home / "tries").iterdir())), {})
         (platform.home / "tries" / f"{time.time_ns()}").touch()
         os.kill(os.getpid(), signal.SIGKILL)
     if behaviour == "succeeds":

@@ -30,6 +30,7 @@ from training.config import LoraSettings
 from training.errors import Cancelled, InvalidDataset
 from training.model import Cancelled as IsCancelled
 from training.model import LoraResult, Progress, RunProgress, TrainingRow
+from training.sampling import EpochSampler
 
 ADAPTER = "adapter"
 IGNORED = -100
@@ -105,6 +106,10 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
         self._metrics["train"]["mean_token_accuracy"].append(_share_right(logits, labels))
         loss = cross_entropy(logits.float(), labels, reduction="sum")
         return loss / (num_items_in_batch if num_items_in_batch is not None else max(1, labels.numel()))
+
+    def _get_train_sampler(self, *_: Any) -> EpochSampler:
+        rows = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        return EpochSampler(rows, self.train_dataset["length"], self.args.seed, lambda: int(self.state.epoch or 0))
 
     def take_up(self) -> None:
         """Go on counting where the checkpoint stopped."""
@@ -209,8 +214,6 @@ def _arguments(settings: LoraSettings, folder: Path) -> SFTConfig:
         num_train_epochs=settings.num_train_epochs,
         max_steps=settings.max_steps,
         max_length=None,
-        train_sampling_strategy="group_by_length",
-        length_column_name="length",
         optim="adamw_torch_fused",
         logging_steps=1,
         save_strategy="steps",

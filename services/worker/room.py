@@ -13,8 +13,8 @@ from training.request import RunRequest
 CHECKPOINT_BYTES = 512 * 2**20
 """For checkpoints, rows and the database: two checkpoints of the default adapter take 130 MB on the 135M model."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
-WORDS = ("no space left on device", "disk is full", "disk quota exceeded", "pytorchstreamwriter failed writing")
-"""How safetensors, SQLite and torch say it, which raise no OSError."""
+WORDS = ("no space left on device", "disk is full", "disk quota exceeded", "enforce fail at inline_container.cc")
+"""How safetensors, SQLite, quotas and torch's writer say it, which raise no OSError."""
 
 
 def check_room(request: RunRequest) -> None:

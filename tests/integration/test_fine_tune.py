@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +78,7 @@ class Home:
 
 
 @pytest.fixture
-def home(base_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
+def home(base_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     tiny = make_tiny(base_weights, tmp_path / "tiny")
     for name, value in {"HOME": tmp_path, "BASE_MODEL": tiny, "SERVICE_TOKEN": "t", "BROKER_URL": "memory://"}.items():
         monkeypatch.setenv(f"TANDEM_{name}", str(value))
@@ -93,7 +92,7 @@ def home(base_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         session.add(Workspace(id="w", name="W"))
         session.flush()
         session.add(File(id="file-1", workspace_id="w", **about))
-    yield Home(platform, sessions, Jobs(sessions), file)
+    return Home(platform, sessions, Jobs(sessions), file)
 
 
 def test_a_run_ends_with_a_version_its_metrics_and_its_checkpoints(home: Home) -> None:
@@ -164,9 +163,7 @@ def _look_first(home: Home, job: Job, seen: list[bytes], record: Any) -> Any:
 
 def test_a_run_paused_while_its_candidate_loads_keeps_its_work_and_no_version(home: Home) -> None:
     job = home.claimed()
-    paused = home.perform(
-        job, tiny_ports(home.sessions, job, lambda: home.jobs.request_pause("w", job.id) and None)
-    )
+    paused = home.perform(job, tiny_ports(home.sessions, job, lambda: home.jobs.request_pause("w", job.id) and None))
     assert (paused.status, paused.pause_requested) == ("running", True)  # the worker puts it aside
     assert home.work(job).is_dir()
     assert home.versions() == []
@@ -213,7 +210,7 @@ def test_a_process_that_is_lost_after_publishing_made_one_version(home: Home) ->
 def test_a_full_disk_fails_the_job_in_words_and_leaves_no_half_version(home: Home) -> None:
     job = home.claimed()
     (home.work(job) / "adapter").mkdir(parents=True)
-    (home.work(job) / "adapter" / "adapter_model.safetensors").symlink_to("/dev/full")
+    (home.work(job) / "adapter" / "adapter_config.json").symlink_to("/dev/full")
     done = home.perform(job)
     assert done.status == "failed"
     assert str(done.reason).startswith("The disk is full: nothing of this run was kept. Make room in ")
@@ -231,7 +228,10 @@ def test_an_upload_that_is_gone_before_the_first_try_fails_the_job_in_words(home
 
 
 def test_what_the_job_asks_for_reaches_the_run(home: Home) -> None:
-    asked = {"seed": 5, "hyperparameters": {"n_epochs": 4, "batch_size": 6, "learning_rate_multiplier": 0.5, "beta": 0.3}}
+    asked = {
+        "seed": 5,
+        "hyperparameters": {"n_epochs": 4, "batch_size": 6, "learning_rate_multiplier": 0.5, "beta": 0.3},
+    }
     made = run_settings(asked, home.platform, WorkerSettings(train_threads=1, train_device="cpu"))
     usual = run_settings({"seed": 5, "hyperparameters": {"n_epochs": "auto"}}, home.platform, WorkerSettings())
     assert (made.lora.num_train_epochs, made.lora.learning_rate) == (4.0, usual.lora.learning_rate * 0.5)

@@ -83,9 +83,7 @@ def test_hyperparameters_at_their_former_place_are_taken_and_the_rest_is_auto(cl
     ],
 )
 def test_hyperparameters_out_of_range_are_refused_by_name(client: OpenAI, place: str, value: Any, words: str) -> None:
-    message, param = refusal(
-        client, method={"type": "supervised", "supervised": {"hyperparameters": {place: value}}}
-    )
+    message, param = refusal(client, method={"type": "supervised", "supervised": {"hyperparameters": {place: value}}})
     assert words in message
     assert param == f"method.supervised.hyperparameters.{place}"
 
@@ -118,8 +116,9 @@ def test_files_have_to_be_there_of_the_right_purpose_and_kind(client: OpenAI) ->
         assert f"'{document}' was uploaded for 'assistants'" in message
         assert param == place
         pairs = upload(client, lines(*(preference(number) for number in range(10))))
-        assert "holds preferences; the method 'supervised' trains on conversations" in (
-            refusal(client, **{place: pairs})[0]
+        assert (
+            "holds preferences; the method 'supervised' trains on conversations"
+            in (refusal(client, **{place: pairs})[0])
         )
 
 
@@ -216,4 +215,3 @@ def test_a_failed_job_says_why_in_openais_error(client: OpenAI, desk: Knowledge)
     assert (failed.status, failed.error.code, failed.error.message) == ("failed", "job_failed", "The disk is full.")
     assert failed.finished_at is not None
     assert failed.finished_at <= now().timestamp()
-

@@ -22,9 +22,7 @@ BUCKET = "s3://papers/2026"
 
 
 def examples(word: str) -> bytes:
-    turns = [
-        [{"role": "user", "content": f"{word} {n}?"}, {"role": "assistant", "content": "A."}] for n in range(12)
-    ]
+    turns = [[{"role": "user", "content": f"{word} {n}?"}, {"role": "assistant", "content": "A."}] for n in range(12)]
     return b"".join(json.dumps({"messages": messages}).encode() + b"\n" for messages in turns)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +87,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setenv("TANDEM_HOME", str(tmp_path))
     monkeypatch.setenv("TANDEM_SERVICE_TOKEN", "token")
     monkeypatch.setenv("TANDEM_BROKER_URL", "memory://")
@@ -98,7 +98,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     sessions = open_sessions(platform.database_url)
     with sessions.begin() as session:
         session.add(Workspace(id="w", name="W"))
-    yield Bench(platform, sessions, Jobs(sessions), WorkerSettings(load_timeout=1.0, stuck_seconds=2.0))
+    return Bench(platform, sessions, Jobs(sessions), WorkerSettings(load_timeout=1.0, stuck_seconds=2.0))
 
 
 def test_a_run_that_records_its_outcome_is_left_as_it_says(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

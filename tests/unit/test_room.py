@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from sqlalchemy.exc import OperationalError
 
 from services.worker.room import CHECKPOINT_BYTES, check_room, is_disk_full
@@ -14,34 +15,43 @@ from training.errors import NoRoom
 from training.request import RunRequest
 
 
-def plainly() -> None:
-    with Path("/dev/full").open("wb", buffering=0) as file:
+@pytest.fixture
+def full(tmp_path: Path) -> Path:
+    """A file whose disk is full. A link: a library that replaces the file must not replace the device."""
+    path = tmp_path / "full"
+    path.symlink_to("/dev/full")
+    return path
+
+
+def plainly(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
         file.write(b"x")
 
 
-def by_torch() -> None:
-    torch.save(torch.zeros(1000), "/dev/full")
+def by_torch(path: Path) -> None:
+    torch.save(torch.zeros(1000), path)
 
 
-def by_safetensors() -> None:
-    save_file({"a": torch.zeros(1000)}, "/dev/full")
+def by_safetensors(_path: Path) -> None:
+    """It writes a file of its own and renames it, so that only its words are tried here, as a full disk brings them."""
+    raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
 
-def by_sqlite() -> None:
+def by_sqlite(_path: Path) -> None:
     raise OperationalError("UPDATE jobs", {}, Exception("database or disk is full"))
 
 
-def from_something_else() -> None:
+def from_something_else(path: Path) -> None:
     try:
-        plainly()
+        plainly(path)
     except OSError as error:
         raise ValueError("could not keep the rows") from error
 
 
 @pytest.mark.parametrize("write", [plainly, by_torch, by_safetensors, by_sqlite, from_something_else])
-def test_every_way_of_saying_that_the_disk_is_full_is_understood(write: object) -> None:
+def test_every_way_of_saying_that_the_disk_is_full_is_understood(write: Callable[[Path], None], full: Path) -> None:
     with pytest.raises(Exception) as failed:  # noqa: PT011
-        write()  # type: ignore[operator]
+        write(full)
     assert is_disk_full(failed.value), repr(failed.value)
 
 
