@@ -47,6 +47,7 @@ from tests.fakes import HashingEmbedder
 
 TOKEN = "a-service-token"
 ALWAYS_REFUSE = 2.0  # no answerability reaches it, so that a grounded question is answered without a model
+ALIASES = {"gpt-4o-mini-2024-07-18": "tandem/base"}
 ROUTE = Route(slot="base", address="http://slot", model="base-weights")
 TABLE = RoutingTable(epoch=1, base=ROUTE, live={}, versions={}, loading=[])
 
@@ -156,7 +157,7 @@ def knowledge(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Knowledge
     service = create_retrieval(platform, RetrievalSettings(), embedder=embedder, sessions=sessions)
     headers = {"Authorization": f"Bearer {TOKEN}"}
     gateway = create_gateway(
-        settings=GatewaySettings(max_body_bytes=1 << 20),
+        settings=GatewaySettings(max_body_bytes=1 << 20, model_aliases=ALIASES),
         sessions=sessions,
         files_url=str(home / "files"),
         base_model="base",

@@ -6,7 +6,8 @@ TrainingError
 │   ├── UnknownBaseModel      no base weights under this name, folder or hub id
 │   └── OutOfRange            a setting lies outside what it allows
 ├── StateError            the thing is not in a state that allows this
-│   └── VersionExists         a version folder is written once
+│   ├── VersionExists         a version folder is written once
+│   └── NoRoom                the disk is full; make room, and train again
 ├── DamagedWeights        weights are not those that the manifest names; restore the folder, or train again
 ├── EngineUnavailable     a server that training needs does not answer; try again later
 └── Cancelled             somebody asked for the run to stop
@@ -49,6 +50,10 @@ class StateError(TrainingError):
 
 class VersionExists(StateError):
     """A second attempt to write a version's folder."""
+
+
+class NoRoom(StateError):
+    """A disk without room for what a run writes; the message names the folder."""
 
 
 class DamagedWeights(TrainingError):

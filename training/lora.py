@@ -8,24 +8,29 @@ bf16 autocast and fused attention 271. benchmarks/training_speed.py compares wit
 
 from __future__ import annotations
 
+import math
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset as Table
 from datasets.utils.logging import disable_progress_bar
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from retrieval.model import Message
+from training import checkpoints
 from training.config import LoraSettings
 from training.errors import Cancelled, InvalidDataset
 from training.model import Cancelled as IsCancelled
 from training.model import LoraResult, Progress, RunProgress, TrainingRow
+from training.sampling import EpochSampler
 
 ADAPTER = "adapter"
 IGNORED = -100
@@ -42,34 +47,38 @@ def train_adapter(
 ) -> LoraResult:
     """Train an adapter for the weights in `base` and write it to `folder/adapter`; checkpoints go beside it.
 
-    The base weights stay as they are. A folder that holds a checkpoint of an earlier try is gone on with. Progress is
-    told at each step: step, steps, loss, tokens a second and seconds left.
+    The base weights stay as they are. A folder that holds a checkpoint of an earlier try is gone on with: the same rows
+    in the same order give the weights of a training that was never interrupted. Progress is told at each step (step,
+    steps, loss, tokens a second and seconds left) and at each checkpoint.
 
-    Raises Cancelled at the first step after `cancelled()` says so, InvalidDataset where no row fits `max_length`.
+    Raises Cancelled at the first step after `cancelled()` says so, once that step's checkpoint is written;
+    InvalidDataset where no row fits `max_length`; OutOfRange where the hardware cannot share a step's rows.
     """
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
     disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(base)
-    table = _table(rows, tokenizer, settings)
+    table, arguments = _table(rows, tokenizer, settings), _arguments(settings, folder)
     model = _with_adapter(base, settings)
-    loss_before = answer_loss(model, tokenizer, held_out, settings)
-    trainer = AnswerTrainer(model, _arguments(settings, folder), train_dataset=table, processing_class=tokenizer)
+    loss_before, _ = answer_loss(model, tokenizer, held_out, settings)
+    trainer = AnswerTrainer(model, arguments, train_dataset=table, processing_class=tokenizer)
     trainer.remove_callback(PrinterCallback)
-    watch = _Watch(trainer, progress, cancelled)
-    trainer.add_callback(watch)
-    started = time.monotonic()
-    trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
-    seconds = time.monotonic() - started
+    trainer.measure = lambda: answer_loss(model, tokenizer, held_out[: settings.validation_rows], settings)
+    trainer.add_callback(_Watch(trainer, folder, progress, cancelled))
+    reached = checkpoints.newest(folder)
+    trainer.train(resume_from_checkpoint=str(reached) if reached else None)
     model.save_pretrained(folder / ADAPTER)
+    loss_after, _ = answer_loss(model, tokenizer, held_out, settings)
+    history = checkpoints.history(trainer.state.log_history)
     return LoraResult(
         adapter=folder / ADAPTER,
         loss_before=loss_before,
-        loss_after=answer_loss(model, tokenizer, held_out, settings),
-        train_losses=tuple(watch.losses),
+        loss_after=loss_after,
+        train_losses=tuple(step.train_loss for step in history),
         steps=trainer.state.global_step,
         tokens=trainer.trained_tokens,
-        seconds=seconds,
+        seconds=trainer.trained_seconds,
+        history=history,
     )
 
 
@@ -77,21 +86,52 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
     """trl's trainer, whose loss on a CPU projects the answer's positions alone onto the vocabulary.
 
     trl does so where Triton runs. Rows are padded on the right, so causal attention needs no mask. `trained_tokens`
-    counts what was trained on, without padding.
+    counts what was trained on, without padding, in `trained_seconds`; both stand in each step's log, so that a resumed
+    training goes on counting. `measure` gives loss and accuracy of held-out rows, asked at each checkpoint.
     """
 
     trained_tokens = 0
+    trained_seconds = 0.0
+    measure: Callable[[], tuple[float, float]] | None = None
+    _ticked = 0.0
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         self.trained_tokens += int(inputs["attention_mask"].sum())
-        if return_outputs or inputs["input_ids"].device.type != "cpu":
+        if return_outputs or inputs["input_ids"].device.type != "cpu" or self.accelerator.num_processes > 1:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.args.bf16):
             logits, labels = answer_logits(model, inputs["input_ids"], inputs["labels"])
+        self._metrics["train"]["mean_token_accuracy"].append(_share_right(logits, labels))
         loss = cross_entropy(logits.float(), labels, reduction="sum")
         return loss / (num_items_in_batch if num_items_in_batch is not None else max(1, labels.numel()))
+
+    def _get_train_sampler(self, *_: Any) -> EpochSampler:
+        rows = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        return EpochSampler(rows, self.train_dataset["length"], self.args.seed, lambda: int(self.state.epoch or 0))
+
+    def take_up(self) -> None:
+        """Go on counting where the checkpoint stopped."""
+        last: dict[str, Any] = next((one for one in reversed(self.state.log_history) if "trained_tokens" in one), {})
+        self.trained_tokens, self.trained_seconds = last.get("trained_tokens", 0), last.get("trained_seconds", 0.0)
+        self._ticked = time.monotonic()
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs:
+            self.trained_seconds += time.monotonic() - self._ticked
+            logs |= {"trained_tokens": self.trained_tokens, "trained_seconds": round(self.trained_seconds, 3)}
+            logs |= self._validation()
+            self._ticked = time.monotonic()
+        super().log(logs, start_time)
+
+    def _validation(self) -> dict[str, float]:
+        step, is_last = self.state.global_step, self.state.global_step >= self.state.max_steps
+        if not self.measure or not self.args.should_save or not (is_last or step % self.args.save_steps == 0):
+            return {}
+        loss, accuracy = self.measure()
+        self.model.train()
+        return {} if math.isnan(loss) else {"valid_loss": loss, "valid_mean_token_accuracy": accuracy}
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """None: a version has a manifest."""
@@ -106,10 +146,10 @@ def answer_logits(model: Any, input_ids: torch.Tensor, labels: torch.Tensor) -> 
 
 
 @torch.no_grad()
-def answer_loss(model: Any, tokenizer: Any, rows: Sequence[TrainingRow], settings: LoraSettings) -> float:
-    """Mean loss of the rows' answer tokens in nats; NaN without rows."""
+def answer_loss(model: Any, tokenizer: Any, rows: Sequence[TrainingRow], settings: LoraSettings) -> tuple[float, float]:
+    """Mean loss of the rows' answer tokens in nats, and the share of them that come first; NaN without rows."""
     model.eval()
-    total, count = 0.0, 0
+    total, right, count = 0.0, 0.0, 0
     for row in rows:
         tokens = tokenize(row, tokenizer)
         ids = torch.tensor([tokens["input_ids"][: settings.max_length]], device=model.device)
@@ -117,8 +157,13 @@ def answer_loss(model: Any, tokenizer: Any, rows: Sequence[TrainingRow], setting
         with torch.autocast(model.device.type, dtype=torch.bfloat16):
             logits, wanted = answer_logits(model, ids, labels)
         total += float(cross_entropy(logits.float(), wanted, reduction="sum"))
+        right += _share_right(logits, wanted) * wanted.numel()
         count += wanted.numel()
-    return total / count if count else float("nan")
+    return (total / count, right / count) if count else (math.nan, math.nan)
+
+
+def _share_right(logits: torch.Tensor, wanted: torch.Tensor) -> float:
+    return float((logits.argmax(-1) == wanted).float().mean()) if wanted.numel() else 0.0
 
 
 def tokenize(row: TrainingRow, tokenizer: Any) -> dict[str, list[int]]:
@@ -143,7 +188,10 @@ def _table(rows: Sequence[TrainingRow], tokenizer: Any, settings: LoraSettings) 
 
 
 def _with_adapter(base: Path, settings: LoraSettings) -> Any:
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16, attn_implementation="eager")
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))  # accelerate numbers the processes of a machine
+    model = AutoModelForCausalLM.from_pretrained(base, **settings.hardware.model_arguments(local_rank))
+    if settings.hardware.quantization != "none":
+        model = prepare_model_for_kbit_training(model)
     adapter = LoraConfig(
         r=settings.lora_r,
         lora_alpha=settings.lora_alpha,
@@ -155,13 +203,10 @@ def _with_adapter(base: Path, settings: LoraSettings) -> Any:
 
 
 def _arguments(settings: LoraSettings, folder: Path) -> SFTConfig:
+    effective = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
     return SFTConfig(
-        output_dir=str(folder / "checkpoints"),
-        use_cpu=not torch.cuda.is_available(),
-        bf16=True,
-        gradient_checkpointing=False,
-        per_device_train_batch_size=settings.per_device_train_batch_size,
-        gradient_accumulation_steps=settings.gradient_accumulation_steps,
+        output_dir=str(folder / checkpoints.FOLDER),
+        **settings.hardware.training_arguments(effective),
         learning_rate=settings.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=settings.warmup_steps,
@@ -169,13 +214,11 @@ def _arguments(settings: LoraSettings, folder: Path) -> SFTConfig:
         num_train_epochs=settings.num_train_epochs,
         max_steps=settings.max_steps,
         max_length=None,
-        train_sampling_strategy="group_by_length",
-        length_column_name="length",
         optim="adamw_torch_fused",
         logging_steps=1,
         save_strategy="steps",
         save_steps=settings.save_steps,
-        save_total_limit=1,
+        save_total_limit=2,  # the last whole one stays while the next is written
         seed=settings.seed,
         report_to="none",
         disable_tqdm=True,
@@ -183,35 +226,44 @@ def _arguments(settings: LoraSettings, folder: Path) -> SFTConfig:
     )
 
 
-def _last_checkpoint(folder: Path) -> str | None:
-    found = sorted((folder / "checkpoints").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
-    return str(found[-1]) if found else None
-
-
 class _Watch(TrainerCallback):  # type: ignore[misc]
-    """Tells the progress of each step and ends the training when it is cancelled."""
+    """Tells the progress of each step and checkpoint, and ends the training when it is cancelled."""
 
-    def __init__(self, trainer: AnswerTrainer, progress: Progress, cancelled: IsCancelled) -> None:
-        self.losses: list[float] = []
-        self._trainer = trainer
-        self._progress = progress
-        self._cancelled = cancelled
-        self._began, self._first_step = 0.0, 0
+    def __init__(self, trainer: AnswerTrainer, folder: Path, progress: Progress, cancelled: IsCancelled) -> None:
+        self._trainer, self._folder = trainer, folder
+        self._progress, self._cancelled = progress, cancelled
+        self._began, self._first_step, self._is_stopping = 0.0, 0, False
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
         self._began, self._first_step = time.monotonic(), state.global_step
+        self._trainer.take_up()
+        if state.global_step:
+            message = f"Going on from the checkpoint of step {state.global_step} of {state.max_steps}"
+            self._progress(RunProgress("lora", state.global_step / max(1, state.max_steps), message))
 
-    def on_step_end(self, _args: Any, state: Any, _control: Any, **_: Any) -> None:
+    def on_step_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> None:
         if self._cancelled():
-            raise Cancelled(f"The training was cancelled at step {state.global_step} of {state.max_steps}.")
+            self._is_stopping = control.should_save = True
+
+    def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:
+        if args.should_save:
+            checkpoints.seal(self._folder, state.global_step)
+            self._tell_checkpoint(state)
+        if self._is_stopping:
+            raise Cancelled(f"The training was stopped at step {state.global_step} of {state.max_steps}.")
+
+    def _tell_checkpoint(self, state: Any) -> None:
+        metrics = asdict(checkpoints.history(state.log_history)[-1])
+        message = f"Kept a checkpoint at step {state.global_step} of {state.max_steps}"
+        data = {"checkpoint": state.global_step, "metrics": metrics}
+        self._progress(RunProgress("lora", state.global_step / max(1, state.max_steps), message, data))
 
     def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         if not logs or "loss" not in logs:
             return
-        self.losses.append(logs["loss"])
         seconds = time.monotonic() - self._began
         left = (state.max_steps - state.global_step) * seconds / max(1, state.global_step - self._first_step)
-        rate = self._trainer.trained_tokens / seconds
+        rate = self._trainer.trained_tokens / max(self._trainer.trained_seconds, 1e-3)
         message = f"step {state.global_step} of {state.max_steps}, loss {logs['loss']:.3f}, {rate:.0f} tokens/s"
         data = {
             "step": state.global_step,

@@ -109,9 +109,20 @@ Cancelled = Callable[[], bool]
 
 
 @dataclass(frozen=True)
+class StepMetrics:
+    """One step of training. Losses in nats, accuracies in 0..1, of answer tokens; None where they were not measured."""
+
+    step: int
+    train_loss: float
+    train_accuracy: float | None = None
+    valid_loss: float | None = None
+    valid_accuracy: float | None = None
+
+
+@dataclass(frozen=True)
 class LoraResult:
     """A trained adapter. Losses are means over the held-out rows' answer tokens, in nats, before and after training;
-    `tokens` counts trained tokens without padding."""
+    `tokens` counts trained tokens without padding. `history` has every step, those before an interruption too."""
 
     adapter: Path
     loss_before: float
@@ -120,6 +131,7 @@ class LoraResult:
     steps: int
     tokens: int
     seconds: float
+    history: tuple[StepMetrics, ...] = ()
 
     @property
     def tokens_per_second(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from training import evaluation, publish, rows
 from training.config import (
@@ -18,10 +18,12 @@ from training.config import (
 from training.model import Cancelled as IsCancelled
 from training.model import DatasetReport, GateReport, LoraResult, Metrics, ParityReport, RowsReport
 
+Method = Literal["supervised", "dpo"]
+
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of every stage."""
+    """The settings of every stage. `beta` is DPO's: how strongly the tuned weights are held to the base weights."""
 
     dataset: DatasetSettings = field(default_factory=DatasetSettings)
     mix: MixSettings = field(default_factory=MixSettings)
@@ -29,14 +31,16 @@ class Settings:
     parity: ParitySettings = field(default_factory=ParitySettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
     gate: GateSettings = field(default_factory=GateSettings)
+    beta: float = 0.1
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """One run. `data` and `general` are JSONL; `general` may be empty.
+    """One run. `data`, `validation` and `general` are JSONL; the latter two may be empty.
 
-    `base` is the folder of the base weights, `base_model` their name. Checkpoints go into `work`, which a repeated try
-    of the same run gets again; the version becomes `versions / version_id`, a name never used before.
+    The examples of `validation` are the held-out questions; without, some of `data` are. `base` is the folder of the
+    base weights, `base_model` their name. Checkpoints and what is trained on go into `work`, which a repeated try of
+    the same run gets again; the version becomes `versions / version_id`, a name never used before.
     """
 
     version_id: str
@@ -46,6 +50,8 @@ class RunRequest:
     work: Path
     versions: Path
     general: bytes = b""
+    validation: bytes = b""
+    method: Method = "supervised"
     settings: Settings = field(default_factory=Settings)
 
 

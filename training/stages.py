@@ -10,10 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from training import dataset, evaluation, gate, lora, merge, publish, rows
+from training import dataset, distributed, evaluation, frozen, gate, lora, merge, publish, rows
 from training.errors import Cancelled, DamagedWeights
 from training.model import (
     STAGES,
+    Dataset,
     DatasetReport,
     Example,
     GateReport,
@@ -31,6 +32,7 @@ from training.model import Cancelled as IsCancelled
 from training.publish import Candidate
 from training.request import Ports, RunRequest
 from training.style import StyleProfile
+from training.validation import check_disjoint
 
 SPANS: dict[StageName, tuple[float, float]] = {
     "dataset": (0.0, 0.01), "rows": (0.01, 0.04), "lora": (0.04, 0.66), "merge": (0.66, 0.68), "parity": (0.68, 0.74),
@@ -38,6 +40,7 @@ SPANS: dict[StageName, tuple[float, float]] = {
     "publish": (0.99, 1.0),
 }  # fmt: skip
 """Each stage's part of the whole, as timed on the sample data on two cores."""
+NOT_FIGURES = ("adapter", "train_losses", "history")
 
 
 @dataclass(frozen=True)
@@ -80,14 +83,26 @@ class Stages:
     def read_dataset(self) -> SplitData:
         self._enter("dataset", "Reading the data set")
         data = dataset.parse_dataset(self._request.data, self._settings.dataset)
-        trained, held_out = dataset.split(data, self._settings.dataset)
+        if self._request.validation:
+            trained, held_out = self._with_validation(data)
+        else:
+            trained, held_out = dataset.split(data, self._settings.dataset)
         return SplitData(tuple(trained), tuple(held_out), dataset.describe(data, trained, held_out))
 
+    def _with_validation(self, data: Dataset) -> tuple[list[Example], list[Example]]:
+        other = dataset.parse_dataset(self._request.validation, replace(self._settings.dataset, min_examples=1))
+        check_disjoint(data, other)
+        return list(data.examples), list(other.examples)
+
     def make_rows(self, data: SplitData) -> Rows:
+        """Rows that an earlier try of this run made are taken as they are."""
+        if frozen.has_rows(self._request.work):
+            return Rows(*frozen.read_rows(self._request.work))
         self._enter("rows", f"Making prompts for {len(data.trained)} examples with the live retriever")
         mix, retriever = self._settings.mix, self._ports.retriever
         trained, report = rows.build_rows(data.trained, self._general(), retriever, mix, random.Random(mix.seed))
         held_out, _ = rows.build_rows(data.held_out, [], retriever, mix, random.Random(mix.seed))
+        frozen.write_rows(self._request.work, trained, held_out, report)
         return Rows(tuple(trained), tuple(held_out), report)
 
     def _general(self) -> tuple[Example, ...]:
@@ -102,7 +117,9 @@ class Stages:
 
     def train(self, made: Rows) -> LoraResult:
         self._enter("lora", f"Tuning on {len(made.trained)} rows")
-        return lora.train_adapter(
+        several = self._settings.lora.hardware.processes > 1
+        train = distributed.train_adapter if several else lora.train_adapter
+        return train(
             self._request.base,
             made.trained,
             made.held_out,
@@ -151,7 +168,7 @@ class Stages:
         return candidate
 
     def _about(self, data: SplitData, made: Rows, adapter: LoraResult, parity: ParityReport) -> dict[str, Any]:
-        figures = {name: value for name, value in asdict(adapter).items() if name not in ("adapter", "train_losses")}
+        figures = {name: value for name, value in asdict(adapter).items() if name not in NOT_FIGURES}
         return {
             "settings": asdict(self._settings),
             "dataset": asdict(data.report),

@@ -18,7 +18,7 @@ TICK: Final = "tandem.tick"
 JobKind = Literal["index_file", "reindex", "reconcile", "fine_tuning", "sync_source", "embedder_training"]
 JobStatus = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 FINISHED: Final = frozenset({"succeeded", "failed", "cancelled"})
-PAUSABLE: Final = frozenset({"reindex"})
+PAUSABLE: Final = frozenset({"reindex", "fine_tuning"})
 """Kinds of jobs that keep what they have done when they are told to wait."""
 
 TASKS: Final[dict[str, tuple[str, str]]] = {

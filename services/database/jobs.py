@@ -89,14 +89,17 @@ class Jobs:
         silent = now() - timedelta(seconds=self._silent_seconds)
         free = or_(Job.status == "queued", and_(Job.status == "running", Job.heartbeat_at < silent))
         claim = update(Job).where(Job.id == job_id, free)
-        values = {"status": "running", "started_at": now(), "heartbeat_at": now(), "stage": "started", "reason": None}
+        at = now()
+        values: dict[str, Any] = {"status": "running", "stage": "started", "reason": None, "tries": Job.tries + 1}
+        values |= {"started_at": at, "heartbeat_at": at, "progress_at": at}
         with self._sessions.begin() as session:
             claimed = session.execute(claim.values(**values)).rowcount == 1  # type: ignore[attr-defined]
         return self._get(job_id) if claimed else None
 
     def progress(self, job_id: str, stage: str, fraction: float, eta_seconds: float | None = None) -> None:
         """Where a running job stands; also its heartbeat. `fraction` is of the whole job, in 0..1."""
-        self._update(job_id, stage=stage, progress=fraction, eta_seconds=eta_seconds, heartbeat_at=now())
+        at = now()
+        self._update(job_id, stage=stage, progress=fraction, eta_seconds=eta_seconds, heartbeat_at=at, progress_at=at)
 
     def explain(self, job_id: str, reason: str) -> None:
         """Say why a queued job waits."""
@@ -152,11 +155,11 @@ class Jobs:
         if job.status != "paused" and not job.pause_requested:
             raise WrongJobState(f"The job '{job_id}' is {job.status}, not paused.")
         deadline = now() + (job.deadline_at - job.created_at) if job.deadline_at else None
-        values = {"status": "queued", "reason": "waits for a worker", "deadline_at": deadline}
+        values: dict[str, Any] = {"status": "queued", "reason": "waits for a worker", "deadline_at": deadline}
         with self._sessions.begin() as session:
             session.execute(update(Job).where(Job.id == job_id).values(pause_requested=False))
             paused = update(Job).where(Job.id == job_id, Job.status == "paused")
-            sent = session.execute(paused.values(**values)).rowcount == 1  # type: ignore[attr-defined]
+            sent = session.execute(paused.values(**values, tries=0)).rowcount == 1  # type: ignore[attr-defined]
         return self.find(workspace_id, job_id), sent
 
     def put_aside(self, job_id: str, status: JobStatus, reason: str) -> None:
@@ -170,6 +173,20 @@ class Jobs:
     def cancel_requested(self, job_id: str) -> bool:
         job = self._get(job_id)
         return job is None or job.cancel_requested
+
+    def must_stop(self, job: Job) -> bool:
+        """Whether the process at work on a claimed job has to end: the job is to be cancelled or to wait, has ended, or
+        was given to another worker."""
+        row = self._get(job.id)
+        if row is None or row.cancel_requested or row.pause_requested:
+            return True
+        return row.status != "running" or row.started_at != job.started_at
+
+    def unfinished(self, job_ids: Sequence[str]) -> set[str]:
+        """Those of these jobs that have not ended."""
+        query = select(Job.id).where(Job.id.in_(job_ids), Job.status.not_in(FINISHED))
+        with self._sessions() as session:
+            return set(session.scalars(query))
 
     def add_event(self, job: Job, message: str, level: str = "info", data: dict[str, Any] | None = None) -> None:
         event = JobEvent(workspace_id=job.workspace_id, job_id=job.id, level=level, message=message, data=data or {})

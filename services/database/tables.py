@@ -191,7 +191,11 @@ class FileBatchEntry(InWorkspace, Base):
 
 
 class Job(InWorkspace, Base):
-    """Long work. `reason` says in words why the job stands where it does."""
+    """Long work. `reason` says in words why the job stands where it does.
+
+    `heartbeat_at` is the worker's sign of life, `progress_at` that of the work itself. `tries` counts how often the job
+    was begun since it last kept something to go on from.
+    """
 
     __tablename__ = "jobs"
 
@@ -210,7 +214,9 @@ class Job(InWorkspace, Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     heartbeat_at: Mapped[datetime | None]
+    progress_at: Mapped[datetime | None]
     deadline_at: Mapped[datetime | None]
+    tries: Mapped[int] = mapped_column(default=0)
 
 
 class JobEvent(InWorkspace, Base):
@@ -221,6 +227,19 @@ class JobEvent(InWorkspace, Base):
     level: Mapped[str]
     message: Mapped[str] = mapped_column(Text)
     data: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Checkpoint(InWorkspace, Base):
+    """A checkpoint that a fine-tuning wrote. `metrics` has what was measured at its step."""
+
+    __tablename__ = "checkpoints"
+    __table_args__ = (UniqueConstraint("job_id", "step"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
+    step: Mapped[int]
+    metrics: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 

@@ -19,6 +19,7 @@ from services.gateway.dispatch import Dispatcher
 from services.gateway.embedders import Embedders
 from services.gateway.file_batches import FileBatches
 from services.gateway.files import Files
+from services.gateway.fine_tuning import FineTuning
 from services.gateway.journal import Journal
 from services.gateway.keys import Keys, Limits
 from services.gateway.limits import LimitBody
@@ -29,6 +30,7 @@ from services.gateway.routes import (
     chat,
     embedders,
     files,
+    fine_tuning,
     health,
     index,
     knowledge,
@@ -101,9 +103,11 @@ def create_app(
     state.versions, state.journal = Versions(sessions), Journal(sessions)
     state.sources = Sources(sessions, stores, dispatcher, source_settings or SourceSettings())
     state.embedders = Embedders(sessions)
+    state.fine_tuning = FineTuning(sessions, jobs, dispatcher, uploads, base_model, settings.model_aliases)
     state.answering = Answering(state.retrieval, slots)
     for module in (
-        chat, responses, ask, files, knowledge, index, store_files, batches, sources, voice, embedders, work, health,
+        chat, responses, ask, files, knowledge, index, store_files, batches, sources, fine_tuning, voice, embedders,
+        work, health,
     ):  # fmt: skip
         app.include_router(module.router)
     return app

@@ -16,8 +16,8 @@ from services.database.removal import remove_file
 from services.database.tables import File, not_expired, now
 from services.gateway.paging import Cursor, Place, read_page
 from services.kit.errors import ApiError
-from training.dataset import parse_dataset
 from training.errors import InvalidDataset
+from training.training_file import check_training_file
 
 LONGEST_NAME = 255
 ASKED_AT_ONCE = 500  # SQLite allows 999 values a statement by default in old builds
@@ -75,7 +75,7 @@ class Files:
             )
         if purpose == "fine-tune":
             try:
-                parse_dataset(_read(path))
+                check_training_file(_read(path))
             except InvalidDataset as error:
                 raise ApiError(400, f"'{filename}': {error}", code="invalid_training_file", param="file") from error
 

@@ -92,33 +92,6 @@ class EmbedderCreate(Body):
         return self.model_dump(exclude_none=True, exclude={"vector_store_id"})
 
 
-class Hyperparameters(Body):
-    n_epochs: Literal["auto"] | int = "auto"
-    batch_size: Literal["auto"] | int = "auto"
-    learning_rate_multiplier: Literal["auto"] | float = "auto"
-
-
-class SupervisedMethod(Body):
-    hyperparameters: Hyperparameters = Hyperparameters()
-
-
-class FineTuningMethod(Body):
-    type: Literal["supervised"] = "supervised"
-    supervised: SupervisedMethod = SupervisedMethod()
-
-
-class FineTuningCreate(Body):
-    model: str
-    training_file: str
-    suffix: str | None = Field(default=None, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
-    seed: int | None = Field(default=None, ge=0, lt=2**31)
-    hyperparameters: Hyperparameters | None = None
-    method: FineTuningMethod = FineTuningMethod()
-
-    def chosen(self) -> Hyperparameters:
-        return self.hyperparameters or self.method.supervised.hyperparameters
-
-
 class FeedbackCreate(Body):
     answer_id: str
     rating: Literal["up", "down"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from services.kit.queue import LONGEST_JOB_SECONDS
 from services.kit.settings import ServiceSettings, service_config
 
 
@@ -21,6 +22,6 @@ class GatewaySettings(ServiceSettings):
     answer_timeout: float = Field(default=300.0, gt=0)
     answer_unsourced: bool = False
     routing_refresh: float = Field(default=1.0, gt=0)
-    deadline_index: float = Field(default=3600.0, gt=0)
-    deadline_reindex: float = Field(default=24 * 3600.0, gt=0)
-    deadline_train: float = Field(default=24 * 3600.0, gt=0)
+    deadline_index: float = Field(default=3600.0, gt=0, le=LONGEST_JOB_SECONDS)
+    deadline_reindex: float = Field(default=24 * 3600.0, gt=0, le=LONGEST_JOB_SECONDS)
+    deadline_train: float = Field(default=24 * 3600.0, gt=0, le=LONGEST_JOB_SECONDS)

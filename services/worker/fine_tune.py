@@ -1,6 +1,6 @@
 """One fine-tuning job, in a process of its own: `python -m services.worker.fine_tune JOB`.
 
-It writes progress, events and outcome of its job to the database; the worker that started it watches and cancels.
+It writes progress, events and outcome of its job to the database; the worker that started it watches and ends it.
 """
 
 from __future__ import annotations
@@ -11,27 +11,34 @@ import secrets
 import shutil
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import fsspec
+import torch
 
-from services.database.engine import open_sessions
+from services.database.checkpoints import record_checkpoint
+from services.database.engine import Sessions, open_sessions
 from services.database.jobs import Jobs
 from services.database.tables import File, Job
 from services.kit.http import client
 from services.kit.logging import configure
 from services.kit.parent import die_with_parent
 from services.kit.settings import Platform
+from services.worker.leftovers import sweep_run, version_prefix, work_folder
+from services.worker.outcome import record_outcome, settled_version
 from services.worker.ports import GenerationSlots, LiveRetriever, VersionList, version_folder
 from services.worker.retrieval_client import RetrievalWriter
+from services.worker.room import check_room, is_disk_full
 from services.worker.settings import WorkerSettings
+from training import checkpoints, frozen
 from training.config import EvaluationSettings, LoraSettings, MixSettings
 from training.errors import Cancelled, TrainingError
+from training.hardware import choose
 from training.model import RunProgress
 from training.pipeline import run
-from training.request import Ports, RunRequest, RunResult, Settings
+from training.request import Ports, RunRequest, Settings
 from training.weights import materialize
 
 log = logging.getLogger(__name__)
@@ -41,27 +48,29 @@ ETA_FROM = 0.05
 
 
 class Report:
-    """Progress of a run into its job's row and events, and the run's ear for cancellation."""
+    """Progress of a run into its job's row and events, and the run's ear for being stopped."""
 
-    def __init__(self, jobs: Jobs, job: Job) -> None:
-        self._jobs, self._job = jobs, job
-        self._started, self._asked_at, self._cancelled = time.monotonic(), 0.0, False
+    def __init__(self, sessions: Sessions, jobs: Jobs, job: Job) -> None:
+        self._sessions, self._jobs, self._job = sessions, jobs, job
+        self._started, self._asked_at, self._must_stop = time.monotonic(), 0.0, False
         self._stage, self._said_at = "", 0.0
 
     def progress(self, step: RunProgress) -> None:
         elapsed = time.monotonic() - self._started
         eta = elapsed * (1 - step.fraction) / step.fraction if step.fraction >= ETA_FROM else None
         self._jobs.progress(self._job.id, step.message[:250], step.fraction, eta)
+        if "checkpoint" in step.data:
+            record_checkpoint(self._sessions, self._job, step.data["checkpoint"], step.data["metrics"])
         new_stage = step.stage != self._stage
         if new_stage or (step.data and time.monotonic() - self._said_at >= EVENT_SECONDS):
             self._jobs.add_event(self._job, step.message, data=dict(step.data))
             self._stage, self._said_at = step.stage, time.monotonic()
 
-    def cancelled(self) -> bool:
+    def stopped(self) -> bool:
         if time.monotonic() - self._asked_at >= CANCEL_CHECK_SECONDS:
             self._asked_at = time.monotonic()
-            self._cancelled = self._jobs.cancel_requested(self._job.id)
-        return self._cancelled
+            self._must_stop = self._jobs.must_stop(self._job)
+        return self._must_stop
 
 
 def main(job_id: str) -> None:
@@ -69,75 +78,119 @@ def main(job_id: str) -> None:
     configure("fine-tune")
     platform, settings = Platform(), WorkerSettings()
     sessions = open_sessions(platform.database_url)
-    jobs = Jobs(sessions)
     with sessions() as session:
         job = session.get_one(Job, job_id)
-        file = session.get_one(File, job.request["training_file"])
-    versions, report = VersionList(sessions, job), Report(jobs, job)
-    versions.discard_leftovers()
-    work = platform.home / "runs" / job.id
+    perform(sessions, job, platform, settings, _ports(sessions, job, platform, settings))
+
+
+def _ports(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSettings) -> Ports:
+    retriever = RetrievalWriter(client(platform.retrieval_url, platform.service_token, 60.0))
+    generation = client(platform.generation_url, platform.service_token, 60.0)
+    slots = GenerationSlots(generation, job.workspace_id, settings.load_timeout)
+    return Ports(LiveRetriever(sessions, retriever, job.workspace_id), VersionList(sessions, job), slots)
+
+
+def perform(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSettings, ports: Ports) -> None:
+    """Do a claimed job and record its end. One that was paused keeps its work folder and stays as it is."""
+    jobs, work = Jobs(sessions), work_folder(platform.home, job.id)
+    sweep_run(sessions, platform, job, ports.slots)
     try:
-        retriever = RetrievalWriter(client(platform.retrieval_url, platform.service_token, 60.0))
-        generation = client(platform.generation_url, platform.service_token, 60.0)
-        slots = GenerationSlots(generation, job.workspace_id, settings.load_timeout)
-        ports = Ports(LiveRetriever(sessions, retriever, job.workspace_id), versions, slots)
-        result = run(_request(job, file, platform, settings, work), ports, report.progress, report.cancelled)
+        _run(sessions, jobs, job, platform, settings, ports)
     except Cancelled as stopped:
-        jobs.add_event(job, str(stopped), level="warn")
-        jobs.finish(job.id, "cancelled", str(stopped))
+        _stop(jobs, job, work, str(stopped))
     except TrainingError as error:
-        jobs.add_event(job, str(error), level="error")
-        jobs.finish(job.id, "failed", str(error))
+        _fail(jobs, job, work, str(error))
+    except Exception as error:  # the edge of the process
+        if not is_disk_full(error):
+            raise
+        log.exception("the disk is full")
+        sweep_run(sessions, platform, job, ports.slots)
+        _fail(jobs, job, work, f"The disk is full: nothing of this run was kept. Make room in {platform.home}, and "
+              "create the job again.")  # fmt: skip
     else:
-        _record(jobs, job, versions, result)
-    shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
 
 
-def _request(job: Job, file: File, platform: Platform, settings: WorkerSettings, work: Path) -> RunRequest:
-    with fsspec.open(file.path, "rb") as stored:
-        data = stored.read()
+def _run(sessions: Sessions, jobs: Jobs, job: Job, platform: Platform, settings: WorkerSettings, ports: Ports) -> None:
+    work = work_folder(platform.home, job.id)
+    settled = settled_version(sessions, job)
+    if settled is not None:
+        return record_outcome(sessions, jobs, job, settled.id, checkpoints.recorded(work), platform.files_url)
+    report = Report(sessions, jobs, job)
+    request = _request(sessions, job, platform, settings, work)
+    check_room(request)
+    result = run(request, ports, report.progress, report.stopped)
+    return record_outcome(sessions, jobs, job, result.version_id, result.lora.history, platform.files_url)
+
+
+def _stop(jobs: Jobs, job: Job, work: Path, reason: str) -> None:
+    """End a cancelled job. One that is to wait, or that another worker has, is left as it is, with its work."""
+    if jobs.cancel_requested(job.id):
+        shutil.rmtree(work, ignore_errors=True)
+        jobs.add_event(job, reason, level="warn")
+        jobs.finish(job.id, "cancelled", reason)
+
+
+def _fail(jobs: Jobs, job: Job, work: Path, reason: str) -> None:
+    shutil.rmtree(work, ignore_errors=True)  # first: a full disk has no room for the reason either
+    jobs.add_event(job, reason, level="error")
+    jobs.finish(job.id, "failed", reason)
+
+
+def _request(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSettings, work: Path) -> RunRequest:
+    asked = job.request
     return RunRequest(
-        version_id=f"ver-{secrets.token_hex(8)}",
-        data=data,
+        version_id=f"{version_prefix(job)}{secrets.token_hex(4)}",
+        data=_kept(sessions, asked["training_file"], work / "training.jsonl"),
+        validation=_kept(sessions, asked.get("validation_file"), work / "validation.jsonl"),
+        method=asked.get("method", "supervised"),
         base=materialize(platform.base_model, platform.models_folder),
         base_model=Path(platform.base_model).name,
         work=work,
         versions=version_folder(platform.versions_folder, job.workspace_id),
         general=settings.general_examples.read_bytes(),
-        settings=_settings(job, platform, settings),
+        settings=run_settings(asked, platform, settings),
     )
 
 
-def _settings(job: Job, platform: Platform, settings: WorkerSettings) -> Settings:
-    seed, asked = int(job.request["seed"]), job.request["hyperparameters"]
-    lora = LoraSettings(seed=seed, threads=settings.train_threads or len(os.sched_getaffinity(0)))
-    if asked["n_epochs"] != "auto":
-        lora = replace(lora, num_train_epochs=float(asked["n_epochs"]))
-    if asked["batch_size"] != "auto":
-        lora = replace(lora, per_device_train_batch_size=int(asked["batch_size"]))
-    if asked["learning_rate_multiplier"] != "auto":
-        lora = replace(lora, learning_rate=lora.learning_rate * float(asked["learning_rate_multiplier"]))
+def _kept(sessions: Sessions, file_id: str | None, copy: Path) -> bytes:
+    """A file's content, kept for later tries: the upload may be deleted meanwhile.
+
+    Raises TrainingError where it is gone already.
+    """
+    if file_id is None:
+        return b""
+    if not copy.is_file():
+        with sessions() as session:
+            path = session.get_one(File, file_id).path
+        try:
+            with fsspec.open(path, "rb") as stored:
+                frozen.keep(copy, stored.read())
+        except FileNotFoundError as error:
+            raise TrainingError(f"The file '{file_id}' was deleted before the run began; upload it again.") from error
+    return copy.read_bytes()
+
+
+def run_settings(asked: dict[str, Any], platform: Platform, settings: WorkerSettings) -> Settings:
+    """The settings of a run: the defaults, this platform's, and what the job asks for. Raises OutOfRange."""
+    seed = int(asked["seed"])
+    chosen = {name: value for name, value in asked["hyperparameters"].items() if value != "auto"}
+    lora = LoraSettings(
+        seed=seed,
+        threads=settings.train_threads or len(os.sched_getaffinity(0)),
+        hardware=choose(
+            settings.train_device, settings.train_quantization, settings.train_processes, torch.cuda.device_count()
+        ),
+    )
+    lora = replace(
+        lora,
+        num_train_epochs=float(chosen.get("n_epochs", lora.num_train_epochs)),
+        per_device_train_batch_size=int(chosen.get("batch_size", lora.per_device_train_batch_size)),
+        learning_rate=lora.learning_rate * float(chosen.get("learning_rate_multiplier", 1.0)),
+    )
     served: dict[str, Any] = {"top_k": platform.top_k, "min_answerability": platform.min_answerability}
-    return Settings(lora=lora, mix=MixSettings(seed=seed, **served), evaluation=EvaluationSettings(**served))
-
-
-def _record(jobs: Jobs, job: Job, versions: VersionList, result: RunResult) -> None:
-    outcome: dict[str, Any] = {
-        "version": versions.name(result.version_id),
-        "version_id": result.version_id,
-        "live": result.published,
-        "trained_tokens": result.lora.tokens,
-        "loss_before": round(result.lora.loss_before, 4),
-        "loss_after": round(result.lora.loss_after, 4),
-        "tokens_per_second": round(result.lora.tokens_per_second, 1),
-        "parity": asdict(result.parity),
-    }
-    verdict = "is live" if result.published else "is not live"
-    message = f"{outcome['version']} {verdict}. {result.gate.summary}"
-    for check in result.gate.checks:
-        jobs.add_event(job, check.sentence, level="info" if check.passed else "warn")
-    jobs.add_event(job, message, data=outcome)
-    jobs.finish(job.id, "succeeded", message, outcome)
+    made = Settings(lora=lora, mix=MixSettings(seed=seed, **served), evaluation=EvaluationSettings(**served))
+    return replace(made, beta=float(chosen.get("beta", made.beta)))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from datetime import datetime
 from types import TracebackType
 
 from services.database.jobs import HEARTBEAT_SECONDS, Jobs
+from services.database.tables import Job
 
 
 class JobCancelled(Exception):
@@ -48,8 +49,11 @@ class Heartbeat:
         self.check()
         self._jobs.progress(self._job_id, stage, fraction, eta_seconds)
 
-    def check(self) -> None:
-        """Raises JobCancelled and JobPaused where somebody asked for that, JobTaken where another worker has it."""
+    def check(self) -> Job:
+        """The job as it stands.
+
+        Raises JobCancelled and JobPaused where somebody asked for that, JobTaken where another worker has it.
+        """
         job = self._jobs.current(self._job_id)
         if job is None or job.cancel_requested:
             raise JobCancelled(self._job_id)
@@ -57,3 +61,4 @@ class Heartbeat:
             raise JobTaken(self._job_id)
         if job.pause_requested:
             raise JobPaused(self._job_id)
+        return job

@@ -23,6 +23,7 @@ from services.kit.settings import Platform, SourceSettings
 from services.worker.app import app
 from services.worker.background import Background
 from services.worker.expiry import Expiry
+from services.worker.fine_tuning import FineTuning
 from services.worker.indexing import Indexing
 from services.worker.reconciling import Reconciling
 from services.worker.reindexing import Reindexing
@@ -53,6 +54,12 @@ def parts() -> Parts:
     parser = Parser(settings.parsing_limits())
     parser.warm()  # it starts while the embedder loads
     return make_parts(Platform(), settings, parser, settings.embed_threads)
+
+
+@cache
+def fine_tuning() -> FineTuning:
+    settings = WorkerSettings()
+    return FineTuning(Jobs(sessions(), settings.silent_seconds), sessions(), Platform(), settings)
 
 
 @cache

@@ -10,6 +10,7 @@ from retrieval.errors import RetrievalError, SyncStopped
 from services.database.jobs import Jobs
 from services.database.tables import Job
 from services.worker.heartbeat import Heartbeat, JobCancelled, JobPaused, JobTaken
+from training.errors import TrainingError
 
 log = logging.getLogger(__name__)
 Work = Callable[[Job, Heartbeat], dict[str, Any]]
@@ -45,7 +46,7 @@ def perform(
         except SyncStopped as error:
             jobs.add_event(job, str(error), level="error", data=error.report)
             jobs.finish(job.id, "failed", str(error), error.report)
-        except RetrievalError as error:
+        except (RetrievalError, TrainingError) as error:
             fail(jobs, job, str(error), error, on_failure)
         except Exception as error:  # the edge of the process: a job never ends without a reason
             log.exception("job %s failed", job.id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -98,14 +97,6 @@ class VersionList:
     def discard(self, version_id: str) -> None:
         with self._sessions.begin() as session:
             session.execute(delete(Version).where(Version.id == version_id, Version.status == "candidate"))
-
-    def discard_leftovers(self) -> None:
-        """Forget the candidates that an earlier, killed try of this job left."""
-        left = Version.job_id == self._job.id, Version.status == "candidate"
-        with self._sessions.begin() as session:
-            for version in session.scalars(select(Version).where(*left)):
-                shutil.rmtree(version.path, ignore_errors=True)
-                session.delete(version)
 
     def _change(self, version_id: str, **values: Any) -> None:
         with self._sessions.begin() as session:

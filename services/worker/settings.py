@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 import training
 from retrieval.chunking import ChunkingSettings
@@ -40,6 +40,14 @@ class WorkerSettings(ServiceSettings):
     """A running job without a sign of life for this long has lost its worker, and is given to another."""
     train_threads: int = Field(default=0, ge=0)
     """0 takes every core the process may use."""
+    train_device: Literal["auto", "cpu", "cuda"] = "auto"
+    """What training runs on; auto takes GPUs where torch sees any."""
+    train_quantization: Literal["none", "4bit"] = "none"
+    """4bit is QLoRA: the base weights in NF4 on a GPU, by bitsandbytes."""
+    train_processes: int = Field(default=1, ge=1, le=64)
+    """Processes of one training, each with a GPU of its own; a step's rows are shared among them."""
+    stuck_seconds: float = Field(default=1800.0, gt=0)
+    """A training that tells no progress for this long is ended, and tried again from its last checkpoint."""
     general_examples: Path = Path(training.__path__[0]) / "general.jsonl"
     """Conversations without documents, mixed in against forgetting; JSONL as for training."""
     max_pages: int = Field(default=2000, ge=1)
@@ -54,6 +62,12 @@ class WorkerSettings(ServiceSettings):
     """Processor time, in seconds, that reading one file may take."""
     load_timeout: float = Field(default=600.0, gt=0)
     """Seconds that a candidate may take to be served by the spare slot."""
+
+    @model_validator(mode="after")
+    def _loading_is_not_stuck(self) -> WorkerSettings:
+        if self.stuck_seconds <= self.load_timeout:
+            raise ValueError("stuck_seconds must exceed load_timeout: a candidate that loads tells no progress")
+        return self
 
     def chunking(self) -> ChunkingSettings:
         """How the documents of a new collection are cut."""

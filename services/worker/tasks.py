@@ -7,11 +7,13 @@ from functools import partial
 from retrieval.errors import EmbedderMismatch, IndexUnavailable
 from services.contracts.jobs import FINE_TUNE, INDEX_FILE, RECONCILE, REINDEX_STORE, SYNC_SOURCE, TICK, TRAIN_EMBEDDER
 from services.database.tables import now
+from services.kit.settings import Platform
 from services.worker.app import app
-from services.worker.parts import background, parts, send, sessions
+from services.worker.leftovers import sweep_work
+from services.worker.parts import background, fine_tuning, parts, send, sessions
 from services.worker.performing import fail, perform
 from services.worker.scheduling import due_syncs
-from services.worker.training_process import run_training
+from services.worker.training_process import RunLost, run_training
 
 
 @app.task(name=INDEX_FILE)  # type: ignore[untyped-decorator]
@@ -40,7 +42,7 @@ def sync_source(job_id: str) -> None:
 
 @app.task(name=FINE_TUNE)  # type: ignore[untyped-decorator]
 def fine_tune(job_id: str) -> None:
-    perform(parts().jobs, job_id, run_training)
+    perform(parts().jobs, job_id, fine_tuning().run, passing=(RunLost,))
 
 
 @app.task(name=TRAIN_EMBEDDER)  # type: ignore[untyped-decorator]
@@ -61,3 +63,4 @@ def tick() -> None:
         send(job)
     parts().reindexing.sweep()
     parts().expiry.remove_expired()
+    sweep_work(jobs, Platform().home)

@@ -1,4 +1,4 @@
-"""A training job in a process of its own: never a fork of the worker, and ended as a whole on cancel."""
+"""A training job in a process of its own: never a fork of the worker, and ended as a whole when it has to stop."""
 
 from __future__ import annotations
 
@@ -7,39 +7,85 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from services.database.tables import Job
-from services.worker.heartbeat import Heartbeat, JobCancelled, JobTaken
+from services.worker.heartbeat import Heartbeat, JobCancelled, JobPaused, JobTaken
+from training.errors import TrainingError
 
 POLL_SECONDS = 1.0
 GRACE_SECONDS = 20.0
+MOST_TRIES = 3
+"""How often a run is begun without getting as far as another checkpoint; a crash that comes each time ends it."""
 
 
-def run_training(job: Job, heartbeat: Heartbeat, module: str = "services.worker.fine_tune") -> dict[str, Any]:
+class RunLost(TrainingError):
+    """The process is gone without an outcome; another try goes on from its last checkpoint."""
+
+
+class RunFailed(TrainingError):
+    """The process was lost too often."""
+
+
+def run_training(
+    job: Job,
+    heartbeat: Heartbeat,
+    module: str,
+    stuck_seconds: float = float("inf"),
+) -> dict[str, Any]:
     """Run the job's process, `python -m module JOB`, to its end; it writes its own progress, events and result.
 
-    Raises JobCancelled when the job was cancelled and nothing of it runs any more, RuntimeError when the process died.
+    Raises JobCancelled and JobPaused when nothing of it runs any more; RunLost where the process died, or was ended
+    because it told no progress for `stuck_seconds`; RunFailed where that was the last try.
     """
+    if job.tries > MOST_TRIES:
+        raise RunFailed(f"The run was begun {MOST_TRIES} times, and each time its worker was lost. {ADVICE}")
     process = subprocess.Popen([sys.executable, "-m", module, job.id], start_new_session=True)
     _give_way(process.pid)
+    progress = _Progress(job.progress_at)
     try:
         while process.poll() is None:
-            heartbeat.check()
+            job = heartbeat.check()
+            if progress.quiet_seconds(job) > stuck_seconds:
+                raise _lost(job, f"was ended: it told no progress for {stuck_seconds:.0f} s while {job.stage!r}")
             _wait(process, POLL_SECONDS)
-    except JobCancelled:
+    except (JobCancelled, JobPaused):
         _wait(process, GRACE_SECONDS)
         raise
     except JobTaken:  # or the process has just recorded the job's end, and is clearing up
         _wait(process, GRACE_SECONDS)
         if process.poll() != 0:
             raise
+        return {}
     finally:
         _end(process)
-    if process.returncode != 0:
-        raise RuntimeError(f"the training process ended with {_how(process.returncode)}; see the worker's log")
+    with suppress(JobTaken):  # the usual end: the process has recorded it
+        job = heartbeat.check()
+        raise _lost(job, f"ended with {_how(process.returncode)}; see the worker's log")
     return {}
+
+
+ADVICE = "See the worker's log; a machine with too little memory is the usual reason."
+
+
+def _lost(job: Job, what: str) -> TrainingError:
+    if job.tries < MOST_TRIES:
+        return RunLost(f"the training process {what} (try {job.tries} of {MOST_TRIES})")
+    return RunFailed(f"The training process {what}. That was try {MOST_TRIES} of {MOST_TRIES}. {ADVICE}")
+
+
+class _Progress:
+    """How long a run has told nothing. A machine that slept has not waited: only looks of this worker count."""
+
+    def __init__(self, told_at: datetime | None) -> None:
+        self._told_at, self._looks = told_at, 0
+
+    def quiet_seconds(self, job: Job) -> float:
+        self._looks = self._looks + 1 if job.progress_at == self._told_at else 0
+        self._told_at = job.progress_at
+        return self._looks * POLL_SECONDS
 
 
 def _give_way(pid: int) -> None:
@@ -57,10 +103,8 @@ def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill whatever is left of the process's group."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
     process.wait()
 
 

@@ -77,7 +77,7 @@ def test_a_job_that_was_to_wait_and_has_not_heard_of_it_goes_on_undisturbed(jobs
     assert (resumed.status, resumed.pause_requested, waits) == ("running", False, False)
 
 
-@pytest.mark.parametrize("kind", ["index_file", "reconcile", "fine_tuning"])
+@pytest.mark.parametrize("kind", ["index_file", "reconcile", "embedder_training"])
 def test_a_kind_that_would_lose_its_work_cannot_be_paused(jobs: Jobs, kind: JobKind) -> None:
     with pytest.raises(WrongJobState, match=kind):
         jobs.request_pause("w1", queue(jobs, kind))
@@ -113,3 +113,41 @@ def test_a_worker_that_was_silent_does_not_end_the_job_of_its_successor(jobs: Jo
 
     perform(jobs, job, work)
     assert status(jobs, job) == "running"
+
+
+def test_a_job_counts_its_tries_and_counts_anew_when_it_is_resumed(jobs: Jobs) -> None:
+    job = queue(jobs, "fine_tuning")
+    for number in (1, 2):
+        claimed = jobs.claim(job)
+        assert claimed is not None
+        assert claimed.tries == number
+        jobs.put_aside(job, "queued", "lost")
+    jobs.request_pause("w1", job)
+    assert jobs.resume("w1", job)[0].tries == 0
+
+
+def test_a_process_stops_for_whatever_ends_its_claim(jobs: Jobs) -> None:
+    def claimed() -> Job:
+        job = jobs.claim(queue(jobs, "fine_tuning"))
+        assert job is not None
+        assert not jobs.must_stop(job)
+        return job
+
+    cancelled, paused, ended, taken = claimed(), claimed(), claimed(), claimed()
+    jobs.request_cancel("w1", cancelled.id)
+    jobs.request_pause("w1", paused.id)
+    jobs.finish(ended.id, "failed", "past its deadline")
+    with jobs.transaction() as session:
+        session.get_one(Job, taken.id).heartbeat_at = now() - timedelta(hours=1)
+    assert jobs.claim(taken.id) is not None
+    assert all(jobs.must_stop(job) for job in (cancelled, paused, ended, taken))
+
+
+def test_a_heartbeat_is_no_progress(jobs: Jobs) -> None:
+    job = jobs.claim(queue(jobs, "fine_tuning"))
+    assert job is not None
+    jobs.heartbeat(job.id)
+    beaten = jobs.find("w1", job.id)
+    assert beaten.progress_at == job.progress_at
+    jobs.progress(job.id, "step 1", 0.1)
+    assert jobs.find("w1", job.id).progress_at > job.progress_at  # type: ignore[operator]

@@ -13,18 +13,20 @@ from typing import Any
 
 import pytest
 
+from services.database.checkpoints import record_checkpoint
 from services.database.jobs import new_job
-from services.database.tables import Store, TunedEmbedder, Turn, Version
+from services.database.tables import Job, Store, TunedEmbedder, Turn, Version
 from tests.knowledge import Knowledge, knowledge
 
 BUCKET = "s3://papers/2026"
-EXAMPLES = b"".join(
-    json.dumps(
-        {"messages": [{"role": "user", "content": f"Question {n}?"}, {"role": "assistant", "content": "A."}]}
-    ).encode()
-    + b"\n"
-    for n in range(12)
-)
+
+
+def examples(word: str) -> bytes:
+    turns = [[{"role": "user", "content": f"{word} {n}?"}, {"role": "assistant", "content": "A."}] for n in range(12)]
+    return b"".join(json.dumps({"messages": messages}).encode() + b"\n" for messages in turns)
+
+
+EXAMPLES, OTHERS = examples("Question"), examples("Another")
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,13 @@ class Ids:
     store: str
     file: str
     training_file: str
+    validation_file: str
     batch: str
     job: str
     paused_job: str
     tuning_job: str
+    paused_tuning: str
+    checkpoint: str
     version: str
     answer: str
     source: str
@@ -48,10 +53,13 @@ NOTHING = Ids(
     "vs_nothing",
     "file-nothing",
     "file-none",
+    "file-absent",
     "vsfb_nothing",
     "job-absent",
     "job-paused-nothing",
     "ftjob-nothing",
+    "ftjob-paused-none",
+    "ftckpt-nothing",
     "ft:base:none:1",
     "chat-none",
     "src_nothing",
@@ -152,10 +160,27 @@ RECIPES: dict[str, list[Call]] = {
     ],
     "POST /v1/fine_tuning/jobs": [
         ("/v1/fine_tuning/jobs", {"json": {"model": "base", "training_file": "{their.training_file}"}}),
+        (
+            "/v1/fine_tuning/jobs",
+            {
+                "json": {
+                    "model": "base",
+                    "training_file": "{own.training_file}",
+                    "validation_file": "{their.validation_file}",
+                }
+            },
+        ),
     ],
+    "GET /v1/fine_tuning/jobs": [("/v1/fine_tuning/jobs", {"params": {"after": "{their.tuning_job}"}})],
     "GET /v1/fine_tuning/jobs/{job_id}": [("/v1/fine_tuning/jobs/{their.tuning_job}", {})],
     "POST /v1/fine_tuning/jobs/{job_id}/cancel": [
         ("/v1/fine_tuning/jobs/{their.tuning_job}/cancel", {}),
+    ],
+    "POST /v1/fine_tuning/jobs/{job_id}/pause": [("/v1/fine_tuning/jobs/{their.paused_tuning}/pause", {})],
+    "POST /v1/fine_tuning/jobs/{job_id}/resume": [("/v1/fine_tuning/jobs/{their.paused_tuning}/resume", {})],
+    "GET /v1/fine_tuning/jobs/{job_id}/checkpoints": [
+        ("/v1/fine_tuning/jobs/{their.tuning_job}/checkpoints", {}),
+        ("/v1/fine_tuning/jobs/{own.tuning_job}/checkpoints", {"params": {"after": "{their.checkpoint}"}}),
     ],
     "GET /v1/fine_tuning/jobs/{job_id}/events": [
         ("/v1/fine_tuning/jobs/{their.tuning_job}/events", {}),
@@ -185,7 +210,6 @@ NO_IDS = {
     "GET /v1/models",
     "POST /v1/embeddings",
     "POST /v1/files",
-    "GET /v1/fine_tuning/jobs",
     "GET /v1/versions",
     "POST /v1/versions/rollback",
     "GET /v1/jobs",
@@ -225,6 +249,9 @@ class Tenant:
         batch = client.vector_stores.file_batches.create_and_poll(store, file_ids=[file])
         assert batch.file_counts.completed == 1
         tuning = client.fine_tuning.jobs.create(model="base", training_file=training).id
+        validation = client.files.create(file=(f"{name}-v.jsonl", OTHERS), purpose="fine-tune").id
+        waiting = client.fine_tuning.jobs.create(model="base", training_file=training).id
+        client.fine_tuning.jobs.pause(waiting)
         jobs = self.ask("GET", ("/v1/jobs", {})).json()["data"]
         job = next(one["id"] for one in jobs if one["request"].get("store_id") == store)
         paused = self._indexes(store, client.vector_stores.create(name="empty").id)
@@ -232,7 +259,29 @@ class Tenant:
         self._record(version, answer, embedder)
         asked = {"json": {"kind": "bucket", "location": BUCKET, "vector_store_id": store}}
         source = self.ask("POST", ("/v1/sources", asked)).json()["id"]
-        return Ids(store, file, training, batch.id, job, paused, tuning, version, answer, source, embedder)
+        return Ids(
+            store=store,
+            file=file,
+            training_file=training,
+            validation_file=validation,
+            batch=batch.id,
+            job=job,
+            paused_job=paused,
+            tuning_job=tuning,
+            paused_tuning=waiting,
+            checkpoint=self._checkpoint(tuning),
+            version=version,
+            answer=answer,
+            source=source,
+            embedder=embedder,
+        )
+
+    def _checkpoint(self, job_id: str) -> str:
+        metrics = dict.fromkeys(("train_loss", "train_accuracy", "valid_loss", "valid_accuracy"), 0.5)
+        with self.desk.sessions() as session:
+            record_checkpoint(self.desk.sessions, session.get_one(Job, job_id), 25, metrics)
+        listed = self.ask("GET", (f"/v1/fine_tuning/jobs/{job_id}/checkpoints", {})).json()
+        return str(listed["data"][0]["id"])
 
     def _indexes(self, store: str, empty_store: str) -> str:
         """A build to go back to; and a paused re-indexing, of another store, since a store has one at a time."""

@@ -12,36 +12,24 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from retrieval.grounding import REFUSAL
 from retrieval.model import Message
-from tests.training_fakes import FunctionAnswerer, MemorySlots, MemoryVersions, WordRetriever, example, jsonl, passage
+from tests.tiny import EXAMPLES, PASSAGES, THINGS, answer, make_tiny
+from tests.training_fakes import FunctionAnswerer, MemorySlots, MemoryVersions, WordRetriever, example, jsonl
+from training import distributed
 from training.config import DatasetSettings, GateSettings, LoraSettings, ParitySettings
 from training.errors import Cancelled, DamagedWeights, InvalidDataset
+from training.hardware import Hardware
 from training.lora import train_adapter
 from training.merge import merge, parity
-from training.model import STAGES, Example, RunProgress, TrainingRow
+from training.model import STAGES, RunProgress, TrainingRow
 from training.pipeline import run
 from training.registry import verify_manifest
 from training.request import Ports, RunRequest, Settings
 
 FAST = LoraSettings(per_device_train_batch_size=4, num_train_epochs=4, learning_rate=5e-3, warmup_steps=0, save_steps=2)
-THINGS = ["bell", "lamp", "lock", "pump", "seat", "tyre", "chain", "pedal", "fork", "hub", "rim", "stand"]
-PASSAGES = [
-    passage(
-        f"{thing}.md", f"The {thing} costs {number} pounds. The shop replaces the {thing} in {number + 40} minutes."
-    )
-    for number, thing in enumerate(THINGS, start=12)
-]
-
-
-def answer(thing: str) -> str:
-    price = THINGS.index(thing) + 12
-    return f"The {thing} costs {price} pounds.\n\n- The shop replaces the {thing} in {price + 40} minutes."
-
-
-EXAMPLES: list[Example] = [example(f"What is the {one}?", answer(one), document=f"{one}.md") for one in THINGS]
 ROWS = [
     TrainingRow((Message("system", "Answer."), Message("user", one.question)), one.answer, "plain") for one in EXAMPLES
 ]
@@ -49,23 +37,7 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def tiny(base_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two layers of random weights with the base model's tokenizer and template."""
-    folder = tmp_path_factory.mktemp("tiny")
-    tokenizer = AutoTokenizer.from_pretrained(base_weights)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        tie_word_embeddings=True,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return make_tiny(base_weights, tmp_path_factory.mktemp("tiny"))
 
 
 def digest(folder: Path) -> dict[str, str]:
@@ -83,7 +55,11 @@ def test_training_changes_the_adapter_leaves_the_base_and_lowers_the_loss(tiny: 
     assert not [name for name in weights if "lora_" not in name]
     assert result.loss_after < result.loss_before
     assert result.train_losses[-1] < result.train_losses[0]
-    assert [step.data["step"] for step in steps] == list(range(1, 13))
+    assert [step.data["step"] for step in steps if "step" in step.data] == list(range(1, 13))
+    assert [step.data["checkpoint"] for step in steps if "checkpoint" in step.data] == [2, 4, 6, 8, 10, 12]
+    assert [step.step for step in result.history if step.valid_loss is not None] == [2, 4, 6, 8, 10, 12]
+    assert result.history[-1].valid_loss == pytest.approx(result.loss_after, rel=1e-3)
+    assert all(step.train_accuracy is not None and 0 <= step.train_accuracy <= 1 for step in result.history)
     assert steps[-1].fraction == 1.0
     assert result.tokens_per_second > 0
 
@@ -113,17 +89,57 @@ def mean_loss(folder: Path, rows: list[TrainingRow]) -> float:
     return total / count
 
 
-def test_a_cancelled_training_stops_at_a_step_and_is_gone_on_with_from_its_checkpoint(
-    tiny: Path, tmp_path: Path
-) -> None:
+def stopped_at_step_5(tiny: Path, folder: Path) -> list[RunProgress]:
     steps: list[RunProgress] = []
     with pytest.raises(Cancelled, match="step 5 of 12"):
-        train_adapter(tiny, ROWS, [], FAST, tmp_path, steps.append, lambda: len(steps) >= 4)
-    assert not (tmp_path / "adapter").exists()
+        train_adapter(tiny, ROWS, [], FAST, folder, steps.append, lambda: len(trained(steps)) >= 5)
+    return steps
+
+
+def trained(steps: list[RunProgress]) -> list[int]:
+    return [step.data["step"] for step in steps if "step" in step.data]
+
+
+def test_a_stopped_training_keeps_its_last_step_and_ends_as_if_it_had_never_stopped(tiny: Path, tmp_path: Path) -> None:
+    stopped_at_step_5(tiny, tmp_path / "stopped")
+    assert not (tmp_path / "stopped" / "adapter").exists()
     resumed: list[RunProgress] = []
-    result = train_adapter(tiny, ROWS, [], FAST, tmp_path, resumed.append, lambda: False)
-    assert resumed[0].data["step"] == 5
-    assert result.steps == 12
+    result = train_adapter(tiny, ROWS, [], FAST, tmp_path / "stopped", resumed.append, lambda: False)
+    assert resumed[0].message == "Going on from the checkpoint of step 5 of 12"
+    assert trained(resumed) == list(range(6, 13))
+    whole = train_adapter(tiny, ROWS, [], FAST, tmp_path / "whole", lambda _: None, lambda: False)
+    assert [step.step for step in result.history] == list(range(1, 13))
+    assert result.train_losses == whole.train_losses
+    assert result.tokens == whole.tokens
+    assert result.seconds > 0
+    weights = [load_file(one.adapter / "adapter_model.safetensors") for one in (result, whole)]
+    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+
+
+def test_a_checkpoint_that_a_kill_cut_short_is_not_gone_on_with(tiny: Path, tmp_path: Path) -> None:
+    stopped_at_step_5(tiny, tmp_path)
+    half = tmp_path / "checkpoints" / "checkpoint-6"
+    half.mkdir()
+    (half / "trainer_state.json").write_text('{"global_step": 6')
+    resumed: list[RunProgress] = []
+    train_adapter(tiny, ROWS, [], FAST, tmp_path, resumed.append, lambda: False)
+    assert trained(resumed)[0] == 6
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 2
+
+
+def test_several_processes_train_the_same_and_go_on_from_a_checkpoint(tiny: Path, tmp_path: Path) -> None:
+    """Two processes on this machine's CPU, started as they are on GPUs; each takes half of a step's rows."""
+    both = replace(FAST, hardware=Hardware(processes=2))
+    told: list[RunProgress] = []
+    with pytest.raises(Cancelled):
+        distributed.train_adapter(tiny, ROWS, ROWS[:3], both, tmp_path, told.append, lambda: len(trained(told)) >= 5)
+    result = distributed.train_adapter(tiny, ROWS, ROWS[:3], both, tmp_path, told.append, lambda: False)
+    alone = train_adapter(tiny, ROWS, ROWS[:3], FAST, tmp_path / "alone", lambda _: None, lambda: False)
+    assert result.steps == alone.steps == 12
+    assert result.loss_before == pytest.approx(alone.loss_before, rel=1e-3)
+    assert result.loss_after == pytest.approx(alone.loss_after, rel=0.1)
+    assert any("Going on from the checkpoint" in step.message for step in told)
+    assert (result.adapter / "adapter_model.safetensors").is_file()
 
 
 def test_rows_that_are_too_long_are_refused_when_none_is_left(tiny: Path, tmp_path: Path) -> None:
@@ -249,6 +265,27 @@ def test_a_run_cancelled_at_any_stage_before_publishing_leaves_no_version(
     assert with_ports.versions.status == {}  # type: ignore[attr-defined]
     assert with_ports.slots.spare is None  # type: ignore[attr-defined]
     assert with_ports.slots.live is None  # type: ignore[attr-defined]
+
+
+def test_a_second_try_trains_on_the_rows_of_the_first_whatever_is_retrieved_by_then(tiny: Path, tmp_path: Path) -> None:
+    asked, told = request(tiny, tmp_path), list[RunProgress]()
+    with pytest.raises(Cancelled):
+        run(asked, ports(tuned), told.append, lambda: any(step.stage == "lora" for step in told))
+    first = (asked.work / "trained.jsonl").read_bytes()
+    nothing_found = replace(ports(tuned), retriever=WordRetriever([]))
+    result = run(asked, nothing_found, lambda _: None, lambda: False)
+    assert (asked.work / "trained.jsonl").read_bytes() == first
+    assert b"bell.md" in first
+    assert result.rows.grounded > 0
+
+
+def test_a_validation_file_is_what_is_held_out(tiny: Path, tmp_path: Path) -> None:
+    asked = replace(request(tiny, tmp_path), validation=jsonl([example("What is the horn?", answer("bell"))]))
+    result = run(asked, ports(tuned), lambda _: None, lambda: False)
+    assert (result.dataset.trained, result.dataset.held_out, result.metrics.questions) == (13, 1, 1)
+    overlapping = replace(asked, version_id="v2", work=tmp_path / "other", validation=jsonl(EXAMPLES[:2]))
+    with pytest.raises(InvalidDataset, match="2 of its 2 examples ask what a training example asks"):
+        run(overlapping, ports(tuned), lambda _: None, lambda: False)
 
 
 def test_weights_that_fail_parity_become_no_version(tiny: Path, tmp_path: Path) -> None:

@@ -1,0 +1,23 @@
+"""The checkpoints that a fine-tuning wrote, as they are listed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import update
+
+from services.database.engine import Sessions
+from services.database.tables import Checkpoint, Job
+
+
+def record_checkpoint(sessions: Sessions, job: Job, step: int, metrics: dict[str, Any]) -> None:
+    """Note a checkpoint, once: a try that goes on from an earlier one writes it again.
+
+    The job has got on, so its tries count anew.
+    """
+    checkpoint_id = f"ftckpt-{job.id.removeprefix('ftjob-')}-{step}"
+    row = Checkpoint(id=checkpoint_id, workspace_id=job.workspace_id, job_id=job.id, step=step, metrics=metrics)
+    with sessions.begin() as session:
+        if session.get(Checkpoint, checkpoint_id) is None:
+            session.add(row)
+            session.execute(update(Job).where(Job.id == job.id).values(tries=1))

@@ -1,0 +1,155 @@
+"""Fine-tuning jobs in OpenAI's shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from services.database.tables import Checkpoint, Job
+from services.gateway.fine_tuning_schemas import FineTuningCreate
+from services.gateway.keys import Caller, require
+from services.gateway.paging import Cursor
+from services.gateway.routes.files import page
+from services.gateway.routes.work import event_body
+from services.kit.errors import ApiError
+
+router = APIRouter(tags=["voice"])
+VOICE = Depends(require("voice"))
+EVENT, METADATA = "ftevent-", "metadata["
+
+
+def tuning_body(job: Job) -> dict[str, Any]:
+    """OpenAI's `fine_tuning.job`, with the stage, progress, ETA and reason of ours beside it."""
+    asked, made = job.request, job.result
+    failed = job.status == "failed"
+    error = {"code": "job_failed", "message": job.reason or "", "param": None} if failed else None
+    hyperparameters, method = asked["hyperparameters"], asked.get("method", "supervised")
+    finish = job.heartbeat_at.timestamp() + job.eta_seconds if job.eta_seconds and job.heartbeat_at else None
+    return {
+        "id": job.id,
+        "object": "fine_tuning.job",
+        "created_at": int(job.created_at.timestamp()),
+        "finished_at": int(job.finished_at.timestamp()) if job.finished_at else None,
+        "model": asked["model"],
+        "fine_tuned_model": made.get("version"),
+        "organization_id": job.workspace_id,
+        "result_files": made.get("result_files", []),
+        "status": job.status,
+        "training_file": asked["training_file"],
+        "validation_file": asked.get("validation_file"),
+        "trained_tokens": made.get("trained_tokens"),
+        "hyperparameters": hyperparameters,
+        "method": {"type": method, method: {"hyperparameters": hyperparameters}},
+        "seed": asked["seed"],
+        "metadata": asked.get("metadata"),
+        "integrations": [],
+        "error": error,
+        "estimated_finish": int(finish) if finish and job.status == "running" else None,
+        "stage": job.stage,
+        "progress": round(job.progress, 4),
+        "eta_seconds": job.eta_seconds,
+        "reason": job.reason,
+        "live": made.get("live"),
+    }
+
+
+def checkpoint_body(checkpoint: Checkpoint, job: Job) -> dict[str, Any]:
+    """OpenAI's `fine_tuning.job.checkpoint`. It is for going on from: its name does not answer."""
+    measured, asked = checkpoint.metrics, job.request
+    return {
+        "id": checkpoint.id,
+        "object": "fine_tuning.job.checkpoint",
+        "created_at": int(checkpoint.created_at.timestamp()),
+        "fine_tuning_job_id": job.id,
+        "fine_tuned_model_checkpoint": f"ft:{asked['model']}:{asked['suffix']}:{job.id}:ckpt-step-{checkpoint.step}",
+        "step_number": checkpoint.step,
+        "metrics": {
+            "step": checkpoint.step,
+            "train_loss": measured["train_loss"],
+            "train_mean_token_accuracy": measured["train_accuracy"],
+            "valid_loss": measured["valid_loss"],
+            "valid_mean_token_accuracy": measured["valid_accuracy"],
+        },
+    }
+
+
+@router.post("/v1/fine_tuning/jobs")
+def create_tuning_job(request: Request, body: FineTuningCreate, caller: Caller = VOICE) -> dict[str, Any]:
+    """Queue a run on an uploaded file of examples."""
+    return tuning_body(request.app.state.fine_tuning.create(caller.workspace_id, body))
+
+
+@router.get("/v1/fine_tuning/jobs")
+def list_tuning_jobs(
+    request: Request,
+    limit: int = Query(default=20, ge=1, le=500),
+    after: str | None = None,
+    caller: Caller = VOICE,
+) -> dict[str, Any]:
+    """The newest first. `metadata[key]=value` leaves out the jobs without it."""
+    params = request.query_params
+    wanted = {name[len(METADATA) : -1]: params[name] for name in params if name.startswith(METADATA)}
+    jobs, more = request.app.state.fine_tuning.list(caller.workspace_id, Cursor(limit, after=after), wanted)
+    return page([tuning_body(job) for job in jobs], more)
+
+
+@router.get("/v1/fine_tuning/jobs/{job_id}")
+def retrieve_tuning_job(request: Request, job_id: str, caller: Caller = VOICE) -> dict[str, Any]:
+    return tuning_body(request.app.state.fine_tuning.find(caller.workspace_id, job_id))
+
+
+@router.post("/v1/fine_tuning/jobs/{job_id}/cancel")
+def cancel_tuning_job(request: Request, job_id: str, caller: Caller = VOICE) -> dict[str, Any]:
+    request.app.state.fine_tuning.find(caller.workspace_id, job_id)
+    return tuning_body(request.app.state.jobs.request_cancel(caller.workspace_id, job_id))
+
+
+@router.post("/v1/fine_tuning/jobs/{job_id}/pause")
+def pause_tuning_job(request: Request, job_id: str, caller: Caller = VOICE) -> dict[str, Any]:
+    """Ask a run to wait: its process ends, and it goes on from where it was."""
+    request.app.state.fine_tuning.find(caller.workspace_id, job_id)
+    return tuning_body(request.app.state.jobs.request_pause(caller.workspace_id, job_id))
+
+
+@router.post("/v1/fine_tuning/jobs/{job_id}/resume")
+def resume_tuning_job(request: Request, job_id: str, caller: Caller = VOICE) -> dict[str, Any]:
+    request.app.state.fine_tuning.find(caller.workspace_id, job_id)
+    job, waits = request.app.state.jobs.resume(caller.workspace_id, job_id)
+    if waits:
+        request.app.state.dispatcher.send(job)
+    return tuning_body(job)
+
+
+@router.get("/v1/fine_tuning/jobs/{job_id}/events")
+def list_tuning_events(
+    request: Request,
+    job_id: str,
+    limit: int = Query(default=20, ge=1, le=1000),
+    after: str | None = None,
+    caller: Caller = VOICE,
+) -> dict[str, Any]:
+    number = _event_number(after) if after else None
+    events, more = request.app.state.fine_tuning.events(caller.workspace_id, job_id, limit, number)
+    return page([event_body(event) for event in events], more)
+
+
+@router.get("/v1/fine_tuning/jobs/{job_id}/checkpoints")
+def list_tuning_checkpoints(
+    request: Request,
+    job_id: str,
+    limit: int = Query(default=10, ge=1, le=500),
+    after: str | None = None,
+    caller: Caller = VOICE,
+) -> dict[str, Any]:
+    fine_tuning = request.app.state.fine_tuning
+    job = fine_tuning.find(caller.workspace_id, job_id)
+    rows, more = fine_tuning.checkpoints(caller.workspace_id, job_id, Cursor(limit, after=after))
+    return page([checkpoint_body(row, job) for row in rows], more)
+
+
+def _event_number(event_id: str) -> int:
+    number = event_id.removeprefix(EVENT)
+    if not number.isdigit():
+        raise ApiError(404, f"There is no event '{event_id}'.", code="event_not_found", param="after")
+    return int(number)

@@ -1,0 +1,85 @@
+"""Training's hardware: what each choice means for trl, transformers and accelerate, and what is refused."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+from training.errors import OutOfRange
+from training.hardware import ROWS_AT_ONCE, Hardware, choose
+
+
+@pytest.mark.parametrize("effective", [1, 2, 6, 16, 24, 64])
+@pytest.mark.parametrize(
+    "hardware", [Hardware(), Hardware("cuda"), Hardware("cuda", "4bit"), Hardware("cuda", processes=2)]
+)
+def test_the_effective_batch_is_the_same_on_any_hardware(hardware: Hardware, effective: int) -> None:
+    if effective % hardware.processes:
+        with pytest.raises(OutOfRange, match="a multiple of 2"):
+            hardware.batches(effective)
+        return
+    rows, passes = hardware.batches(effective)
+    assert rows * passes * hardware.processes == effective
+    assert rows <= ROWS_AT_ONCE[hardware.device]
+
+
+def test_rows_that_one_pass_can_take_are_not_accumulated() -> None:
+    assert Hardware().batches(4) == (4, 1)
+    assert Hardware("cuda").batches(64) == (8, 8)
+    assert Hardware("cuda", processes=4).batches(64) == (8, 2)
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus", "found"),
+    [
+        (("auto", "none", 1), 0, Hardware("cpu")),
+        (("auto", "none", 1), 2, Hardware("cuda")),
+        (("cpu", "none", 1), 2, Hardware("cpu")),
+        (("cuda", "4bit", 2), 2, Hardware("cuda", "4bit", 2)),
+    ],
+)
+def test_settings_choose_among_what_is_there(asked: Any, gpus: int, found: Hardware) -> None:
+    assert choose(*asked, cuda_devices=gpus) == found
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus", "message"),
+    [
+        (("cuda", "none", 1), 0, "torch sees no GPU here"),
+        (("auto", "4bit", 1), 0, "4bit, which needs a GPU"),
+        (("auto", "none", 4), 2, "torch sees 2 GPUs here"),
+        (("cpu", "none", 65), 0, "between 1 and 64"),
+    ],
+)
+def test_what_is_not_there_is_refused_in_words(asked: Any, gpus: int, message: str) -> None:
+    with pytest.raises(OutOfRange, match=message):
+        choose(*asked, cuda_devices=gpus)
+
+
+def test_a_cpu_gets_eager_attention_and_no_device_map() -> None:
+    assert Hardware().model_arguments() == {"dtype": "bfloat16", "attn_implementation": "eager"}
+    arguments = Hardware().training_arguments(2)
+    assert (arguments["use_cpu"], arguments["bf16"], arguments["gradient_checkpointing"]) == (True, True, False)
+
+
+def test_qlora_is_nf4_under_a_bf16_adapter_with_checkpointed_gradients() -> None:
+    hardware = Hardware("cuda", "4bit")
+    quantized = hardware.model_arguments()["quantization_config"]
+    assert (quantized["load_in_4bit"], quantized["bnb_4bit_quant_type"]) == (True, "nf4")
+    assert quantized["bnb_4bit_compute_dtype"] == "bfloat16"
+    arguments = hardware.training_arguments(16)
+    assert (arguments["use_cpu"], arguments["gradient_checkpointing"]) == (False, True)
+
+
+def test_each_process_has_a_gpu_of_its_own() -> None:
+    assert [Hardware("cuda", processes=2).model_arguments(rank)["device_map"] for rank in (0, 1)] == [{"": 0}, {"": 1}]
+
+
+def test_several_processes_are_started_by_accelerate() -> None:
+    command = Hardware("cuda", processes=4).command("training.distributed", "spec.json")
+    assert command[:3] == (sys.executable, "-m", "accelerate.commands.launch")
+    assert command[3:6] == ("--multi_gpu", "--num_processes", "4")
+    assert command[-3:] == ("--module", "training.distributed", "spec.json")
+    assert Hardware("cuda", processes=4).training_arguments(8)["ddp_find_unused_parameters"] is False

@@ -1,0 +1,71 @@
+"""Checkpoints of a training: which one can be gone on with, and what the steps up to it measured.
+
+transformers writes a checkpoint file by file, so a kill can leave half of one. One that is whole is sealed: its files
+are on the disk, then a mark is put beside them. What has no mark is not gone on with.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from training.model import StepMetrics
+
+FOLDER = "checkpoints"
+SEAL = "sealed"
+STATE = "trainer_state.json"  # transformers' name
+
+
+def seal(folder: Path, step: int) -> None:
+    """Mark the checkpoint of a step as whole, once it is on the disk."""
+    checkpoint = folder / FOLDER / f"checkpoint-{step}"
+    for path in checkpoint.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    (checkpoint / SEAL).touch()
+
+
+def newest(folder: Path) -> Path | None:
+    """The last checkpoint that is whole; those that are not are removed."""
+    whole = []
+    for checkpoint in (folder / FOLDER).glob("checkpoint-*"):
+        if (checkpoint / SEAL).exists():
+            whole.append(checkpoint)
+        else:
+            shutil.rmtree(checkpoint)
+    return max(whole, key=_step, default=None)
+
+
+def last_step(folder: Path) -> int | None:
+    """The step of the last checkpoint that is whole."""
+    steps = [_step(seal.parent) for seal in (folder / FOLDER).glob(f"checkpoint-*/{SEAL}")]
+    return max(steps, default=None)
+
+
+def recorded(folder: Path) -> tuple[StepMetrics, ...]:
+    """What was measured up to the last checkpoint."""
+    checkpoint = newest(folder)
+    return history(json.loads((checkpoint / STATE).read_text(encoding="utf-8"))["log_history"]) if checkpoint else ()
+
+
+def history(log: Sequence[dict[str, Any]]) -> tuple[StepMetrics, ...]:
+    """The steps in transformers' log."""
+    return tuple(
+        StepMetrics(
+            step=int(entry["step"]),
+            train_loss=float(entry["loss"]),
+            train_accuracy=entry.get("mean_token_accuracy"),
+            valid_loss=entry.get("valid_loss"),
+            valid_accuracy=entry.get("valid_mean_token_accuracy"),
+        )
+        for entry in log
+        if "loss" in entry
+    )
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.partition("-")[2])

@@ -1,0 +1,61 @@
+"""What a run trains on, kept in its work folder: a later try of the run trains on the very same rows.
+
+Live retrieval may find other passages by then, and the uploaded file may be gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from retrieval.model import Message
+from training.model import RowsReport, TrainingRow
+
+TRAINED, HELD_OUT, REPORT = "trained.jsonl", "held-out.jsonl", "rows.json"
+
+
+def keep(path: Path, content: bytes) -> None:
+    """Write a file in one step: after a kill it is whole, or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}")
+    with draft.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(path)
+
+
+def write_rows(
+    folder: Path, trained: Iterable[TrainingRow], held_out: Iterable[TrainingRow], report: RowsReport
+) -> None:
+    keep(folder / TRAINED, b"".join(_lines(trained)))
+    keep(folder / HELD_OUT, b"".join(_lines(held_out)))
+    keep(folder / REPORT, json.dumps(asdict(report)).encode())
+
+
+def has_rows(folder: Path) -> bool:
+    return (folder / REPORT).is_file()
+
+
+def read_rows(folder: Path) -> tuple[tuple[TrainingRow, ...], tuple[TrainingRow, ...], RowsReport]:
+    """Training rows, held-out rows and their report, as `write_rows` was given them."""
+    report = RowsReport(**json.loads((folder / REPORT).read_text(encoding="utf-8")))
+    return _rows(folder / TRAINED), _rows(folder / HELD_OUT), report
+
+
+def _lines(rows: Iterable[TrainingRow]) -> Iterator[bytes]:
+    return (json.dumps(asdict(row), ensure_ascii=False).encode() + b"\n" for row in rows)
+
+
+def _rows(path: Path) -> tuple[TrainingRow, ...]:
+    with path.open(encoding="utf-8") as file:
+        return tuple(_row(json.loads(line)) for line in file)
+
+
+def _row(row: dict[str, Any]) -> TrainingRow:
+    messages = tuple(Message(**message) for message in row["prompt"])
+    return TrainingRow(messages, row["completion"], row["kind"])
