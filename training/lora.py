@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from datasets import Dataset as Table
@@ -52,14 +52,16 @@ def train_adapter(
     disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(base)
     table = _table(rows, tokenizer, settings)
-    model = _with_adapter(base, settings)
+    model = get_peft_model(load_base(base), adapter_config(settings))
     loss_before = answer_loss(model, tokenizer, held_out, settings)
-    trainer = AnswerTrainer(model, _arguments(settings, folder), train_dataset=table, processing_class=tokenizer)
+    trainer = AnswerTrainer(
+        model, SFTConfig(**_arguments(settings, folder)), train_dataset=table, processing_class=tokenizer
+    )
     trainer.remove_callback(PrinterCallback)
-    watch = _Watch(trainer, progress, cancelled)
+    watch = Watch(trainer, progress, cancelled)
     trainer.add_callback(watch)
     started = time.monotonic()
-    trainer.train(resume_from_checkpoint=_last_checkpoint(folder))
+    trainer.train(resume_from_checkpoint=last_checkpoint(folder))
     seconds = time.monotonic() - started
     model.save_pretrained(folder / ADAPTER)
     return LoraResult(
@@ -142,56 +144,73 @@ def _table(rows: Sequence[TrainingRow], tokenizer: Any, settings: LoraSettings) 
     return Table.from_list([{**row, "length": len(row["input_ids"])} for row in fitting])
 
 
-def _with_adapter(base: Path, settings: LoraSettings) -> Any:
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16, attn_implementation="eager")
-    adapter = LoraConfig(
+def load_base(base: Path) -> Any:
+    """The base weights as they are trained over."""
+    return AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16, attn_implementation="eager")
+
+
+def adapter_config(settings: LoraSettings) -> LoraConfig:
+    return LoraConfig(
         r=settings.lora_r,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, adapter)
 
 
-def _arguments(settings: LoraSettings, folder: Path) -> SFTConfig:
-    return SFTConfig(
-        output_dir=str(folder / "checkpoints"),
-        use_cpu=not torch.cuda.is_available(),
-        bf16=True,
-        gradient_checkpointing=False,
-        per_device_train_batch_size=settings.per_device_train_batch_size,
-        gradient_accumulation_steps=settings.gradient_accumulation_steps,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=settings.warmup_steps,
-        max_grad_norm=settings.max_grad_norm,
-        num_train_epochs=settings.num_train_epochs,
-        max_steps=settings.max_steps,
-        max_length=None,
-        train_sampling_strategy="group_by_length",
-        length_column_name="length",
-        optim="adamw_torch_fused",
-        logging_steps=1,
-        save_strategy="steps",
-        save_steps=settings.save_steps,
-        save_total_limit=1,
-        seed=settings.seed,
-        report_to="none",
-        disable_tqdm=True,
-        dataset_kwargs={"skip_prepare_dataset": True},
-    )
+def trainer_arguments(settings: LoraSettings, folder: Path) -> dict[str, Any]:
+    """What the configurations of all of trl's trainers share."""
+    return {
+        "output_dir": str(folder / "checkpoints"),
+        "use_cpu": not torch.cuda.is_available(),
+        "bf16": True,
+        "gradient_checkpointing": False,
+        "per_device_train_batch_size": settings.per_device_train_batch_size,
+        "gradient_accumulation_steps": settings.gradient_accumulation_steps,
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": settings.warmup_steps,
+        "max_grad_norm": settings.max_grad_norm,
+        "num_train_epochs": settings.num_train_epochs,
+        "max_steps": settings.max_steps,
+        "max_length": None,
+        "optim": "adamw_torch_fused",
+        "logging_steps": 1,
+        "save_strategy": "steps",
+        "save_steps": settings.save_steps,
+        "save_total_limit": 1,
+        "seed": settings.seed,
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
 
 
-def _last_checkpoint(folder: Path) -> str | None:
+def _arguments(settings: LoraSettings, folder: Path) -> dict[str, Any]:
+    return {
+        **trainer_arguments(settings, folder),
+        "train_sampling_strategy": "group_by_length",
+        "length_column_name": "length",
+        "dataset_kwargs": {"skip_prepare_dataset": True},
+    }
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """Where an earlier try of a run stopped; None where there was none."""
     found = sorted((folder / "checkpoints").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
     return str(found[-1]) if found else None
 
 
-class _Watch(TrainerCallback):  # type: ignore[misc]
+class CountsTokens(Protocol):
+    """A trainer that knows how many tokens it was trained on, without padding."""
+
+    trained_tokens: int
+
+
+class Watch(TrainerCallback):  # type: ignore[misc]
     """Tells the progress of each step and ends the training when it is cancelled."""
 
-    def __init__(self, trainer: AnswerTrainer, progress: Progress, cancelled: IsCancelled) -> None:
+    def __init__(self, trainer: CountsTokens, progress: Progress, cancelled: IsCancelled) -> None:
         self.losses: list[float] = []
         self._trainer = trainer
         self._progress = progress
@@ -219,5 +238,6 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
             "loss": round(logs["loss"], 4),
             "tokens_per_second": round(rate, 1),
             "eta_seconds": round(left),
+            **{name: round(value, 4) for name, value in logs.items() if name.startswith("rewards/")},
         }
         self._progress(RunProgress("lora", state.global_step / max(1, state.max_steps), f"Tuning: {message}", data))

@@ -127,6 +127,39 @@ class LoraResult:
 
 
 @dataclass(frozen=True)
+class PreferencePair:
+    """A prompt as the server would send it, and two answers, the first of which is preferred."""
+
+    prompt: tuple[Message, ...]
+    chosen: str
+    rejected: str
+
+
+@dataclass(frozen=True)
+class RatedAnswer:
+    """A prompt as the server would send it, an answer, and whether it is wanted."""
+
+    prompt: tuple[Message, ...]
+    completion: str
+    label: bool
+
+
+@dataclass(frozen=True)
+class PreferenceResult(LoraResult):
+    """An adapter trained on preferences. The losses are those of the method, over the held-out rows.
+
+    A reward is `beta` times by how much the adapter makes an answer likelier than the base weights do, in nats. Margins
+    are mean rewards of preferred less those of rejected answers, over the held-out rows and over each step's.
+    `accuracy` is the share of held-out pairs whose preferred answer has the higher reward; None for ratings, and where
+    no row was held out.
+    """
+
+    margin_after: float
+    accuracy: float | None
+    train_margins: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class ParityReport:
     """Adapter against merged weights. `agreement` is over `answer_tokens` teacher-forced answer tokens."""
 

@@ -117,10 +117,3 @@ class FineTuningCreate(Body):
 
     def chosen(self) -> Hyperparameters:
         return self.hyperparameters or self.method.supervised.hyperparameters
-
-
-class FeedbackCreate(Body):
-    answer_id: str
-    rating: Literal["up", "down"]
-    reason: Literal["wrong_fact", "wrong_citation", "wrong_tone", "unsafe", "other"] | None = None
-    correction: str | None = Field(default=None, max_length=20_000)
