@@ -70,15 +70,23 @@ def freeze_examples(sessions: Sessions, files_url: str, workspace_id: str, kind:
 
 
 def training_line(example: Example) -> dict[str, Any]:
-    """One line of the file: OpenAI's `messages`, or trl's conversational preference format, paired or not."""
-    metadata = {**example.details, "example_id": example.id}
-    answer = [{"role": "assistant", "content": example.answer}]
+    """One line of the file: OpenAI's `messages`, its preference format, or trl's rows for KTO.
+
+    `metadata.answer_id` names the journal's answer, by which lineage finds the file.
+    """
+    origin = {"answer_id": example.turn_id} if example.turn_id else {}
+    metadata = {**example.details, "example_id": example.id, **origin}
     if example.kind == "supervised":
-        return {"messages": [*example.prompt, *answer], "metadata": metadata}
+        return {"messages": [*example.prompt, *_said(example.answer)], "metadata": metadata}
     if example.kind == "preference":
-        rejected = [{"role": "assistant", "content": example.rejected}]
-        return {"prompt": example.prompt, "chosen": answer, "rejected": rejected, "metadata": metadata}
-    return {"prompt": example.prompt, "completion": answer, "label": example.label, "metadata": metadata}
+        return {
+            "input": {"messages": example.prompt},
+            "preferred_output": _said(example.answer),
+            "non_preferred_output": _said(example.rejected),
+            "metadata": metadata,
+        }
+    completion = _said(example.answer)
+    return {"prompt": example.prompt, "completion": completion, "label": example.label, "metadata": metadata}
 
 
 def use_of(example: Example, file_id: str) -> ExampleUse:
@@ -142,6 +150,10 @@ def _trained(
     for job_id, name in session.execute(made.where(Version.job_id.in_(ids)).order_by(Version.created_at)):
         versions.setdefault(job_id, []).append(name)
     return jobs, versions
+
+
+def _said(text: str | None) -> list[dict[str, Any]]:
+    return [{"role": "assistant", "content": text}]
 
 
 def _approved(workspace_id: str, kind: ExampleKind) -> Select[tuple[Example]]:

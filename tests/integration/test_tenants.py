@@ -42,6 +42,8 @@ class Ids:
     answer: str
     source: str
     embedder: str
+    feedback: str
+    example: str
 
 
 NOTHING = Ids(
@@ -56,6 +58,8 @@ NOTHING = Ids(
     "chat-none",
     "src_nothing",
     "emb-nothing",
+    "fb-nothing",
+    "ex-nothing",
 )
 Call = tuple[str, dict[str, Any]]
 """A path and what goes with it. In a recipe, `{their.file}` stands for somebody's id, `{own.file}` for the caller's."""
@@ -68,6 +72,10 @@ def chat(**more: Any) -> dict[str, Any]:
 
 def response(**more: Any) -> dict[str, Any]:
     return {"json": {"model": "tandem/rag", "input": "How many days?", **more}}
+
+
+def wrong_citation(answer: str, file: str) -> dict[str, str]:
+    return {"answer_id": answer, "rating": "down", "reason": "wrong_citation", "correct_file_id": file}
 
 
 RECIPES: dict[str, list[Call]] = {
@@ -87,8 +95,23 @@ RECIPES: dict[str, list[Call]] = {
     "GET /v1/models/{name}": [("/v1/models/{their.version}", {})],
     "POST /v1/feedback": [
         ("/v1/feedback", {"json": {"answer_id": "{their.answer}", "rating": "up"}}),
+        ("/v1/feedback", {"json": wrong_citation("{own.answer}", "{their.file}")}),
     ],
+    "GET /v1/feedback": [("/v1/feedback", {"params": {"after": "{their.feedback}"}})],
     "GET /v1/answers/{answer_id}": [("/v1/answers/{their.answer}", {})],
+    "DELETE /v1/answers/{answer_id}": [("/v1/answers/{their.answer}", {})],
+    "GET /v1/examples": [
+        ("/v1/examples", {"params": {"after": "{their.example}"}}),
+        ("/v1/examples", {"params": {"before": "{their.example}"}}),
+    ],
+    "GET /v1/examples/{example_id}": [("/v1/examples/{their.example}", {})],
+    "POST /v1/examples/{example_id}": [("/v1/examples/{their.example}", {"json": {"answer": "Mine."}})],
+    "DELETE /v1/examples/{example_id}": [("/v1/examples/{their.example}", {})],
+    "POST /v1/examples/review": [
+        ("/v1/examples/review", {"json": {"ids": ["{their.example}"], "status": "rejected"}}),
+        ("/v1/examples/review", {"json": {"ids": ["{own.example}", "{their.example}"], "status": "rejected"}}),
+    ],
+    "POST /v1/examples/import": [("/v1/examples/import", {"json": {"file_id": "{their.training_file}"}})],
     "GET /v1/files": [("/v1/files", {"params": {"after": "{their.file}"}})],
     "GET /v1/files/{file_id}": [("/v1/files/{their.file}", {})],
     "GET /v1/files/{file_id}/content": [("/v1/files/{their.file}/content", {})],
@@ -191,6 +214,8 @@ NO_IDS = {
     "GET /v1/jobs",
     "GET /v1/sources",
     "GET /v1/embedders",
+    "POST /v1/examples",
+    "POST /v1/examples/export",
     "GET /v1/processes",
 }
 
@@ -232,7 +257,12 @@ class Tenant:
         self._record(version, answer, embedder)
         asked = {"json": {"kind": "bucket", "location": BUCKET, "vector_store_id": store}}
         source = self.ask("POST", ("/v1/sources", asked)).json()["id"]
-        return Ids(store, file, training, batch.id, job, paused, tuning, version, answer, source, embedder)
+        corrected = {"answer_id": answer, "rating": "down", "reason": "wrong_fact", "correction": "It takes ten."}
+        feedback = self.ask("POST", ("/v1/feedback", {"json": corrected})).json()["id"]
+        example = self.ask("GET", ("/v1/examples", {})).json()["data"][0]["id"]
+        return Ids(
+            store, file, training, batch.id, job, paused, tuning, version, answer, source, embedder, feedback, example
+        )
 
     def _indexes(self, store: str, empty_store: str) -> str:
         """A build to go back to; and a paused re-indexing, of another store, since a store has one at a time."""
