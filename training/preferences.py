@@ -104,8 +104,8 @@ class _PreferenceWatch(Watch):
         super().__init__(*collaborators)
         self.margins: list[float] = []
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **more: Any) -> None:
-        super().on_log(args, state, control, logs, **more)
+    def on_log(self, _args: Any, state: Any, _control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        super().on_log(_args, state, _control, logs)
         if logs and "rewards/margins" in logs:
             self.margins.append(logs["rewards/margins"])
 

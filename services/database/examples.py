@@ -148,7 +148,7 @@ def _trained(
     ids = [job_id for some in jobs.values() for job_id in some]
     versions: dict[str, list[str]] = {}
     for job_id, name in session.execute(made.where(Version.job_id.in_(ids)).order_by(Version.created_at)):
-        versions.setdefault(job_id, []).append(name)
+        versions.setdefault(job_id or "", []).append(name)
     return jobs, versions
 
 
@@ -156,7 +156,7 @@ def _said(text: str | None) -> list[dict[str, Any]]:
     return [{"role": "assistant", "content": text}]
 
 
-def _approved(workspace_id: str, kind: ExampleKind) -> Select[tuple[Example]]:
+def _approved(workspace_id: str, kind: ExampleKind) -> Select[Example]:
     return select(Example).where(
         Example.workspace_id == workspace_id, Example.kind == kind, Example.status == "approved"
     )

@@ -81,7 +81,7 @@ def corrected_citations(sessions: Sessions, workspace_id: str, chunks: Sequence[
     found: list[PraisedAnswer] = []
     for question, feedback in rows:
         told = feedback.correct_quote or feedback.correction or question
-        held = of_file.get(feedback.correct_file_id, [])
+        held = of_file.get(feedback.correct_file_id or "", [])
         best = max(held, key=lambda one: share_of_words(told, one.text), default=None)
         found += [PraisedAnswer(question, (best,))] if best else []
     return found

@@ -30,7 +30,9 @@ def pairs(count: int) -> list[PreferencePair]:
     lines = (ROOT / "samples/brindle/train.jsonl").read_text(encoding="utf-8").splitlines()
     said = [[one["content"] for one in json.loads(line)["messages"]] for line in lines[:count]]
     return [
-        PreferencePair(tuple(plain_messages(question)), answer, f"Hey there! {answer.splitlines()[0]} Hope that helps!!!")
+        PreferencePair(
+            tuple(plain_messages(question)), answer, f"Hey there! {answer.splitlines()[0]} Hope that helps!!!"
+        )
         for question, answer in said
     ]
 

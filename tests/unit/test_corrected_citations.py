@@ -27,9 +27,13 @@ def sessions(tmp_path: Path) -> Sessions:
         session.flush()
         for name in ("here", "there"):
             session.add(Store(id=f"vs_{name}", workspace_id="w", name=name))
-            session.add(File(id=name, workspace_id="w", filename=name, purpose="assistants", bytes=1, sha256="", path=""))
+            session.add(
+                File(id=name, workspace_id="w", filename=name, purpose="assistants", bytes=1, sha256="", path="")
+            )
             session.flush()
-            session.add(StoreFile(store_id=f"vs_{name}", file_id=name, workspace_id="w", revision=1, status="completed"))
+            session.add(
+                StoreFile(store_id=f"vs_{name}", file_id=name, workspace_id="w", revision=1, status="completed")
+            )
         for number, (file_id, quote) in enumerate([("here", "ten bells"), ("there", None), (None, None)]):
             turn = Turn(id=f"t{number}", workspace_id="w", model="m", mode="rag", answer="A", **EMPTY)
             turn.question = f"Question {number} about lamps?"

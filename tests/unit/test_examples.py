@@ -235,7 +235,7 @@ def test_a_document_is_no_file_of_examples(desk: Desk) -> None:
 
 
 def corrected(desk: Desk) -> tuple[str, str]:
-    """An approved correction of the answer, in a file that a version was trained on: the example's and the file's id."""
+    """An approved correction of the answer, in a file that a version was trained on: the ids of example and file."""
     desk.rate(reason="wrong_fact", correction="Fourteen days.")
     example_id = desk.examples()[0]["id"]
     desk.http().post(f"/v1/examples/{example_id}", json={"status": "approved"})

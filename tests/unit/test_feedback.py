@@ -172,7 +172,10 @@ def test_a_wrong_citation_names_the_right_file_which_goes_with_the_example(desk:
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"reason": "rude"}, "reason: Input should be 'wrong_fact', 'wrong_citation', 'wrong_tone', 'unsafe' or 'other'"),
+        (
+            {"reason": "rude"},
+            "reason: Input should be 'wrong_fact', 'wrong_citation', 'wrong_tone', 'unsafe' or 'other'",
+        ),
         ({"reason": "wrong_fact", "correct_file_id": "f"}, "goes with the reason 'wrong_citation' only"),
         ({"reason": "wrong_citation", "correct_quote": "q"}, "needs the correct_file_id"),
         ({"rating": "sideways"}, "rating: Input should be 'up' or 'down'"),
