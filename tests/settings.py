@@ -11,7 +11,7 @@ from services.kit.settings import Platform, ServiceSettings
 
 Setting = tuple[
     str, str, str
-]  # key in tandem.toml, environment variable, default as TOML; empty where a folder decides
+]  # key in tandem.toml, environment variable, default as TOML; empty where there is none, or a folder decides
 
 
 def all_settings() -> list[Setting]:
@@ -26,6 +26,6 @@ def _of(kind: type[Platform] | type[ServiceSettings]) -> list[Setting]:
     found = []
     for name, field in kind.model_fields.items():
         default = field.get_default(call_default_factory=True)
-        shown = "" if isinstance(default, Path) else json.dumps(default)
+        shown = "" if default is None or isinstance(default, Path) else json.dumps(default)
         found.append((f"{table}.{name}" if table else name, f"{prefix}{name.upper()}", shown))
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from training.errors import OutOfRange
 from training.hardware import Hardware
@@ -92,6 +93,24 @@ class LoraSettings:
         _within("save_steps", self.save_steps, 1, 1_000_000)
         _within("validation_rows", self.validation_rows, 0, 1000)
         _within("threads", self.threads, 1, 1024)
+
+
+@dataclass(frozen=True)
+class PreferenceSettings:
+    """Preference training. `beta` holds the adapter to the base weights: the larger, the nearer it stays.
+
+    Method `dpo` learns from pairs, `kto` from ratings, for which a batch needs two rows at least. The learning rate and
+    the number of epochs of `lora` are lower and higher than for answers: preferences need small steps and few rows.
+    """
+
+    method: Literal["dpo", "kto"] = "dpo"
+    beta: float = 0.1
+    lora: LoraSettings = field(default_factory=lambda: LoraSettings(learning_rate=1e-4, num_train_epochs=3))
+
+    def __post_init__(self) -> None:
+        _within("beta", self.beta, 1e-3, 10.0)
+        if self.method == "kto":
+            _within("per_device_train_batch_size", self.lora.per_device_train_batch_size, 2, 1024)
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from training.sampling import EpochSampler
 
 ADAPTER = "adapter"
 IGNORED = -100
+ROWS_MADE = {"dataset_kwargs": {"skip_prepare_dataset": True}}
 
 
 def train_adapter(
@@ -58,13 +59,13 @@ def train_adapter(
     torch.manual_seed(settings.seed)
     disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(base)
-    table, arguments = _table(rows, tokenizer, settings), _arguments(settings, folder)
-    model = _with_adapter(base, settings)
+    table, arguments = _table(rows, tokenizer, settings), SFTConfig(**trainer_arguments(settings, folder), **ROWS_MADE)
+    model = get_peft_model(load_base(base, settings), adapter_config(settings))
     loss_before, _ = answer_loss(model, tokenizer, held_out, settings)
     trainer = AnswerTrainer(model, arguments, train_dataset=table, processing_class=tokenizer)
     trainer.remove_callback(PrinterCallback)
     trainer.measure = lambda: answer_loss(model, tokenizer, held_out[: settings.validation_rows], settings)
-    trainer.add_callback(_Watch(trainer, folder, progress, cancelled))
+    trainer.add_callback(Watch(trainer, folder, progress, cancelled))
     reached = checkpoints.newest(folder)
     trainer.train(resume_from_checkpoint=str(reached) if reached else None)
     model.save_pretrained(folder / ADAPTER)
@@ -82,18 +83,51 @@ def train_adapter(
     )
 
 
-class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
-    """trl's trainer, whose loss on a CPU projects the answer's positions alone onto the vocabulary.
+class Counting:
+    """What trl's trainers have in common here: a mixin that counts, and writes no model card.
 
-    trl does so where Triton runs. Rows are padded on the right, so causal attention needs no mask. `trained_tokens`
-    counts what was trained on, without padding, in `trained_seconds`; both stand in each step's log, so that a resumed
-    training goes on counting. `measure` gives loss and accuracy of held-out rows, asked at each checkpoint.
+    `trained_tokens` counts what was trained on, without padding, in `trained_seconds`; both stand in each step's log, so
+    that a resumed training goes on counting. `measure` gives loss and accuracy of held-out rows, asked at each
+    checkpoint.
     """
 
     trained_tokens = 0
     trained_seconds = 0.0
     measure: Callable[[], tuple[float, float]] | None = None
     _ticked = 0.0
+
+    def take_up(self) -> None:
+        """Go on counting where the checkpoint stopped."""
+        history: list[dict[str, Any]] = self.state.log_history  # type: ignore[attr-defined]
+        last: dict[str, Any] = next((one for one in reversed(history) if "trained_tokens" in one), {})
+        self.trained_tokens, self.trained_seconds = last.get("trained_tokens", 0), last.get("trained_seconds", 0.0)
+        self._ticked = time.monotonic()
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs:
+            self.trained_seconds += time.monotonic() - self._ticked
+            logs |= {"trained_tokens": self.trained_tokens, "trained_seconds": round(self.trained_seconds, 3)}
+            logs |= self._validation()
+            self._ticked = time.monotonic()
+        super().log(logs, start_time)  # type: ignore[misc]
+
+    def _validation(self: Any) -> dict[str, float]:
+        step, is_last = self.state.global_step, self.state.global_step >= self.state.max_steps
+        if not self.measure or not self.args.should_save or not (is_last or step % self.args.save_steps == 0):
+            return {}
+        loss, accuracy = self.measure()
+        self.model.train()
+        return {} if math.isnan(loss) else {"valid_loss": loss, "valid_mean_token_accuracy": accuracy}
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """None: a version has a manifest."""
+
+
+class AnswerTrainer(Counting, SFTTrainer):  # type: ignore[misc]
+    """trl's trainer, whose loss on a CPU projects the answer's positions alone onto the vocabulary.
+
+    trl does so where Triton runs. Rows are padded on the right, so causal attention needs no mask.
+    """
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -110,31 +144,6 @@ class AnswerTrainer(SFTTrainer):  # type: ignore[misc]
     def _get_train_sampler(self, *_: Any) -> EpochSampler:
         rows = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         return EpochSampler(rows, self.train_dataset["length"], self.args.seed, lambda: int(self.state.epoch or 0))
-
-    def take_up(self) -> None:
-        """Go on counting where the checkpoint stopped."""
-        last: dict[str, Any] = next((one for one in reversed(self.state.log_history) if "trained_tokens" in one), {})
-        self.trained_tokens, self.trained_seconds = last.get("trained_tokens", 0), last.get("trained_seconds", 0.0)
-        self._ticked = time.monotonic()
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        if "loss" in logs:
-            self.trained_seconds += time.monotonic() - self._ticked
-            logs |= {"trained_tokens": self.trained_tokens, "trained_seconds": round(self.trained_seconds, 3)}
-            logs |= self._validation()
-            self._ticked = time.monotonic()
-        super().log(logs, start_time)
-
-    def _validation(self) -> dict[str, float]:
-        step, is_last = self.state.global_step, self.state.global_step >= self.state.max_steps
-        if not self.measure or not self.args.should_save or not (is_last or step % self.args.save_steps == 0):
-            return {}
-        loss, accuracy = self.measure()
-        self.model.train()
-        return {} if math.isnan(loss) else {"valid_loss": loss, "valid_mean_token_accuracy": accuracy}
-
-    def create_model_card(self, *_: Any, **__: Any) -> None:
-        """None: a version has a manifest."""
 
 
 def answer_logits(model: Any, input_ids: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -187,49 +196,51 @@ def _table(rows: Sequence[TrainingRow], tokenizer: Any, settings: LoraSettings) 
     return Table.from_list([{**row, "length": len(row["input_ids"])} for row in fitting])
 
 
-def _with_adapter(base: Path, settings: LoraSettings) -> Any:
+def load_base(base: Path, settings: LoraSettings) -> Any:
+    """The base weights as they are trained over, on the hardware that is set."""
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))  # accelerate numbers the processes of a machine
     model = AutoModelForCausalLM.from_pretrained(base, **settings.hardware.model_arguments(local_rank))
-    if settings.hardware.quantization != "none":
-        model = prepare_model_for_kbit_training(model)
-    adapter = LoraConfig(
+    return prepare_model_for_kbit_training(model) if settings.hardware.quantization != "none" else model
+
+
+def adapter_config(settings: LoraSettings) -> LoraConfig:
+    return LoraConfig(
         r=settings.lora_r,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, adapter)
 
 
-def _arguments(settings: LoraSettings, folder: Path) -> SFTConfig:
+def trainer_arguments(settings: LoraSettings, folder: Path) -> dict[str, Any]:
+    """What the configurations of all of trl's trainers share."""
     effective = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
-    return SFTConfig(
-        output_dir=str(folder / checkpoints.FOLDER),
+    return {
+        "output_dir": str(folder / checkpoints.FOLDER),
         **settings.hardware.training_arguments(effective),
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="cosine",
-        warmup_steps=settings.warmup_steps,
-        max_grad_norm=settings.max_grad_norm,
-        num_train_epochs=settings.num_train_epochs,
-        max_steps=settings.max_steps,
-        max_length=None,
-        optim="adamw_torch_fused",
-        logging_steps=1,
-        save_strategy="steps",
-        save_steps=settings.save_steps,
-        save_total_limit=2,  # the last whole one stays while the next is written
-        seed=settings.seed,
-        report_to="none",
-        disable_tqdm=True,
-        dataset_kwargs={"skip_prepare_dataset": True},
-    )
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": settings.warmup_steps,
+        "max_grad_norm": settings.max_grad_norm,
+        "num_train_epochs": settings.num_train_epochs,
+        "max_steps": settings.max_steps,
+        "max_length": None,
+        "optim": "adamw_torch_fused",
+        "logging_steps": 1,
+        "save_strategy": "steps",
+        "save_steps": settings.save_steps,
+        "save_total_limit": 2,  # the last whole one stays while the next is written
+        "seed": settings.seed,
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
 
 
-class _Watch(TrainerCallback):  # type: ignore[misc]
+class Watch(TrainerCallback):  # type: ignore[misc]
     """Tells the progress of each step and checkpoint, and ends the training when it is cancelled."""
 
-    def __init__(self, trainer: AnswerTrainer, folder: Path, progress: Progress, cancelled: IsCancelled) -> None:
+    def __init__(self, trainer: Counting, folder: Path, progress: Progress, cancelled: IsCancelled) -> None:
         self._trainer, self._folder = trainer, folder
         self._progress, self._cancelled = progress, cancelled
         self._began, self._first_step, self._is_stopping = 0.0, 0, False
@@ -271,5 +282,6 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
             "loss": round(logs["loss"], 4),
             "tokens_per_second": round(rate, 1),
             "eta_seconds": round(left),
+            **{name: round(value, 4) for name, value in logs.items() if name.startswith("rewards/")},
         }
         self._progress(RunProgress("lora", state.global_step / max(1, state.max_steps), f"Tuning: {message}", data))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,6 +137,39 @@ class LoraResult:
     @property
     def tokens_per_second(self) -> float:
         return self.tokens / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True)
+class PreferencePair:
+    """A prompt as the server would send it, and two answers, the first of which is preferred."""
+
+    prompt: tuple[Message, ...]
+    chosen: str
+    rejected: str
+
+
+@dataclass(frozen=True)
+class RatedAnswer:
+    """A prompt as the server would send it, an answer, and whether it is wanted."""
+
+    prompt: tuple[Message, ...]
+    completion: str
+    label: bool
+
+
+@dataclass(frozen=True)
+class PreferenceResult(LoraResult):
+    """An adapter trained on preferences. The losses are those of the method, over the held-out rows.
+
+    A reward is `beta` times by how much the adapter makes an answer likelier than the base weights do, in nats. Margins
+    are mean rewards of preferred less those of rejected answers, over the held-out rows and over each step's.
+    `accuracy` is the share of held-out pairs whose preferred answer has the higher reward; None for ratings, and where
+    no row was held out.
+    """
+
+    margin_after: float = math.nan
+    accuracy: float | None = None
+    train_margins: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Pairs of a query and the passage that answers it: what an embedder is taught with.
 
-Some come from feedback: a question whose answer was praised, and the passages that the check found to support it. Most
-are made from the documents alone: a section's heading asks for its text, and a sentence asks for the chunk that it was
-taken out of (the inverse cloze task; Lee, Chang and Toutanova 2019).
+Some come from feedback: a question whose answer was praised, and the passages that the check found to support it; or
+the one that a person named where the citation was wrong. Most are made from the documents alone: a section's heading
+asks for its text, and a sentence asks for the chunk that it was taken out of (the inverse cloze task; Lee, Chang and
+Toutanova 2019).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class PraisedAnswer:
-    """A question whose answer was rated up, and the passages that its supported citations name."""
+    """A question and the passages that answer it: its answer was rated up and cites them, or a person named them."""
 
     question: str
     cited: tuple[Chunk, ...]

@@ -32,14 +32,16 @@ class Withdrawn:
     store_ids: tuple[str, ...]
 
 
-def new_file(files_url: str, workspace_id: str, filename: str, data: bytes, url: str | None) -> File:
+def new_file(
+    files_url: str, workspace_id: str, filename: str, data: bytes, url: str | None, purpose: str = "assistants"
+) -> File:
     """Write a file's bytes; returns its row, to be added to a session."""
     file_id = f"file-{secrets.token_hex(12)}"
     path = f"{files_url.rstrip('/')}/{workspace_id}/{file_id}"
     with fsspec.open(path, "wb", auto_mkdir=True) as target:
         target.write(data)
     sha256 = hashlib.sha256(data).hexdigest()
-    return File(id=file_id, workspace_id=workspace_id, filename=filename[-255:], purpose="assistants", bytes=len(data),
+    return File(id=file_id, workspace_id=workspace_id, filename=filename[-255:], purpose=purpose, bytes=len(data),
                 sha256=sha256, path=path, url=url)  # fmt: skip
 
 

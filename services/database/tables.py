@@ -313,13 +313,58 @@ class Turn(InWorkspace, Base):
 
 
 class Feedback(InWorkspace, Base):
+    """A verdict on an answer, one a key. `correct_file_id` and `correct_quote` say what ought to have been cited."""
+
     __tablename__ = "feedback"
+    __table_args__ = (Index("ix_feedback_turn_key", "turn_id", "key_id", unique=True),)
 
     id: Mapped[str] = mapped_column(primary_key=True)
     turn_id: Mapped[str] = mapped_column(ForeignKey("turns.id"), index=True)
+    key_id: Mapped[str | None]
     rating: Mapped[str]
     reason: Mapped[str | None]
     correction: Mapped[str | None] = mapped_column(Text)
+    correct_file_id: Mapped[str | None]
+    correct_quote: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Example(InWorkspace, Base):
+    """What weights may be trained on once a reviewer has approved it.
+
+    Kind: supervised (`answer` is learned), preference (`answer` is better than `rejected`) or rating (`label` says
+    whether `answer` is wanted). Status: proposed, approved, rejected. Origin: feedback, api, file. `prompt` is the
+    conversation up to the user's question, `turn_id` the answer that it came from, `reviewed_by` the reviewer's key.
+    """
+
+    __tablename__ = "examples"
+    __table_args__ = (Index("ix_examples_workspace_status_created", "workspace_id", "status", "created_at"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    status: Mapped[str]
+    origin: Mapped[str]
+    prompt: Mapped[list[Any]]
+    answer: Mapped[str] = mapped_column(Text)
+    rejected: Mapped[str | None] = mapped_column(Text)
+    label: Mapped[bool | None]
+    details: Mapped[dict[str, Any]] = mapped_column("metadata", default=dict)
+    turn_id: Mapped[str | None] = mapped_column(ForeignKey("turns.id"), index=True)
+    feedback_id: Mapped[str | None] = mapped_column(ForeignKey("feedback.id"), index=True)
+    reviewed_by: Mapped[str | None]
+    reviewed_at: Mapped[datetime | None]
+    note: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class ExampleUse(InWorkspace, Base):
+    """A file that has an example's text. It outlives the example and the answer: the file does, too."""
+
+    __tablename__ = "example_uses"
+
+    file_id: Mapped[str] = mapped_column(ForeignKey("files.id"), primary_key=True)
+    example_id: Mapped[str] = mapped_column(primary_key=True, index=True)
+    turn_id: Mapped[str | None] = mapped_column(index=True)
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 

@@ -13,10 +13,13 @@ from fastapi import FastAPI
 from retrieval.errors import SourceRefused
 from services.contracts.jobs import JobKind
 from services.database.engine import Sessions
+from services.database.examples import TooFewExamples
 from services.database.jobs import Jobs, UnknownJob, WrongJobState
 from services.gateway.answering import Answering
 from services.gateway.dispatch import Dispatcher
 from services.gateway.embedders import Embedders
+from services.gateway.examples import Examples
+from services.gateway.feedback import Verdicts
 from services.gateway.file_batches import FileBatches
 from services.gateway.files import Files
 from services.gateway.fine_tuning import FineTuning
@@ -24,11 +27,14 @@ from services.gateway.journal import Journal
 from services.gateway.keys import Keys, Limits
 from services.gateway.limits import LimitBody
 from services.gateway.passages import RetrievalClient
+from services.gateway.proposals import Proposing
 from services.gateway.routes import (
+    answers,
     ask,
     batches,
     chat,
     embedders,
+    examples,
     files,
     fine_tuning,
     health,
@@ -77,7 +83,7 @@ def create_app(
     app = FastAPI(title="Tandem", version="0.1.0", lifespan=lifespan)
     app.add_middleware(LimitBody, most=settings.max_body_bytes)
     refused = [(UnknownJob, 404, "job_not_found"), (WrongJobState, 409, "wrong_job_state")]
-    errors.install(app, [*refused, (SourceRefused, 400, "source_refused")])
+    errors.install(app, [*refused, (SourceRefused, 400, "source_refused"), (TooFewExamples, 409, "too_few_examples")])
     jobs = Jobs(sessions)
     deadlines: dict[JobKind, float] = {
         "index_file": settings.deadline_index,
@@ -101,13 +107,16 @@ def create_app(
     state.stores, state.store_files = stores, held
     state.batches = FileBatches(sessions, stores, held, jobs)
     state.versions, state.journal = Versions(sessions), Journal(sessions)
+    proposing = Proposing(settings.propose_praised, settings.propose_ratings, settings.review_examples)
+    state.verdicts = Verdicts(sessions, state.journal, uploads, proposing)
+    state.examples = Examples(sessions, uploads, files_url)
     state.sources = Sources(sessions, stores, dispatcher, source_settings or SourceSettings())
     state.embedders = Embedders(sessions)
     state.fine_tuning = FineTuning(sessions, jobs, dispatcher, uploads, base_model, settings.model_aliases)
     state.answering = Answering(state.retrieval, slots)
     for module in (
-        chat, responses, ask, files, knowledge, index, store_files, batches, sources, fine_tuning, voice, embedders,
-        work, health,
+        chat, responses, ask, answers, files, knowledge, index, store_files, batches, sources, fine_tuning, voice,
+        examples, embedders, work, health,
     ):  # fmt: skip
         app.include_router(module.router)
     return app

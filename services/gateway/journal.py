@@ -1,21 +1,30 @@
-"""The record of every answer, and the feedback on it."""
+"""The record of every answer."""
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from services.database.engine import Sessions
-from services.database.tables import Feedback, Turn
+from services.database.examples import Use, uses_of_turn
+from services.database.journal import forget_turns
+from services.database.tables import Example, Turn
 from services.gateway.answering import Answer, Question
 from services.gateway.evidence import citation_bodies, passage_bodies
 from services.kit.errors import ApiError
 
 MOST_EARLIER = 50
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """Where a deleted answer's text still is: in approved examples, and in files with what was trained on them."""
+
+    example_ids: tuple[str, ...]
+    uses: tuple[Use, ...]
 
 
 def _response(session: Session, workspace_id: str, turn_id: str) -> Turn | None:
@@ -77,21 +86,15 @@ class Journal:
         """Delete a response from the journal, and the feedback on it."""
         self.response(workspace_id, turn_id)
         with self._sessions.begin() as session:
-            session.execute(delete(Feedback).where(Feedback.turn_id == turn_id))
-            session.execute(delete(Turn).where(Turn.id == turn_id))
+            forget_turns(session, [turn_id])
 
-    def add_feedback(
-        self, workspace_id: str, turn_id: str, rating: str, reason: str | None, correction: str | None
-    ) -> Feedback:
+    def delete(self, workspace_id: str, turn_id: str, with_examples: bool) -> Deleted:
+        """Delete an answer with the feedback on it, and with the approved examples from it where that is wanted."""
         self.find(workspace_id, turn_id)
-        feedback = Feedback(
-            id=f"fb-{secrets.token_hex(12)}",
-            workspace_id=workspace_id,
-            turn_id=turn_id,
-            rating=rating,
-            reason=reason,
-            correction=correction,
-        )
+        approved = select(Example.id).where(Example.turn_id == turn_id, Example.status == "approved")
         with self._sessions.begin() as session:
-            session.add(feedback)
-        return feedback
+            uses, kept = uses_of_turn(session, workspace_id, turn_id), session.scalars(approved).all()
+            if with_examples:
+                session.execute(delete(Example).where(Example.turn_id == turn_id))
+            forget_turns(session, [turn_id])
+        return Deleted(() if with_examples else tuple(kept), tuple(uses))

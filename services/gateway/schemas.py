@@ -90,10 +90,3 @@ class EmbedderCreate(Body):
 
     def hyperparameters(self) -> dict[str, Any]:
         return self.model_dump(exclude_none=True, exclude={"vector_store_id"})
-
-
-class FeedbackCreate(Body):
-    answer_id: str
-    rating: Literal["up", "down"]
-    reason: Literal["wrong_fact", "wrong_citation", "wrong_tone", "unsafe", "other"] | None = None
-    correction: str | None = Field(default=None, max_length=20_000)

@@ -25,3 +25,9 @@ class GatewaySettings(ServiceSettings):
     deadline_index: float = Field(default=3600.0, gt=0, le=LONGEST_JOB_SECONDS)
     deadline_reindex: float = Field(default=24 * 3600.0, gt=0, le=LONGEST_JOB_SECONDS)
     deadline_train: float = Field(default=24 * 3600.0, gt=0, le=LONGEST_JOB_SECONDS)
+    propose_praised: bool = False
+    """Propose answers that are rated up as examples, as they are."""
+    propose_ratings: bool = False
+    """Propose each rated answer as an example of the kind rating, for KTO."""
+    review_examples: bool = True
+    """Examples from feedback wait for a reviewer; without, they are approved at once."""

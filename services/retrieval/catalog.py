@@ -14,7 +14,7 @@ from retrieval.errors import IndexDamaged, UnknownCollection
 from retrieval.index.port import CollectionRef
 from retrieval.model import Attributes
 from services.database.engine import Sessions
-from services.database.tables import Collection, CollectionFile, File, Store, StoreFile, Turn, now
+from services.database.tables import Collection, CollectionFile, File, Store, StoreFile, now
 
 FileKey = tuple[str, str]  # store id, file id
 Revision = tuple[str, int]  # file id, revision
@@ -238,13 +238,6 @@ class Catalog:
             begun = _collection(session, ref.workspace_id, ref.store_id, ref.collection_id).created_at
             rows = select(StoreFile).where(StoreFile.store_id == ref.store_id, StoreFile.attributes_changed_at >= begun)
             return {row.file_id: row.attributes for row in session.scalars(rows)}
-
-    def questions(self, workspace_id: str, most: int) -> list[str]:
-        """The latest different questions in the workspace's journal."""
-        query = select(Turn.question).where(Turn.workspace_id == workspace_id).order_by(Turn.created_at.desc())
-        with self._sessions() as session:
-            asked = session.scalars(query.limit(most * 10)).all()
-        return list(dict.fromkeys(asked))[:most]
 
 
 def new_collection(workspace_id: str, store_id: str) -> CollectionRef:

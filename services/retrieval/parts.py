@@ -50,7 +50,7 @@ class Parts:
         self.collections = OpenCollections(engine, embedder.dimension, settings.max_open_collections)
         self.points = Points(self.catalog, self.collections, EmbedderName(embedder.name, embedder.dimension))
         searchers = Searchers(embedders, settings.search(), reranker)
-        recall = RecallCheck(self.catalog, self.collections, searchers)
+        recall = RecallCheck(sessions, self.catalog, self.collections, searchers)
         self.switching = Switching(self.catalog, self.collections, recall)
         self.answers = Answers(self.catalog, self.collections, searchers)
         self.tidying = Tidying(engine, self.catalog, self.collections)

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from retrieval.errors import EmbedderMismatch, IndexUnavailable
 from retrieval.index.port import CollectionRef, Scope, VectorIndex
 from retrieval.search import Wanted
+from services.database.engine import Sessions
 from services.retrieval.answers import wanted_chunks
 from services.retrieval.catalog import Catalog
 from services.retrieval.collections import OpenCollections
+from services.retrieval.questions import stored_questions
 from services.retrieval.searchers import Searchers
 
 QUESTIONS = 50
@@ -28,22 +30,26 @@ class Recall:
 
 
 class RecallCheck:
-    def __init__(self, catalog: Catalog, collections: OpenCollections, searchers: Searchers) -> None:
-        self._catalog, self._collections, self._searchers = catalog, collections, searchers
+    def __init__(
+        self, sessions: Sessions, catalog: Catalog, collections: OpenCollections, searchers: Searchers
+    ) -> None:
+        self._sessions, self._catalog = sessions, catalog
+        self._collections, self._searchers = collections, searchers
 
     def compare(self, live: CollectionRef | None, new: CollectionRef) -> Recall:
         """The latest questions of the workspace's journal, asked of both, each with its own embedder.
 
+        Of a question whose document is known from feedback, that one alone counts, where the live collection finds it.
         Nothing is compared where there are no questions, or where the live collection cannot answer.
         """
-        questions = self._catalog.questions(new.workspace_id, QUESTIONS)
+        questions = stored_questions(self._sessions, new.workspace_id, new.store_id, QUESTIONS)
         if live is None or not questions:
             return Recall(None, 0)
         try:
-            before = [self._documents(live, question)[:LIVE_BEST] for question in questions]
+            before = [expected(self._documents(live, one.text), one.document) for one in questions]
         except (EmbedderMismatch, IndexUnavailable):
             return Recall(None, 0)
-        after = [self._documents(new, question)[:NEW_FIRST] for question in questions]
+        after = [self._documents(new, one.text)[:NEW_FIRST] for one in questions]
         shares = [share(best, first) for best, first in zip(before, after, strict=True) if best]
         return Recall(sum(shares) / len(shares) if shares else None, len(shares))
 
@@ -57,6 +63,13 @@ class RecallCheck:
 
     def _wanted(self, ref: CollectionRef) -> Wanted:
         return wanted_chunks(self._catalog, ref.workspace_id)
+
+
+def expected(found: Sequence[str], document: str | None) -> Sequence[str]:
+    """What a new collection has to find: the live one's best, or the document that is known to answer."""
+    if document is None:
+        return found[:LIVE_BEST]
+    return [document] if document in found[:NEW_FIRST] else []
 
 
 def share(best: Sequence[str], found: Sequence[str]) -> float:

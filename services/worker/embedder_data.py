@@ -1,9 +1,9 @@
-"""What an embedder is tuned with, read from the platform: a store's chunks, and answers that were rated up."""
+"""What an embedder is tuned with, read from the platform: a store's chunks, and what feedback says of answers."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -14,6 +14,7 @@ from retrieval.chunking import chunk
 from retrieval.errors import RetrievalError
 from retrieval.model import Chunk, FileRef
 from retrieval.parsing import Parser
+from retrieval.words import share_of_words
 from services.database.engine import Sessions
 from services.database.tables import Feedback, File, StoreFile, Turn
 from services.worker.settings import WorkerSettings
@@ -56,6 +57,34 @@ def praised_answers(sessions: Sessions, workspace_id: str) -> list[PraisedAnswer
         turns = session.scalars(query.where(*up).order_by(Turn.created_at)).unique().all()
         files = set(session.scalars(there))
     return [PraisedAnswer(turn.question, _cited(turn, files)) for turn in turns]
+
+
+def corrected_citations(sessions: Sessions, workspace_id: str, chunks: Sequence[Chunk]) -> list[PraisedAnswer]:
+    """Questions whose answer cited the wrong passage, with the one that the feedback names in its place.
+
+    It is the chunk of the named file that has most words of the quote, else of the corrected answer, else of the
+    question. A file that is not among the chunks teaches nothing.
+    """
+    query = select(Turn.question, Feedback).join(Feedback, Feedback.turn_id == Turn.id)
+    named = (
+        Turn.workspace_id == workspace_id,
+        Feedback.workspace_id == workspace_id,
+        Feedback.reason == "wrong_citation",
+    )
+    with sessions() as session:
+        rows = session.execute(
+            query.where(*named, Feedback.correct_file_id.is_not(None)).order_by(Turn.created_at)
+        ).all()
+    of_file: dict[str, list[Chunk]] = {}
+    for one in chunks:
+        of_file.setdefault(one.source.file_id, []).append(one)
+    found: list[PraisedAnswer] = []
+    for question, feedback in rows:
+        told = feedback.correct_quote or feedback.correction or question
+        held = of_file.get(feedback.correct_file_id or "", [])
+        best = max(held, key=lambda one: share_of_words(told, one.text), default=None)
+        found += [PraisedAnswer(question, (best,))] if best else []
+    return found
 
 
 def _cited(turn: Turn, files: set[str]) -> tuple[Chunk, ...]:

@@ -1,14 +1,16 @@
-"""Files that were uploaded for a time: gone from every answer when it is over, then from disk and index."""
+"""What is kept for a time only: files that were uploaded so, and the journal's answers."""
 
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 import fsspec
 from sqlalchemy import select
 
 from retrieval.errors import IndexUnavailable
 from services.database.engine import Sessions
+from services.database.journal import forget_before
 from services.database.removal import remove_file
 from services.database.tables import File, now
 from services.worker.retrieval_client import RetrievalWriter
@@ -17,10 +19,13 @@ log = logging.getLogger(__name__)
 
 
 class Expiry:
-    """Searches leave an expired file out from the second on; this removes what it still takes up."""
+    """Searches leave an expired file out from the second on; this removes what it still takes up.
 
-    def __init__(self, sessions: Sessions, writer: RetrievalWriter) -> None:
-        self._sessions, self._writer = sessions, writer
+    Answers are kept for `journal_days`; None keeps them for good.
+    """
+
+    def __init__(self, sessions: Sessions, writer: RetrievalWriter, journal_days: float | None = None) -> None:
+        self._sessions, self._writer, self._journal_days = sessions, writer, journal_days
 
     def remove_expired(self) -> int:
         """Remove every file whose time is over; returns how many."""
@@ -30,6 +35,15 @@ class Expiry:
         for file in files:
             self._remove(file)
         return len(files)
+
+    def forget_answers(self) -> int:
+        """Remove the answers that are older than they may be, with the feedback on them; returns how many."""
+        if self._journal_days is None:
+            return 0
+        count = forget_before(self._sessions, now() - timedelta(days=self._journal_days))
+        if count:
+            log.info("%d answers older than %g days left the journal", count, self._journal_days)
+        return count
 
     def _remove(self, file: File) -> None:
         with self._sessions.begin() as session:

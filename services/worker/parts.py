@@ -77,7 +77,7 @@ def make_parts(platform: Platform, settings: WorkerSettings, parser: Parser, thr
     reconciling = Reconciling(sessions(), writer, platform.files_url, platform.index_folder, settings.reconcile_hours)
     sources = SourceSettings()
     syncing = Syncing(sessions(), platform.files_url, writer, connector(sources), send, sources)
-    jobs, expiry = Jobs(sessions(), settings.silent_seconds), Expiry(sessions(), writer)
+    jobs, expiry = Jobs(sessions(), settings.silent_seconds), Expiry(sessions(), writer, settings.journal_days)
     return Parts(jobs, indexing, reindexing, reconciling, syncing, sources, expiry)
 
 

@@ -60,6 +60,8 @@ class WorkerSettings(ServiceSettings):
     """Address space, in bytes, that reading one file may take."""
     max_parse_seconds: float = Field(default=60.0, gt=0)
     """Processor time, in seconds, that reading one file may take."""
+    journal_days: float | None = Field(default=None, gt=0)
+    """Age in days at which answers leave the journal, with the feedback on them; None keeps them."""
     load_timeout: float = Field(default=600.0, gt=0)
     """Seconds that a candidate may take to be served by the spare slot."""
 

@@ -53,7 +53,7 @@ def train_embedder(job_id: str) -> None:
 @app.task(name=TICK)  # type: ignore[untyped-decorator]
 def tick() -> None:
     """Every minute: end jobs past their deadline, queue what is due, offer jobs that no worker has, clear what dead
-    jobs left, and remove files that expired."""
+    jobs left, and remove files and answers whose time is over."""
     jobs = parts().jobs
     for job in jobs.overdue():
         on_failure = parts().indexing.failed if job.kind == "index_file" else None
@@ -64,3 +64,4 @@ def tick() -> None:
     parts().reindexing.sweep()
     parts().expiry.remove_expired()
     sweep_work(jobs, Platform().home)
+    parts().expiry.forget_answers()

@@ -21,7 +21,7 @@ from services.database.tables import Job, TunedEmbedder
 from services.kit.logging import configure
 from services.kit.parent import die_with_parent
 from services.kit.settings import Platform
-from services.worker.embedder_data import praised_answers, store_chunks
+from services.worker.embedder_data import corrected_citations, praised_answers, store_chunks
 from services.worker.settings import WorkerSettings
 from training.config import EmbedderSettings
 from training.embedder import EmbedderRequest, EmbedderResult, train_embedder
@@ -80,13 +80,14 @@ class _Report:
 
 
 def _request(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSettings) -> EmbedderRequest:
-    """The store's chunks and the workspace's praised answers, as pairs and passages."""
+    """The store's chunks and the workspace's feedback, as pairs and passages."""
     threads = settings.train_threads or len(os.sched_getaffinity(0))
     tuning = EmbedderSettings(threads=threads, **job.request["hyperparameters"])
     count_tokens = SentenceTransformerEmbedder(platform.embedding_model, threads=threads).count_tokens
     chunks = store_chunks(sessions, job.request["store_id"], settings, count_tokens)
     rng = random.Random(tuning.seed)
-    praised = feedback_pairs(praised_answers(sessions, job.workspace_id), embedding_text)
+    told = praised_answers(sessions, job.workspace_id) + corrected_citations(sessions, job.workspace_id, chunks)
+    praised = feedback_pairs(told, embedding_text)
     passages = {chunk.id: embedding_text(chunk) for chunk in chunks}
     return EmbedderRequest(
         base=model_location(platform.embedding_model),

@@ -47,6 +47,8 @@ class Ids:
     answer: str
     source: str
     embedder: str
+    feedback: str
+    example: str
 
 
 NOTHING = Ids(
@@ -64,6 +66,8 @@ NOTHING = Ids(
     "chat-none",
     "src_nothing",
     "emb-nothing",
+    "fb-nothing",
+    "ex-nothing",
 )
 Call = tuple[str, dict[str, Any]]
 """A path and what goes with it. In a recipe, `{their.file}` stands for somebody's id, `{own.file}` for the caller's."""
@@ -76,6 +80,10 @@ def chat(**more: Any) -> dict[str, Any]:
 
 def response(**more: Any) -> dict[str, Any]:
     return {"json": {"model": "tandem/rag", "input": "How many days?", **more}}
+
+
+def wrong_citation(answer: str, file: str) -> dict[str, str]:
+    return {"answer_id": answer, "rating": "down", "reason": "wrong_citation", "correct_file_id": file}
 
 
 RECIPES: dict[str, list[Call]] = {
@@ -95,8 +103,23 @@ RECIPES: dict[str, list[Call]] = {
     "GET /v1/models/{name}": [("/v1/models/{their.version}", {})],
     "POST /v1/feedback": [
         ("/v1/feedback", {"json": {"answer_id": "{their.answer}", "rating": "up"}}),
+        ("/v1/feedback", {"json": wrong_citation("{own.answer}", "{their.file}")}),
     ],
+    "GET /v1/feedback": [("/v1/feedback", {"params": {"after": "{their.feedback}"}})],
     "GET /v1/answers/{answer_id}": [("/v1/answers/{their.answer}", {})],
+    "DELETE /v1/answers/{answer_id}": [("/v1/answers/{their.answer}", {})],
+    "GET /v1/examples": [
+        ("/v1/examples", {"params": {"after": "{their.example}"}}),
+        ("/v1/examples", {"params": {"before": "{their.example}"}}),
+    ],
+    "GET /v1/examples/{example_id}": [("/v1/examples/{their.example}", {})],
+    "POST /v1/examples/{example_id}": [("/v1/examples/{their.example}", {"json": {"answer": "Mine."}})],
+    "DELETE /v1/examples/{example_id}": [("/v1/examples/{their.example}", {})],
+    "POST /v1/examples/review": [
+        ("/v1/examples/review", {"json": {"ids": ["{their.example}"], "status": "rejected"}}),
+        ("/v1/examples/review", {"json": {"ids": ["{own.example}", "{their.example}"], "status": "rejected"}}),
+    ],
+    "POST /v1/examples/import": [("/v1/examples/import", {"json": {"file_id": "{their.training_file}"}})],
     "GET /v1/files": [("/v1/files", {"params": {"after": "{their.file}"}})],
     "GET /v1/files/{file_id}": [("/v1/files/{their.file}", {})],
     "GET /v1/files/{file_id}/content": [("/v1/files/{their.file}/content", {})],
@@ -215,6 +238,8 @@ NO_IDS = {
     "GET /v1/jobs",
     "GET /v1/sources",
     "GET /v1/embedders",
+    "POST /v1/examples",
+    "POST /v1/examples/export",
     "GET /v1/processes",
 }
 
@@ -259,6 +284,9 @@ class Tenant:
         self._record(version, answer, embedder)
         asked = {"json": {"kind": "bucket", "location": BUCKET, "vector_store_id": store}}
         source = self.ask("POST", ("/v1/sources", asked)).json()["id"]
+        corrected = {"answer_id": answer, "rating": "down", "reason": "wrong_fact", "correction": "It takes ten."}
+        feedback = self.ask("POST", ("/v1/feedback", {"json": corrected})).json()["id"]
+        example = self.ask("GET", ("/v1/examples", {})).json()["data"][0]["id"]
         return Ids(
             store=store,
             file=file,
@@ -274,6 +302,8 @@ class Tenant:
             answer=answer,
             source=source,
             embedder=embedder,
+            feedback=feedback,
+            example=example,
         )
 
     def _checkpoint(self, job_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Models, embeddings, feedback, and what an answer rested on."""
+"""Models and embeddings."""
 
 from __future__ import annotations
 
@@ -11,24 +11,12 @@ from starlette.concurrency import run_in_threadpool
 
 from services.gateway.keys import Caller, require
 from services.gateway.models import served
-from services.gateway.schemas import EmbeddingsRequest, FeedbackCreate
+from services.gateway.schemas import EmbeddingsRequest
 from services.kit.errors import ApiError
 
 router = APIRouter(tags=["ask"])
 ASK = Depends(require("ask"))
 MOST_TEXTS = 2048
-ANSWER_FIELDS = (
-    "id",
-    "model",
-    "mode",
-    "question",
-    "answer",
-    "messages",
-    "passages",
-    "citations",
-    "timings",
-    "versions",
-)
 
 
 @router.get("/v1/models")
@@ -68,20 +56,3 @@ async def create_embeddings(request: Request, body: EmbeddingsRequest, caller: C
 
 def _base64(vector: list[float]) -> str:
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
-
-
-@router.post("/v1/feedback")
-def create_feedback(request: Request, body: FeedbackCreate, caller: Caller = ASK) -> dict[str, Any]:
-    """A person's verdict on an answer, kept in the journal beside it."""
-    row = request.app.state.journal.add_feedback(
-        caller.workspace_id, body.answer_id, body.rating, body.reason, body.correction
-    )
-    return {"id": row.id, "object": "feedback", "answer_id": row.turn_id, "rating": row.rating, "reason": row.reason}
-
-
-@router.get("/v1/answers/{answer_id}")
-def retrieve_answer(request: Request, answer_id: str, caller: Caller = ASK) -> dict[str, Any]:
-    """An answer from the journal, with its prompt, passages, citations, timings and versions."""
-    turn = request.app.state.journal.find(caller.workspace_id, answer_id)
-    fields = {name: getattr(turn, name) for name in ANSWER_FIELDS}
-    return {"object": "answer", "created_at": int(turn.created_at.timestamp()), **fields}
