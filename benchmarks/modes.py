@@ -24,9 +24,10 @@ from services.kit.settings import Platform
 from services.worker.ports import GenerationSlots, LiveRetriever
 from services.worker.retrieval_client import RetrievalWriter
 from training.config import EvaluationSettings
-from training.evaluation import Outcome, Trial, ask, make_trials, measure
+from training.evaluation import ask, make_trials
 from training.model import Completion, Metrics, Question, Share
 from training.publish import STYLE_FILE
+from training.scoring import Outcome, Standards, Trial, measure
 from training.style import StyleProfile
 
 MODES = ("base", "rag", "tuned", "hybrid")
@@ -57,7 +58,7 @@ def main() -> None:
     outcomes = {mode: through_gateway(openai, mode, asked) for mode in MODES}
     outcomes["hybrid, right passages removed"] = ask(removed, slots.baseline()[0], settings, lambda: False)
     keep(platform.home / "modes.jsonl", outcomes)
-    figures = {name: measure(found, style) for name, found in outcomes.items()}
+    figures = {name: measure(found, Standards(style)) for name, found in outcomes.items()}
     show(figures)
     report("modes", {name: metrics.figures() for name, metrics in figures.items()})
 

@@ -33,7 +33,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """One run. `data` and `general` are JSONL; `general` may be empty.
+    """One run. `data`, `general` and `probes` are JSONL; the latter two may be empty.
 
     `base` is the folder of the base weights, `base_model` their name. Checkpoints go into `work`, which a repeated try
     of the same run gets again; the version becomes `versions / version_id`, a name never used before.
@@ -46,6 +46,7 @@ class RunRequest:
     work: Path
     versions: Path
     general: bytes = b""
+    probes: bytes = b""
     settings: Settings = field(default_factory=Settings)
 
 
@@ -71,11 +72,12 @@ class Retriever(rows.Retriever, evaluation.Retriever, Protocol):
 
 @dataclass(frozen=True)
 class Ports:
-    """What a run needs from outside."""
+    """What a run needs from outside. A judge is optional: its marks are reported and decide nothing."""
 
     retriever: Retriever
     versions: publish.Versions
     slots: Slots
+    judge: evaluation.Judge | None = None
 
 
 @dataclass(frozen=True)

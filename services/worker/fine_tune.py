@@ -24,10 +24,11 @@ from services.kit.http import client
 from services.kit.logging import configure
 from services.kit.parent import die_with_parent
 from services.kit.settings import Platform
+from services.worker.judge import HttpJudge
 from services.worker.ports import GenerationSlots, LiveRetriever, VersionList, version_folder
 from services.worker.retrieval_client import RetrievalWriter
-from services.worker.settings import WorkerSettings
-from training.config import EvaluationSettings, LoraSettings, MixSettings
+from services.worker.settings import TrainingSettings, WorkerSettings
+from training.config import LoraSettings
 from training.errors import Cancelled, TrainingError
 from training.model import RunProgress
 from training.pipeline import run
@@ -67,7 +68,7 @@ class Report:
 def main(job_id: str) -> None:
     die_with_parent()
     configure("fine-tune")
-    platform, settings = Platform(), WorkerSettings()
+    platform, settings, training = Platform(), WorkerSettings(), TrainingSettings()
     sessions = open_sessions(platform.database_url)
     jobs = Jobs(sessions)
     with sessions() as session:
@@ -80,8 +81,10 @@ def main(job_id: str) -> None:
         retriever = RetrievalWriter(client(platform.retrieval_url, platform.service_token, 60.0))
         generation = client(platform.generation_url, platform.service_token, 60.0)
         slots = GenerationSlots(generation, job.workspace_id, settings.load_timeout)
-        ports = Ports(LiveRetriever(sessions, retriever, job.workspace_id), versions, slots)
-        result = run(_request(job, file, platform, settings, work), ports, report.progress, report.cancelled)
+        judge = HttpJudge.of(training) if training.judge_url else None
+        ports = Ports(LiveRetriever(sessions, retriever, job.workspace_id), versions, slots, judge)
+        request = _request(job, file, platform, settings, training, work)
+        result = run(request, ports, report.progress, report.cancelled)
     except Cancelled as stopped:
         jobs.add_event(job, str(stopped), level="warn")
         jobs.finish(job.id, "cancelled", str(stopped))
@@ -93,7 +96,9 @@ def main(job_id: str) -> None:
     shutil.rmtree(work, ignore_errors=True)
 
 
-def _request(job: Job, file: File, platform: Platform, settings: WorkerSettings, work: Path) -> RunRequest:
+def _request(
+    job: Job, file: File, platform: Platform, settings: WorkerSettings, training: TrainingSettings, work: Path
+) -> RunRequest:
     with fsspec.open(file.path, "rb") as stored:
         data = stored.read()
     return RunRequest(
@@ -104,11 +109,12 @@ def _request(job: Job, file: File, platform: Platform, settings: WorkerSettings,
         work=work,
         versions=version_folder(platform.versions_folder, job.workspace_id),
         general=settings.general_examples.read_bytes(),
-        settings=_settings(job, platform, settings),
+        probes=training.probes.read_bytes(),
+        settings=_settings(job, platform, settings, training),
     )
 
 
-def _settings(job: Job, platform: Platform, settings: WorkerSettings) -> Settings:
+def _settings(job: Job, platform: Platform, settings: WorkerSettings, training: TrainingSettings) -> Settings:
     seed, asked = int(job.request["seed"]), job.request["hyperparameters"]
     lora = LoraSettings(seed=seed, threads=settings.train_threads or len(os.sched_getaffinity(0)))
     if asked["n_epochs"] != "auto":
@@ -118,7 +124,8 @@ def _settings(job: Job, platform: Platform, settings: WorkerSettings) -> Setting
     if asked["learning_rate_multiplier"] != "auto":
         lora = replace(lora, learning_rate=lora.learning_rate * float(asked["learning_rate_multiplier"]))
     served: dict[str, Any] = {"top_k": platform.top_k, "min_answerability": platform.min_answerability}
-    return Settings(lora=lora, mix=MixSettings(seed=seed, **served), evaluation=EvaluationSettings(**served))
+    mix, evaluation = replace(training.mix(), seed=seed, **served), replace(training.evaluation(), **served)
+    return Settings(lora=lora, mix=mix, evaluation=evaluation, gate=training.gate())
 
 
 def _record(jobs: Jobs, job: Job, versions: VersionList, result: RunResult) -> None:
