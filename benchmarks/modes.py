@@ -16,16 +16,17 @@ from typing import Any
 
 from openai import OpenAI
 
-from benchmarks.running import BRINDLE, api_key, describe_machine, read_jsonl, report
+from benchmarks.running import api_key, describe_machine, report
 from services.database.engine import open_sessions
 from services.database.tables import Version
 from services.kit.http import client
 from services.kit.settings import Platform
 from services.worker.ports import GenerationSlots, LiveRetriever
 from services.worker.retrieval_client import RetrievalWriter
+from tests.tuning import sample_questions
 from training.config import EvaluationSettings
 from training.evaluation import ask, make_trials
-from training.model import Completion, Metrics, Question, Share
+from training.model import Completion, Metrics, Share
 from training.publish import STYLE_FILE
 from training.scoring import Outcome, Standards, Trial, measure
 from training.style import StyleProfile
@@ -48,7 +49,7 @@ def main() -> None:
     )
     served: dict[str, Any] = {"top_k": platform.top_k, "min_answerability": platform.min_answerability}
     settings = EvaluationSettings(removed=1000, max_tokens=256, **served)
-    trials = make_trials(questions(), retriever, settings)
+    trials = make_trials(sample_questions(), retriever, settings)
     asked, removed = [t for t in trials if not t.removed], [t for t in trials if t.removed]
     slots = GenerationSlots(client(platform.generation_url, platform.service_token), "default", 60.0)
     live = openai.chat.completions.create(model="tandem/tuned", messages=[{"role": "user", "content": "Hello"}])
@@ -61,15 +62,6 @@ def main() -> None:
     figures = {name: measure(found, Standards(style)) for name, found in outcomes.items()}
     show(figures)
     report("modes", {name: metrics.figures() for name, metrics in figures.items()})
-
-
-def questions() -> list[Question]:
-    """The sample's 40 answerable and 15 unanswerable questions."""
-    answerable = [
-        Question(row["question"], True, row["document"], row["answer"], tuple(map(tuple, row["facts"])))
-        for row in read_jsonl(BRINDLE / "questions.jsonl")
-    ]
-    return answerable + [Question(row["question"], False) for row in read_jsonl(BRINDLE / "unanswerable.jsonl")]
 
 
 def through_gateway(openai: OpenAI, mode: str, trials: Sequence[Trial]) -> list[Outcome]:
