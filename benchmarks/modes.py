@@ -16,6 +16,7 @@ from typing import Any
 
 from openai import OpenAI
 
+from benchmarks.four_modes import MODES, print_table
 from benchmarks.running import api_key, describe_machine, report
 from services.database.engine import open_sessions
 from services.database.tables import Version
@@ -26,12 +27,11 @@ from services.worker.retrieval_client import RetrievalWriter
 from tests.tuning import sample_questions
 from training.config import EvaluationSettings
 from training.evaluation import ask, make_trials
-from training.model import Completion, Metrics, Share
+from training.model import Completion, Metrics
 from training.publish import STYLE_FILE
 from training.scoring import Outcome, Standards, Trial, measure
 from training.style import StyleProfile
 
-MODES = ("base", "rag", "tuned", "hybrid")
 GROUNDED = ("rag", "hybrid")
 CLIENTS = 8
 ROWS = (
@@ -92,17 +92,8 @@ def keep(path: Path, outcomes: dict[str, list[Outcome]]) -> None:
 
 def show(figures: dict[str, Metrics]) -> None:
     print(f"\n{describe_machine()}")
-    print(f"{'':24}" + "".join(f"{name[:22]:>24}" for name in figures))
-    for row in ROWS:
-        print(f"{row:24}" + "".join(f"{cell(getattr(metrics, row)):>24}" for metrics in figures.values()))
-    for trait in next(iter(figures.values())).style:
-        cells = (cell(metrics.style.get(trait)) for metrics in figures.values())
-        print(f"{'style: ' + trait:24}" + "".join(f"{value:>24}" for value in cells))
+    print_table(figures, ROWS)
     print(f"{'refused when removed':24}{figures['hybrid, right passages removed'].refused_removed}")
-
-
-def cell(share: Share | None) -> str:
-    return "-" if share is None or share.value is None else f"{share.value:.3f} of {share.of}"
 
 
 if __name__ == "__main__":

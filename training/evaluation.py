@@ -175,6 +175,6 @@ def _ask_probe(probe: Probe, answerer: Answerer, settings: EvaluationSettings) -
 
 
 def _answers(question: Question, passage: Passage) -> bool:
-    if question.document:
-        return passage.chunk.filename == question.document
+    if question.documents:
+        return passage.chunk.filename in question.documents
     return share_of_words(question.reference, passage.chunk.text) >= RELATED

@@ -147,7 +147,8 @@ class ParityReport:
 class Question:
     """A question that a model is judged on.
 
-    `document` names the file that answers; `answerable` says whether any does. `facts` are the required facts, each
+    `document` names the file that answers, `other_documents` those that answer as well; `answerable` says whether any
+    does. `facts` are the required facts, each
     with its accepted spellings; `reference` is an answer in the wanted style.
     """
 
@@ -157,6 +158,12 @@ class Question:
     reference: str = ""
     facts: tuple[tuple[str, ...], ...] = ()
     history: tuple[Message, ...] = ()
+    other_documents: tuple[str, ...] = ()
+
+    @property
+    def documents(self) -> tuple[str, ...]:
+        """Every file that is known to answer."""
+        return (self.document, *self.other_documents) if self.document else self.other_documents
 
     @classmethod
     def of(cls, example: Example) -> Question:

@@ -173,9 +173,9 @@ def _markers(trial: Trial, citations: Sequence[Citation]) -> dict[str, float]:
 
 
 def _cites_right(trial: Trial, found: Sequence[Citation]) -> bool:
-    """A supported citation of the document that answers; of any passage where none is named."""
-    wanted = trial.question.document
-    return any(one.supported and (wanted is None or one.passage.chunk.filename == wanted) for one in found)
+    """A supported citation of a document that answers; of any passage where none is named."""
+    wanted = trial.question.documents
+    return any(one.supported and (not wanted or one.passage.chunk.filename in wanted) for one in found)
 
 
 def _longest_repeat(trial: Trial, text: str, trained: TrainedText) -> int:

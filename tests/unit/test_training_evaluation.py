@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -127,6 +128,13 @@ def test_a_citation_by_the_server_is_no_marker_of_the_models_own() -> None:
     assert metrics.citation_recall.value == 1.0
     assert (metrics.marked.value, metrics.model_made.value) == (0.0, 0.0)
     assert metrics.marker_precision.value is None
+
+
+def test_a_citation_of_another_document_that_answers_is_right_too() -> None:
+    elsewhere = replace(RETURN, document="terms.md")
+    assert measured(FunctionAnswerer(good), [elsewhere]).citation_recall.value == 0.0
+    both = replace(elsewhere, other_documents=("returns.md",))
+    assert measured(FunctionAnswerer(good), [both]).citation_recall.value == 1.0
 
 
 def test_half_of_the_required_facts_is_half_a_recall_and_not_all_facts() -> None:
