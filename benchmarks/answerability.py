@@ -18,15 +18,11 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.running import BRINDLE, read_jsonl, report
 from retrieval.answerability import DENSE_WEIGHT, INTERCEPT, SPARSE_WEIGHT, features
-from retrieval.chunking import ChunkingSettings
 from retrieval.embedding import Bm25Encoder, SentenceTransformerEmbedder
-from retrieval.index.edge import EdgeEngine
-from retrieval.index.port import BATCH, CollectionRef, Scope, VectorIndex
-from retrieval.ingest import prepare
-from retrieval.model import FileRef
+from retrieval.index.port import Scope, VectorIndex
 from retrieval.search import Searcher
 from services.kit.settings import Platform
-from services.worker.settings import WorkerSettings
+from tests.tuning import WORKSPACE, indexed, sample_documents
 
 THRESHOLDS = (0.3, 0.4, 0.45, 0.5, 0.6)
 Case = tuple[tuple[float, float], bool]
@@ -35,7 +31,7 @@ Case = tuple[tuple[float, float], bool]
 def main() -> None:
     embedder, bm25 = SentenceTransformerEmbedder("all-minilm-l6-v2"), Bm25Encoder()
     with tempfile.TemporaryDirectory() as folder:
-        index = indexed(Path(folder), embedder, bm25)
+        index = indexed(Path(folder), sample_documents(), embedder, bm25)
         searcher = Searcher(embedder, bm25)
         train, test = training_cases(searcher, index), test_cases(searcher, index)
         index.close()
@@ -57,19 +53,6 @@ def main() -> None:
     report("answerability", {name: round(value, 4) for name, value in areas.items()})
 
 
-def indexed(folder: Path, embedder: SentenceTransformerEmbedder, bm25: Bm25Encoder) -> VectorIndex:
-    """The sample's documents, indexed as a worker does."""
-    worker = WorkerSettings()
-    settings = ChunkingSettings(worker.chunk_size, worker.chunk_overlap)
-    index = EdgeEngine(folder).create(CollectionRef("sample", "sample", "sample"), embedder.dimension)
-    for path in sorted((BRINDLE / "documents").iterdir()):
-        source = FileRef("sample", "sample", path.name, 1)
-        points = prepare(path.read_bytes(), path.name, source, embedder, bm25, settings)
-        for start in range(0, len(points), BATCH):
-            index.upsert(points[start : start + BATCH])
-    return index
-
-
 def training_cases(searcher: Searcher, index: VectorIndex) -> list[Case]:
     rows = read_jsonl(BRINDLE / "train.jsonl")
     return [
@@ -84,7 +67,7 @@ def test_cases(searcher: Searcher, index: VectorIndex) -> list[Case]:
 
 
 def case(searcher: Searcher, index: VectorIndex, question: str, answerable: bool) -> Case:
-    found = searcher.search([index], question, Scope("sample"), Platform().top_k)
+    found = searcher.search([index], question, Scope(WORKSPACE), Platform().top_k)
     return features(question, found.passages), answerable
 
 

@@ -16,20 +16,22 @@ from typing import Any
 
 from openai import OpenAI
 
-from benchmarks.running import BRINDLE, api_key, describe_machine, read_jsonl, report
+from benchmarks.four_modes import MODES, print_table
+from benchmarks.running import api_key, describe_machine, report
 from services.database.engine import open_sessions
 from services.database.tables import Version
 from services.kit.http import client
 from services.kit.settings import Platform
 from services.worker.ports import GenerationSlots, LiveRetriever
 from services.worker.retrieval_client import RetrievalWriter
+from tests.tuning import sample_questions
 from training.config import EvaluationSettings
-from training.evaluation import Outcome, Trial, ask, make_trials, measure
-from training.model import Completion, Metrics, Question, Share
+from training.evaluation import ask, make_trials
+from training.model import Completion, Metrics
 from training.publish import STYLE_FILE
+from training.scoring import Outcome, Standards, Trial, measure
 from training.style import StyleProfile
 
-MODES = ("base", "rag", "tuned", "hybrid")
 GROUNDED = ("rag", "hybrid")
 CLIENTS = 8
 ROWS = (
@@ -47,7 +49,7 @@ def main() -> None:
     )
     served: dict[str, Any] = {"top_k": platform.top_k, "min_answerability": platform.min_answerability}
     settings = EvaluationSettings(removed=1000, max_tokens=256, **served)
-    trials = make_trials(questions(), retriever, settings)
+    trials = make_trials(sample_questions(), retriever, settings)
     asked, removed = [t for t in trials if not t.removed], [t for t in trials if t.removed]
     slots = GenerationSlots(client(platform.generation_url, platform.service_token), "default", 60.0)
     live = openai.chat.completions.create(model="tandem/tuned", messages=[{"role": "user", "content": "Hello"}])
@@ -57,18 +59,9 @@ def main() -> None:
     outcomes = {mode: through_gateway(openai, mode, asked) for mode in MODES}
     outcomes["hybrid, right passages removed"] = ask(removed, slots.baseline()[0], settings, lambda: False)
     keep(platform.home / "modes.jsonl", outcomes)
-    figures = {name: measure(found, style) for name, found in outcomes.items()}
+    figures = {name: measure(found, Standards(style)) for name, found in outcomes.items()}
     show(figures)
     report("modes", {name: metrics.figures() for name, metrics in figures.items()})
-
-
-def questions() -> list[Question]:
-    """The sample's 40 answerable and 15 unanswerable questions."""
-    answerable = [
-        Question(row["question"], True, row["document"], row["answer"], tuple(map(tuple, row["facts"])))
-        for row in read_jsonl(BRINDLE / "questions.jsonl")
-    ]
-    return answerable + [Question(row["question"], False) for row in read_jsonl(BRINDLE / "unanswerable.jsonl")]
 
 
 def through_gateway(openai: OpenAI, mode: str, trials: Sequence[Trial]) -> list[Outcome]:
@@ -99,17 +92,8 @@ def keep(path: Path, outcomes: dict[str, list[Outcome]]) -> None:
 
 def show(figures: dict[str, Metrics]) -> None:
     print(f"\n{describe_machine()}")
-    print(f"{'':24}" + "".join(f"{name[:22]:>24}" for name in figures))
-    for row in ROWS:
-        print(f"{row:24}" + "".join(f"{cell(getattr(metrics, row)):>24}" for metrics in figures.values()))
-    for trait in next(iter(figures.values())).style:
-        cells = (cell(metrics.style.get(trait)) for metrics in figures.values())
-        print(f"{'style: ' + trait:24}" + "".join(f"{value:>24}" for value in cells))
+    print_table(figures, ROWS)
     print(f"{'refused when removed':24}{figures['hybrid, right passages removed'].refused_removed}")
-
-
-def cell(share: Share | None) -> str:
-    return "-" if share is None or share.value is None else f"{share.value:.3f} of {share.of}"
 
 
 if __name__ == "__main__":

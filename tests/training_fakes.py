@@ -11,7 +11,7 @@ from typing import Any
 from retrieval.model import Chunk, FileRef, Message, Passage
 from retrieval.words import content_words
 from training.errors import Cancelled
-from training.model import Completion, Example, GateReport
+from training.model import SHARES, Completion, Example, GateReport, Metrics, PromptScore, Share
 from training.publish import Candidate
 
 
@@ -118,3 +118,16 @@ class MemorySlots:
     def unload(self, version_id: str) -> None:
         if self.spare == version_id:
             self.spare = None
+
+
+def metrics_of(values: Sequence[Mapping[str, float]]) -> Metrics:
+    """The metrics of a model that reached these figures, prompt by prompt."""
+    scores = tuple(PromptScore(f"question {number}", one) for number, one in enumerate(values))
+
+    def share(figure: str) -> Share:
+        found = [score.values[figure] for score in scores if figure in score.values]
+        return Share(sum(found), len(found))
+
+    shares: dict[str, Any] = {name: share(name) for name in SHARES}
+    style = {"overall": share("style")}
+    return Metrics(questions=len(scores), failed=0, failures=(), style=style, **shares, scores=scores)

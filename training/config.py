@@ -28,18 +28,20 @@ class DatasetSettings:
 class MixSettings:
     """What the training rows are made of. Shares are of the answered examples, each rounded to whole rows.
 
-    `top_k` passages stand in each grounded prompt. Refusals make up `share_unanswerable`: the data set's own, and where
-    those are fewer, answered examples a second time with the supporting passages taken out and a refusal as the answer.
-    Refusals whose passages lie below `min_answerability` are left out: the server refuses those by itself.
-    `share_without_passages` come a second time without any passage; general examples are added up to `share_general`.
-    Passages stand as the retriever ranks them, as they are served, but for `share_shuffled` of the rows, where they
-    stand in random order.
+    `top_k` passages stand in each grounded prompt: what retrieval brings, but in `share_distractors` of the grounded
+    rows the one that answers among passages of other documents alone, as far as retrieval brings any. Refusals make up
+    `share_unanswerable`: the data set's own, and where those are fewer, answered examples a second time with the
+    supporting passages taken out and a refusal as the answer. Refusals whose passages lie below `min_answerability` are
+    left out: the server refuses those by itself. `share_without_passages` come a second time without any passage;
+    general examples are added up to `share_general`. Passages stand as the retriever ranks them, as they are served,
+    but for `share_shuffled` of the rows, where they stand in random order.
     """
 
     top_k: int = 3
     share_unanswerable: float = 0.05
     share_without_passages: float = 0.1
     share_general: float = 0.1
+    share_distractors: float = 0.0
     share_shuffled: float = 0.0
     min_answerability: float = 0.0
     max_passage_chars: int = 1200
@@ -50,6 +52,7 @@ class MixSettings:
         _within("share_unanswerable", self.share_unanswerable, 0.0, 1.0)
         _within("share_without_passages", self.share_without_passages, 0.0, 1.0)
         _within("share_general", self.share_general, 0.0, 1.0)
+        _within("share_distractors", self.share_distractors, 0.0, 1.0)
         _within("share_shuffled", self.share_shuffled, 0.0, 1.0)
         _within("min_answerability", self.min_answerability, 0.0, 1.0)
         _within("max_passage_chars", self.max_passage_chars, 100, 20_000)
@@ -137,15 +140,19 @@ class ParitySettings:
 class EvaluationSettings:
     """How a candidate is asked: answers of at most `max_tokens`, `concurrency` at once, with `top_k` passages.
 
-    `removed` of the answerable questions are asked a second time without the passages that answer them. Below
-    `min_answerability` the server refuses by itself, and so does the evaluation.
+    `max_tokens` is the gateway's own default, so an answer that is cut here is cut there too. `removed` of the
+    answerable questions are asked a second time without the passages that answer them. Below `min_answerability` the
+    server refuses by itself, and so does the evaluation. Probes of general ability get `probe_tokens`. An answer
+    repeats training text from `repeat_words` consecutive words on.
     """
 
     top_k: int = 3
-    max_tokens: int = 128
+    max_tokens: int = 256
     concurrency: int = 8
     removed: int = 5
     min_answerability: float = 0.0
+    probe_tokens: int = 48
+    repeat_words: int = 12
 
     def __post_init__(self) -> None:
         _within("top_k", self.top_k, 1, 20)
@@ -153,26 +160,47 @@ class EvaluationSettings:
         _within("concurrency", self.concurrency, 1, 256)
         _within("removed", self.removed, 0, 1000)
         _within("min_answerability", self.min_answerability, 0.0, 1.0)
+        _within("probe_tokens", self.probe_tokens, 1, 100_000)
+        _within("repeat_words", self.repeat_words, 4, 1000)
 
 
 @dataclass(frozen=True)
 class GateSettings:
     """What a candidate must reach. Margins are differences of scores in 0..1 against what is live now.
 
-    `style_gain` is how much style must rise over the base weights; against an earlier tuned version it may fall by
-    `style_margin`. `citation_margin` is how far citation recall may fall. `max_failed` is the share of questions that
-    may go unanswered.
+    `style_gain` is how much style must rise over the base weights. The margins are how far style (against an earlier
+    tuned version), facts, citations, refusals and general ability may fall; a fall of more than `clear_fall` is refused
+    even where so few questions were asked that chance could have made it. Intervals are bootstrapped with `resamples`
+    resamples at `confidence`.
+
+    Shares of the candidate alone: `min_stop_rate` of its answers end by themselves, `min_marked` of its grounded ones
+    bear a citation marker of its own, at most `max_repeated` repeat training text, at most `max_failed` of the
+    questions go unanswered.
     """
 
     style_gain: float = 0.02
     style_margin: float = 0.03
+    fact_margin: float = 0.05
     citation_margin: float = 0.05
+    refusal_margin: float = 0.05
+    general_margin: float = 0.1
+    clear_fall: float = 0.15
+    confidence: float = 0.9
+    resamples: int = 4000
+    seed: int = 13
     min_stop_rate: float = 0.95
+    min_marked: float = 0.5
+    max_repeated: float = 0.1
     max_failed: float = 0.05
 
     def __post_init__(self) -> None:
-        for name in ("style_gain", "style_margin", "citation_margin", "min_stop_rate", "max_failed"):
+        for name in (
+            "style_gain", "style_margin", "fact_margin", "citation_margin", "refusal_margin", "general_margin",
+            "clear_fall", "min_stop_rate", "min_marked", "max_repeated", "max_failed",
+        ):  # fmt: skip
             _within(name, getattr(self, name), 0.0, 1.0)
+        _within("confidence", self.confidence, 0.5, 0.999)
+        _within("resamples", self.resamples, 100, 1_000_000)
 
 
 @dataclass(frozen=True)

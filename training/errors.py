@@ -3,6 +3,7 @@
 TrainingError
 ├── InputError            the caller's input is wrong; trying again does not help
 │   ├── InvalidDataset        a line of the data set is not a training example
+│   ├── InvalidProbes         a line of the probes of general ability is none
 │   ├── UnknownBaseModel      no base weights under this name, folder or hub id
 │   └── OutOfRange            a setting lies outside what it allows
 ├── StateError            the thing is not in a state that allows this
@@ -34,6 +35,10 @@ class InvalidDataset(InputError):
     def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.problems = tuple(problems)
+
+
+class InvalidProbes(InputError):
+    """Probes with a line that cannot be asked; the message names the line."""
 
 
 class UnknownBaseModel(InputError):

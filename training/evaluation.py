@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import math
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import replace
+from typing import Protocol, TypeVar
 
 from retrieval.answerability import answerability
-from retrieval.grounding import REFUSAL, cite, grounded_messages, is_refusal, plain_messages
-from retrieval.model import Citation, Message, Passage
-from retrieval.words import share_of_words, strip_markers
+from retrieval.grounding import REFUSAL, grounded_messages, plain_messages
+from retrieval.model import Message, Passage
+from retrieval.words import share_of_words
 from training.config import EvaluationSettings
 from training.errors import Cancelled
 from training.model import Cancelled as IsCancelled
-from training.model import Completion, Metrics, Question, Share
-from training.style import TRAITS, StyleProfile
+from training.model import Completion, Metrics, Question
+from training.probes import Probe
+from training.scoring import Outcome, ProbeOutcome, Standards, Trial, measure
 
-SHOWN_FAILURES = 5
 RELATED = 0.5
 """A passage that carries this share of the reference's words counts as one that answers."""
-_WORD = re.compile(r"\w+(?:[.,:'-]\w+)*")
+OnAnswer = Callable[[int, int], None]
+Answered = TypeVar("Answered")
 
 
 class Retriever(Protocol):
@@ -42,26 +40,12 @@ class Answerer(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One prompt to ask. `removed` marks those whose right passages were taken away."""
+class Judge(Protocol):
+    """An outside model that marks answers."""
 
-    question: Question
-    passages: tuple[Passage, ...]
-    removed: bool = False
-
-    @property
-    def answerable(self) -> bool:
-        return self.question.answerable and not self.removed
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A trial and its answer, or what went wrong."""
-
-    trial: Trial
-    completion: Completion | None
-    error: str = ""
+    def mark(self, question: str, reference: str, answer: str) -> float:
+        """In 0..1: how well the answer says what the reference says, as it says it. Raises whatever goes wrong."""
+        ...
 
 
 def make_trials(questions: Sequence[Question], retriever: Retriever, settings: EvaluationSettings) -> list[Trial]:
@@ -79,17 +63,24 @@ def make_trials(questions: Sequence[Question], retriever: Retriever, settings: E
 
 def evaluate(
     trials: Sequence[Trial],
+    probes: Sequence[Probe],
     answerer: Answerer,
-    style: StyleProfile,
+    standards: Standards,
     settings: EvaluationSettings,
     cancelled: IsCancelled,
-    on_answer: Callable[[int, int], None] = lambda _done, _total: None,
+    on_answer: OnAnswer = lambda _done, _total: None,
+    judge: Judge | None = None,
 ) -> Metrics:
-    """Ask every trial, several at once, and measure the answers. `on_answer` hears how many are done, and of how many.
+    """Ask every trial and probe, several at once, and measure the answers.
 
-    Raises Cancelled between two answers once `cancelled()` says so.
+    `on_answer` hears how many are done, and of how many. Raises Cancelled between two answers once `cancelled()` says
+    so. A judge that fails is asked no more and fails nothing: the figures say why.
     """
-    return measure(ask(trials, answerer, settings, cancelled, on_answer), style)
+    total = len(trials) + len(probes)
+    outcomes = ask(trials, answerer, settings, cancelled, lambda done, _: on_answer(done, total))
+    passed = ask_probes(probes, answerer, settings, cancelled, lambda done, _: on_answer(len(trials) + done, total))
+    outcomes, judge_error = judged(outcomes, judge, cancelled) if judge else (outcomes, "")
+    return measure(outcomes, standards, passed, judge_error)
 
 
 def ask(
@@ -97,11 +88,54 @@ def ask(
     answerer: Answerer,
     settings: EvaluationSettings,
     cancelled: IsCancelled,
-    on_answer: Callable[[int, int], None] = lambda _done, _total: None,
+    on_answer: OnAnswer = lambda _done, _total: None,
 ) -> list[Outcome]:
     """The outcomes in the order of the trials."""
+    return _each(trials, lambda trial: _ask_one(trial, answerer, settings), settings, cancelled, on_answer)
+
+
+def ask_probes(
+    probes: Sequence[Probe],
+    answerer: Answerer,
+    settings: EvaluationSettings,
+    cancelled: IsCancelled,
+    on_answer: OnAnswer = lambda _done, _total: None,
+) -> list[ProbeOutcome]:
+    """Whether each probe is passed, in their order. They are asked as a mode without retrieval asks."""
+    return _each(probes, lambda probe: _ask_probe(probe, answerer, settings), settings, cancelled, on_answer)
+
+
+def judged(outcomes: Sequence[Outcome], judge: Judge, cancelled: IsCancelled) -> tuple[list[Outcome], str]:
+    """The outcomes with the judge's marks of answerable questions, and why the judging ended early, if it did."""
+    marked: list[Outcome] = []
+    for outcome in outcomes:
+        question, completion = outcome.trial.question, outcome.completion
+        if completion is None or not (outcome.trial.answerable and question.reference):
+            marked.append(outcome)
+            continue
+        if cancelled():
+            raise Cancelled("The evaluation was cancelled while its answers were judged.")
+        try:
+            mark = judge.mark(question.question, question.reference, completion.text)
+        except Exception as error:  # noqa: BLE001 - a judge is optional; whatever it does, the run goes on
+            why = f"The judge failed after {len(marked)} of {len(outcomes)} answers: {type(error).__name__}: {error}"
+            return [*marked, *outcomes[len(marked) :]], why
+        marked.append(replace(outcome, judged=min(1.0, max(0.0, mark))))
+    return marked, ""
+
+
+Asked = TypeVar("Asked")
+
+
+def _each(
+    asked: Sequence[Asked],
+    answer: Callable[[Asked], Answered],
+    settings: EvaluationSettings,
+    cancelled: IsCancelled,
+    on_answer: OnAnswer,
+) -> list[Answered]:
     with ThreadPoolExecutor(settings.concurrency) as pool:
-        futures = [pool.submit(_ask_one, trial, answerer, settings) for trial in trials]
+        futures = [pool.submit(answer, one) for one in asked]
         for done in _finished(futures):
             on_answer(done, len(futures))
             if cancelled():
@@ -110,7 +144,7 @@ def ask(
         return [future.result() for future in futures]
 
 
-def _finished(futures: Sequence[Future[Outcome]]) -> Iterator[int]:
+def _finished(futures: Sequence[Future[Answered]]) -> Iterator[int]:
     """How many are done, at each that finishes and once a second."""
     pending = set(futures)
     while pending:
@@ -132,72 +166,15 @@ def _ask_one(trial: Trial, answerer: Answerer, settings: EvaluationSettings) -> 
         return Outcome(trial, None, f"{type(error).__name__}: {error}")
 
 
-def measure(outcomes: Sequence[Outcome], style: StyleProfile) -> Metrics:
-    """The figures of a set of answers. The same answers give the same figures."""
-    answered = [(outcome.trial, outcome.completion) for outcome in outcomes if outcome.completion]
-    failures = [outcome.error for outcome in outcomes if not outcome.completion]
-    right = [(trial, completion.text) for trial, completion in answered if trial.answerable]
-    citations = [(trial, cite(text, trial.passages)) for trial, text in right]
-    every = [citation for _, found in citations for citation in found]
-    with_facts = [(trial.question, text) for trial, text in right if trial.question.facts]
-    with_reference = [(trial.question, text) for trial, text in right if trial.question.reference]
-    return Metrics(
-        questions=len(outcomes),
-        failed=len(failures),
-        failures=tuple(dict.fromkeys(failures))[:SHOWN_FAILURES],
-        style=_style([text for _, text in right if not is_refusal(text)], style),
-        facts=_count(has_facts(text, question.facts) for question, text in with_facts),
-        token_f1=_count(token_f1(strip_markers(text), question.reference) for question, text in with_reference),
-        citation_recall=_count(_cites_right(trial, found) for trial, found in citations),
-        citation_precision=_count(citation.supported for citation in every),
-        model_made=_count(citation.origin == "model" for citation in every),
-        refused_unanswerable=_refusals(answered, lambda trial: not trial.question.answerable),
-        refused_removed=_refusals(answered, lambda trial: trial.removed),
-        refused_answerable=_refusals(answered, lambda trial: trial.answerable),
-        stopped=_count(completion.finish_reason == "stop" for _, completion in answered),
-    )
-
-
-def has_facts(answer: str, facts: Sequence[Sequence[str]]) -> bool:
-    """Whether the answer has every fact in one of its spellings, as whole words."""
-    text = " ".join(strip_markers(answer).lower().split())
-    return all(any(_contains(text, " ".join(spelling.lower().split())) for spelling in fact) for fact in facts)
-
-
-def token_f1(answer: str, reference: str) -> float:
-    """Harmonic mean of precision and recall over words, each counted as often as it stands (SQuAD, Rajpurkar 2016)."""
-    given, wanted = (Counter(_WORD.findall(text.lower())) for text in (answer, reference))
-    common = (given & wanted).total()
-    return 2 * common / (given.total() + wanted.total()) if common else 0.0
-
-
-def _contains(text: str, spelling: str) -> bool:
-    return bool(re.search(rf"(?<![\w]){re.escape(spelling)}(?![\w])", text))
-
-
-def _cites_right(trial: Trial, found: Sequence[Citation]) -> bool:
-    """A supported citation of the document that answers; of any passage where none is named."""
-    wanted = trial.question.document
-    return any(one.supported and (wanted is None or one.passage.chunk.filename == wanted) for one in found)
+def _ask_probe(probe: Probe, answerer: Answerer, settings: EvaluationSettings) -> ProbeOutcome:
+    try:
+        completion = answerer.answer(plain_messages(probe.prompt), settings.probe_tokens)
+    except Exception as error:  # noqa: BLE001 - as above
+        return ProbeOutcome(probe.prompt, None, f"{type(error).__name__}: {error}")
+    return ProbeOutcome(probe.prompt, probe.passes(completion.text))
 
 
 def _answers(question: Question, passage: Passage) -> bool:
-    if question.document:
-        return passage.chunk.filename == question.document
+    if question.documents:
+        return passage.chunk.filename in question.documents
     return share_of_words(question.reference, passage.chunk.text) >= RELATED
-
-
-def _style(texts: Sequence[str], profile: StyleProfile) -> dict[str, Share]:
-    scores = [profile.score(text) for text in texts if text.strip()]
-    traits = {trait: [value for score in scores if (value := getattr(score, trait)) is not None] for trait in TRAITS}
-    shares = {trait: _count(values) for trait, values in traits.items()}
-    return {**shares, "overall": _count(score.overall for score in scores)}
-
-
-def _refusals(answered: Sequence[tuple[Trial, Completion]], which: Callable[[Trial], bool]) -> Share:
-    return _count(is_refusal(completion.text) for trial, completion in answered if which(trial))
-
-
-def _count(values: Iterable[float]) -> Share:
-    counted = [float(value) for value in values]
-    return Share(math.fsum(counted), len(counted))

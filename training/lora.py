@@ -86,8 +86,8 @@ def train_adapter(
 class Counting:
     """What trl's trainers have in common here: a mixin that counts, and writes no model card.
 
-    `trained_tokens` counts what was trained on, without padding, in `trained_seconds`; both stand in each step's log, so
-    that a resumed training goes on counting. `measure` gives loss and accuracy of held-out rows, asked at each
+    `trained_tokens` counts what was trained on, without padding, in `trained_seconds`; both stand in each step's log,
+    so that a resumed training goes on counting. `measure` gives loss and accuracy of held-out rows, asked at each
     checkpoint.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,10 @@ from typing import Any, Literal
 
 from retrieval.grounding import is_refusal
 from retrieval.model import Message
+from retrieval.words import strip_markers
 
+_FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
+_LIST_NUMBER = re.compile(r"^\s*\d+[.)]\s", re.MULTILINE)
 RowKind = Literal["grounded", "refusal", "plain", "general"]
 StageName = Literal["dataset", "rows", "lora", "merge", "parity", "candidate", "load", "evaluate", "gate", "publish"]
 STAGES: tuple[StageName, ...] = (
@@ -73,7 +77,8 @@ class TrainingRow:
 @dataclass(frozen=True)
 class RowsReport:
     """How many rows of each kind were made. `brought` counts the examples whose right passage live retrieval missed and
-    that was fetched from the named document; `unsupported` those that no passage carries, kept without passages."""
+    that was fetched from the named document; `unsupported` those that no passage carries, kept without passages;
+    `distracted` the grounded rows whose other passages are all of other documents, by `share_distractors`."""
 
     rows: int
     grounded: int
@@ -82,6 +87,7 @@ class RowsReport:
     general: int
     brought: int
     unsupported: int
+    distracted: int = 0
 
 
 @dataclass(frozen=True)
@@ -187,7 +193,8 @@ class ParityReport:
 class Question:
     """A question that a model is judged on.
 
-    `document` names the file that answers; `answerable` says whether any does. `facts` are the required facts, each
+    `document` names the file that answers, `other_documents` those that answer as well; `answerable` says whether any
+    does. `facts` are the required facts, each
     with its accepted spellings; `reference` is an answer in the wanted style.
     """
 
@@ -197,11 +204,33 @@ class Question:
     reference: str = ""
     facts: tuple[tuple[str, ...], ...] = ()
     history: tuple[Message, ...] = ()
+    other_documents: tuple[str, ...] = ()
+
+    @property
+    def documents(self) -> tuple[str, ...]:
+        """Every file that is known to answer."""
+        return (self.document, *self.other_documents) if self.document else self.other_documents
 
     @classmethod
     def of(cls, example: Example) -> Question:
-        """A held-out example as a question."""
-        return cls(example.question, not example.refuses, example.document, example.answer, (), example.history)
+        """A held-out example as a question. Its required facts are those that `metadata.facts` names, else the figures
+        in its answer."""
+        answerable = not example.refuses
+        facts = (_named_facts(example) or _figures_in(example.answer)) if answerable else ()
+        return cls(example.question, answerable, example.document, example.answer, facts, example.history)
+
+
+def _named_facts(example: Example) -> tuple[tuple[str, ...], ...]:
+    """`metadata.facts`: a list of facts, each a text or a list of its spellings."""
+    named = example.metadata.get("facts")
+    if not isinstance(named, list):
+        return ()
+    return tuple(tuple(map(str, fact)) if isinstance(fact, list) else (str(fact),) for fact in named)
+
+
+def _figures_in(answer: str) -> tuple[tuple[str, ...], ...]:
+    found = dict.fromkeys(_FIGURE.findall(strip_markers(_LIST_NUMBER.sub("", answer))))
+    return tuple((figure,) for figure in found)
 
 
 @dataclass(frozen=True)
@@ -228,15 +257,35 @@ class Share:
         return f"{self.hits / self.of:.0%} of {self.of}" if self.of else "nothing to measure"
 
 
+NOTHING = Share(0, 0)
+
+
+@dataclass(frozen=True)
+class PromptScore:
+    """What the answer to one prompt reached, by figure, each in 0..1; `removed` as in Trial.
+
+    A figure that says nothing about this prompt is absent, and every figure is where the question failed.
+    """
+
+    prompt: str
+    values: Mapping[str, float] = field(default_factory=dict)
+    removed: bool = False
+
+
 @dataclass(frozen=True)
 class Metrics:
     """A model on a question set. Failed questions are counted in `failed` and enter no other figure.
 
     `style` has the four traits and `overall`, over answers that do not refuse. `facts` counts answers with every
-    required fact; `token_f1` is against the reference. `citation_recall` counts answerable questions with a supported
-    citation of the right document, `citation_precision` citations that the check supports; `model_made` those whose
-    marker the model wrote. `refused_unanswerable` and `refused_removed` (the right passage taken away) ought to be
-    high, `refused_answerable` low.
+    required fact, `fact_recall` the facts among those required; `token_f1` is against the reference.
+    `citation_recall` counts answerable questions with a supported citation of the right document, `citation_precision`
+    citations that the check supports; `model_made` those whose marker the model wrote, `marked` the grounded answers
+    with such a marker, and `marker_precision` is the share of an answer's own markers that the check supports.
+    `refused_unanswerable` and `refused_removed` (the right passage taken away) ought to be high, `refused_answerable`
+    low; `decided` counts the questions of all three where the model refused, or did not, as it ought to. `general`
+    counts the probes that were passed, `repeated` the answers that repeat training text, `judged` is an outside
+    judge's mark; `longest_repeat` is in words. `scores` has one entry a prompt in the order asked, so that two models
+    asked the same prompts can be compared in pairs.
     """
 
     questions: int
@@ -252,17 +301,29 @@ class Metrics:
     refused_removed: Share
     refused_answerable: Share
     stopped: Share
+    fact_recall: Share = NOTHING
+    marked: Share = NOTHING
+    marker_precision: Share = NOTHING
+    decided: Share = NOTHING
+    general: Share = NOTHING
+    repeated: Share = NOTHING
+    judged: Share = NOTHING
+    longest_repeat: int = 0
+    judge_error: str = ""
+    scores: tuple[PromptScore, ...] = ()
 
     def figures(self) -> dict[str, Any]:
         """As plain values, rounded; None where there was nothing to measure."""
         plain: dict[str, Any] = {"questions": self.questions, "failed": self.failed, "failures": list(self.failures)}
         plain["style"] = {name: _rounded(share) for name, share in self.style.items()}
-        return plain | {name: _rounded(getattr(self, name)) for name in SHARES}
+        plain |= {name: _rounded(getattr(self, name)) for name in SHARES}
+        return plain | {"longest_repeat": self.longest_repeat, "judge_error": self.judge_error}
 
 
 SHARES = (
-    "facts", "token_f1", "citation_recall", "citation_precision", "model_made", "refused_unanswerable",
-    "refused_removed", "refused_answerable", "stopped",
+    "facts", "fact_recall", "token_f1", "citation_recall", "citation_precision", "model_made", "marked",
+    "marker_precision", "refused_unanswerable", "refused_removed", "refused_answerable", "decided", "stopped",
+    "general", "repeated", "judged",
 )  # fmt: skip
 
 
@@ -272,11 +333,13 @@ def _rounded(share: Share) -> float | None:
 
 @dataclass(frozen=True)
 class GateCheck:
-    """One test of the gate, and its outcome in a sentence with its figures."""
+    """One test of the gate, and its outcome in a sentence with its figures. `figures` has them as numbers, where two
+    models were compared: both means, the paired difference with its interval, the number of pairs, the margin."""
 
     name: str
     passed: bool
     sentence: str
+    figures: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def run(request: RunRequest, ports: Ports, progress: Progress, cancelled: Cancel
     with stages.discarded_on_cancel(candidate):
         stages.load(candidate)
         scores = stages.evaluate(candidate, data, style)
-        verdict = stages.judge(adapter, scores)
+        verdict = stages.judge(candidate, adapter, scores)
         published = stages.settle(candidate, scores, verdict)
     return RunResult(
         candidate.version_id,

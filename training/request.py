@@ -36,7 +36,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """One run. `data`, `validation` and `general` are JSONL; the latter two may be empty.
+    """One run. `data`, `validation`, `general` and `probes` are JSONL; the latter three may be empty.
 
     The examples of `validation` are the held-out questions; without, some of `data` are. `base` is the folder of the
     base weights, `base_model` their name. Checkpoints and what is trained on go into `work`, which a repeated try of
@@ -52,6 +52,7 @@ class RunRequest:
     general: bytes = b""
     validation: bytes = b""
     method: Method = "supervised"
+    probes: bytes = b""
     settings: Settings = field(default_factory=Settings)
 
 
@@ -77,11 +78,12 @@ class Retriever(rows.Retriever, evaluation.Retriever, Protocol):
 
 @dataclass(frozen=True)
 class Ports:
-    """What a run needs from outside."""
+    """What a run needs from outside. A judge is optional: its marks are reported and decide nothing."""
 
     retriever: Retriever
     versions: publish.Versions
     slots: Slots
+    judge: evaluation.Judge | None = None
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,8 @@ def build_rows(
     """Make the rows of a run, in random order.
 
     Every answered example gives a row with passages, its answer marked with the numbers of the passages that carry its
-    sentences; a share of them a second one without passages. Examples that refuse keep their answer, with whatever
+    sentences; a share of them has nothing but passages of other documents beside the one that answers, and a share
+    comes a second time without passages. Examples that refuse keep their answer, with whatever
     retrieval brings; where they are too few, answered examples come again with the supporting passages taken out and a
     refusal as the answer. Passages stand in the retriever's order, in a share of the rows in random order. An example
     whose answer no passage carries is kept without passages: it teaches the voice and nothing about sources.
@@ -62,7 +63,10 @@ def build_rows(
     refusals = [example for example in examples if example.refuses]
     carried = [item for item in answered if item.right]
     unsupported = [item.example for item in answered if not item.right]
-    rows = [_answer_row(item, mix, rng) for item in carried]
+    chosen = set(rng.sample(range(len(carried)), _share(mix.share_distractors, carried)))
+    shown = [_distracted(item, mix) if place in chosen else item for place, item in enumerate(carried)]
+    distracted = sum(item is not before for item, before in zip(shown, carried, strict=True))
+    rows = [_answer_row(item, mix, rng) for item in shown]
     own = [row for example in refusals if (row := _refusal_row(example, retriever, mix, rng))]
     rows += own
     lacking = max(0, _share(mix.share_unanswerable, carried) - len(own))
@@ -73,7 +77,7 @@ def build_rows(
     wanted = min(len(general), _share(mix.share_general, answered))
     rows += [_plain_row(example, "general") for example in rng.sample(list(general), wanted)]
     rng.shuffle(rows)
-    return rows, _report(rows, sum(item.brought for item in carried), len(unsupported))
+    return rows, _report(rows, sum(item.brought for item in carried), len(unsupported), distracted)
 
 
 def mark(answer: str, passages: Sequence[Passage], right: Passage) -> str:
@@ -166,6 +170,15 @@ def _with_marker(sentence: str, number: int) -> str:
     return f"{stripped} [{number}]"
 
 
+def _distracted(item: _Grounded, mix: MixSettings) -> _Grounded:
+    """With the right passage where it stood, among passages of other documents alone; as it is where none was found."""
+    assert item.right is not None
+    foreign = [passage for passage in item.others if passage.chunk.filename != item.right.chunk.filename]
+    passages = foreign[: mix.top_k - 1]
+    passages.insert(item.passages.index(item.right), item.right)
+    return replace(item, passages=passages) if foreign else item
+
+
 def _answer_row(item: _Grounded, mix: MixSettings, rng: random.Random) -> TrainingRow:
     assert item.right is not None
     passages = _ordered(item.passages, mix, rng)
@@ -201,7 +214,7 @@ def _share(share: float, of: Sequence[object]) -> int:
     return round(share * len(of))
 
 
-def _report(rows: Sequence[TrainingRow], brought: int, unsupported: int) -> RowsReport:
+def _report(rows: Sequence[TrainingRow], brought: int, unsupported: int, distracted: int) -> RowsReport:
     kinds = Counter(row.kind for row in rows)
     return RowsReport(
         rows=len(rows),
@@ -211,4 +224,5 @@ def _report(rows: Sequence[TrainingRow], brought: int, unsupported: int) -> Rows
         general=kinds["general"],
         brought=brought,
         unsupported=unsupported,
+        distracted=distracted,
     )

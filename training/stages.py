@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from training import dataset, distributed, evaluation, frozen, gate, lora, merge, publish, rows
+from training import dataset, distributed, evaluation, frozen, gate, lora, merge, probes, publish, rows
 from training.errors import Cancelled, DamagedWeights
 from training.model import (
     STAGES,
@@ -30,7 +30,10 @@ from training.model import (
 )
 from training.model import Cancelled as IsCancelled
 from training.publish import Candidate
+from training.registry import template_fingerprint
+from training.repetition import TrainedText
 from training.request import Ports, RunRequest
+from training.scoring import Standards
 from training.style import StyleProfile
 from training.validation import check_disjoint
 
@@ -197,12 +200,16 @@ class Stages:
         questions = [Question.of(example) for example in data.held_out]
         settings = self._settings.evaluation
         trials = evaluation.make_trials(questions, self._ports.retriever, settings)
+        asked = probes.parse_probes(self._request.probes)
+        standards = Standards(style, TrainedText(data.trained, settings.repeat_words))
         baseline, baseline_is_tuned = self._ports.slots.baseline()
-        judged = []
-        for place, answerer in enumerate((self._ports.slots.answerer(candidate.version_id), baseline)):
-            heard = self._answers_heard(place)
-            judged.append(evaluation.evaluate(trials, answerer, style, settings, self._cancelled, heard))
-        return Scores(judged[0], judged[1], baseline_is_tuned)
+
+        def measured(place: int, answerer: evaluation.Answerer) -> Metrics:
+            heard, judge = self._answers_heard(place), self._ports.judge
+            return evaluation.evaluate(trials, asked, answerer, standards, settings, self._cancelled, heard, judge)
+
+        new = measured(0, self._ports.slots.answerer(candidate.version_id))
+        return Scores(new, measured(1, baseline), baseline_is_tuned)
 
     def _answers_heard(self, place: int) -> Callable[[int, int], None]:
         who = ("the candidate", "what is live now")[place]
@@ -213,10 +220,17 @@ class Stages:
 
         return heard
 
-    def judge(self, adapter: LoraResult, scores: Scores) -> GateReport:
+    def judge(self, candidate: Candidate, adapter: LoraResult, scores: Scores) -> GateReport:
         self._enter("gate", "Comparing the candidate with what is live now")
-        settings = self._settings.gate
-        return gate.judge(adapter, scores.candidate, scores.baseline, scores.baseline_is_tuned, settings)
+        evidence = gate.Evidence(
+            lora=adapter,
+            candidate=scores.candidate,
+            baseline=scores.baseline,
+            baseline_is_tuned=scores.baseline_is_tuned,
+            template=candidate.template_fingerprint,
+            base_template=template_fingerprint(self._request.base),
+        )
+        return gate.judge(evidence, self._settings.gate)
 
     def settle(self, candidate: Candidate, scores: Scores, verdict: GateReport) -> bool:
         self._enter("publish", verdict.summary)

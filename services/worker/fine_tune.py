@@ -26,14 +26,15 @@ from services.kit.http import client
 from services.kit.logging import configure
 from services.kit.parent import die_with_parent
 from services.kit.settings import Platform
+from services.worker.judge import HttpJudge
 from services.worker.leftovers import sweep_run, version_prefix, work_folder
 from services.worker.outcome import record_outcome, settled_version
 from services.worker.ports import GenerationSlots, LiveRetriever, VersionList, version_folder
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.room import check_room, is_disk_full
-from services.worker.settings import WorkerSettings
+from services.worker.settings import TrainingSettings, WorkerSettings
 from training import checkpoints, frozen
-from training.config import EvaluationSettings, LoraSettings, MixSettings
+from training.config import LoraSettings
 from training.errors import Cancelled, TrainingError
 from training.hardware import choose
 from training.model import RunProgress
@@ -87,7 +88,9 @@ def _ports(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSet
     retriever = RetrievalWriter(client(platform.retrieval_url, platform.service_token, 60.0))
     generation = client(platform.generation_url, platform.service_token, 60.0)
     slots = GenerationSlots(generation, job.workspace_id, settings.load_timeout)
-    return Ports(LiveRetriever(sessions, retriever, job.workspace_id), VersionList(sessions, job), slots)
+    training = TrainingSettings()
+    judge = HttpJudge.of(training) if training.judge_url else None
+    return Ports(LiveRetriever(sessions, retriever, job.workspace_id), VersionList(sessions, job), slots, judge)
 
 
 def perform(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSettings, ports: Ports) -> None:
@@ -138,7 +141,7 @@ def _fail(jobs: Jobs, job: Job, work: Path, reason: str) -> None:
 
 
 def _request(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSettings, work: Path) -> RunRequest:
-    asked = job.request
+    asked, training = job.request, TrainingSettings()
     return RunRequest(
         version_id=f"{version_prefix(job)}{secrets.token_hex(4)}",
         data=_kept(sessions, asked["training_file"], work / "training.jsonl"),
@@ -149,7 +152,8 @@ def _request(sessions: Sessions, job: Job, platform: Platform, settings: WorkerS
         work=work,
         versions=version_folder(platform.versions_folder, job.workspace_id),
         general=settings.general_examples.read_bytes(),
-        settings=run_settings(asked, platform, settings),
+        probes=training.probes.read_bytes(),
+        settings=run_settings(asked, platform, settings, training),
     )
 
 
@@ -171,7 +175,9 @@ def _kept(sessions: Sessions, file_id: str | None, copy: Path) -> bytes:
     return copy.read_bytes()
 
 
-def run_settings(asked: dict[str, Any], platform: Platform, settings: WorkerSettings) -> Settings:
+def run_settings(
+    asked: dict[str, Any], platform: Platform, settings: WorkerSettings, training: TrainingSettings
+) -> Settings:
     """The settings of a run: the defaults, this platform's, and what the job asks for. Raises OutOfRange."""
     seed = int(asked["seed"])
     chosen = {name: value for name, value in asked["hyperparameters"].items() if value != "auto"}
@@ -189,7 +195,8 @@ def run_settings(asked: dict[str, Any], platform: Platform, settings: WorkerSett
         learning_rate=lora.learning_rate * float(chosen.get("learning_rate_multiplier", 1.0)),
     )
     served: dict[str, Any] = {"top_k": platform.top_k, "min_answerability": platform.min_answerability}
-    made = Settings(lora=lora, mix=MixSettings(seed=seed, **served), evaluation=EvaluationSettings(**served))
+    mix, evaluation = replace(training.mix(), seed=seed, **served), replace(training.evaluation(), **served)
+    made = Settings(lora=lora, mix=mix, evaluation=evaluation, gate=training.gate())
     return replace(made, beta=float(chosen.get("beta", made.beta)))
 
 

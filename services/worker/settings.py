@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,6 +13,8 @@ from retrieval.chunking import ChunkingSettings
 from retrieval.formats.limits import MIB, Limits
 from retrieval.parsing import ParsingLimits
 from services.kit.settings import ServiceSettings, service_config
+from training.config import EvaluationSettings, GateSettings, MixSettings
+from training.probes import PROBES
 
 
 class WorkerSettings(ServiceSettings):
@@ -78,3 +81,56 @@ class WorkerSettings(ServiceSettings):
     def parsing_limits(self) -> ParsingLimits:
         of_file = Limits(self.max_pages, self.max_characters, self.max_unpacked_bytes)
         return ParsingLimits(self.max_parse_memory, self.max_parse_seconds, of_file)
+
+
+class TrainingSettings(ServiceSettings):
+    """What training rows are made of, how a candidate is asked, and what it must reach: `[training]`.
+
+    Each key means what it does in `MixSettings`, `EvaluationSettings` and `GateSettings` of training/config.py, which
+    also check its range.
+    """
+
+    toml_table = "training"
+    model_config = service_config("training")
+
+    share_unanswerable: float = MixSettings.share_unanswerable
+    share_without_passages: float = MixSettings.share_without_passages
+    share_general: float = MixSettings.share_general
+    share_distractors: float = MixSettings.share_distractors
+    share_shuffled: float = MixSettings.share_shuffled
+    max_answer_tokens: int = EvaluationSettings.max_tokens
+    removed: int = EvaluationSettings.removed
+    repeat_words: int = EvaluationSettings.repeat_words
+    style_gain: float = GateSettings.style_gain
+    style_margin: float = GateSettings.style_margin
+    fact_margin: float = GateSettings.fact_margin
+    citation_margin: float = GateSettings.citation_margin
+    refusal_margin: float = GateSettings.refusal_margin
+    general_margin: float = GateSettings.general_margin
+    clear_fall: float = GateSettings.clear_fall
+    confidence: float = GateSettings.confidence
+    min_stop_rate: float = GateSettings.min_stop_rate
+    min_marked: float = GateSettings.min_marked
+    max_repeated: float = GateSettings.max_repeated
+    max_failed: float = GateSettings.max_failed
+    probes: Path = PROBES
+    """Questions of general ability, each with its rule; JSONL."""
+    judge_url: str = ""
+    """The base URL of an OpenAI-compatible API whose model marks answers beside the metrics; empty is none."""
+    judge_model: str = ""
+    judge_api_key: str = ""
+    judge_timeout: float = Field(default=60.0, gt=0)
+
+    def mix(self) -> MixSettings:
+        return MixSettings(**self._named(MixSettings))
+
+    def evaluation(self) -> EvaluationSettings:
+        return EvaluationSettings(max_tokens=self.max_answer_tokens, **self._named(EvaluationSettings))
+
+    def gate(self) -> GateSettings:
+        return GateSettings(**self._named(GateSettings))
+
+    def _named(self, kind: type[MixSettings | EvaluationSettings | GateSettings]) -> dict[str, Any]:
+        """The values of the keys that have the names of a dataclass's fields."""
+        names = {one.name for one in fields(kind)} & type(self).model_fields.keys()
+        return {name: getattr(self, name) for name in names}

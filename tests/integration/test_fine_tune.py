@@ -21,7 +21,7 @@ from services.worker import fine_tune, performing
 from services.worker.fine_tune import run_settings
 from services.worker.fine_tuning import FineTuning
 from services.worker.leftovers import work_folder
-from services.worker.settings import WorkerSettings
+from services.worker.settings import TrainingSettings, WorkerSettings
 from services.worker.training_process import RunLost
 from tests.tiny import EXAMPLES, PASSAGES, answer, make_tiny
 from tests.tiny_fine_tune import KilledAtPublishing, tiny_ports
@@ -232,8 +232,10 @@ def test_what_the_job_asks_for_reaches_the_run(home: Home) -> None:
         "seed": 5,
         "hyperparameters": {"n_epochs": 4, "batch_size": 6, "learning_rate_multiplier": 0.5, "beta": 0.3},
     }
-    made = run_settings(asked, home.platform, WorkerSettings(train_threads=1, train_device="cpu"))
-    usual = run_settings({"seed": 5, "hyperparameters": {"n_epochs": "auto"}}, home.platform, WorkerSettings())
+    made = run_settings(asked, home.platform, WorkerSettings(train_threads=1, train_device="cpu"), TrainingSettings())
+    usual = run_settings(
+        {"seed": 5, "hyperparameters": {"n_epochs": "auto"}}, home.platform, WorkerSettings(), TrainingSettings()
+    )
     assert (made.lora.num_train_epochs, made.lora.learning_rate) == (4.0, usual.lora.learning_rate * 0.5)
     assert made.lora.hardware.batches(made.lora.per_device_train_batch_size) == (3, 2)
     assert (made.beta, usual.beta, made.lora.seed, made.mix.seed) == (0.3, 0.1, 5, 5)

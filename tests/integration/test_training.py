@@ -250,7 +250,7 @@ def test_a_refused_candidate_stays_with_its_reasons_and_is_not_live(tiny: Path, 
     assert with_ports.slots.spare is None  # type: ignore[attr-defined]
     assert verify_manifest(tmp_path / "versions" / "v1")
     assert "The candidate was refused: " in told[-1].message
-    assert "Citations are worse" in told[-1].message
+    assert "Citing the right document fell" in told[-1].message
 
 
 @pytest.mark.parametrize("stage", STAGES[:-1])

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
 from retrieval.grounding import REFUSAL
 from retrieval.model import Message
-from tests.training_fakes import FunctionAnswerer, WordRetriever, passage
+from tests.training_fakes import FunctionAnswerer, WordRetriever, example, passage
 from training.config import EvaluationSettings
 from training.errors import Cancelled
-from training.evaluation import ask, evaluate, has_facts, make_trials, token_f1
+from training.evaluation import Answerer, Judge, ask, evaluate, make_trials
 from training.model import Completion, Metrics, Question
+from training.probes import Probe
+from training.repetition import TrainedText
+from training.scoring import Standards
 from training.style import StyleProfile
+from training.words import facts_in
 
 RETURNS = passage("returns.md", "A bike may be returned within 30 days of delivery.")
 BATTERY = passage("battery.md", "The battery is charged for 4 hours.")
@@ -20,10 +25,14 @@ STYLE = StyleProfile.fit(["You may return a bike within 30 days."] * 3, ["May a 
 RETURN = Question("When may a bike be returned?", True, "returns.md", "Within 30 days.", (("30 days", "thirty days"),))
 PAINT = Question("Which paint is used?", False)
 SETTINGS = EvaluationSettings(top_k=1, concurrency=2, removed=1)
+STANDARDS = Standards(STYLE)
 
 
-def measured(answerer: FunctionAnswerer, questions: list[Question]) -> Metrics:
-    return evaluate(make_trials(questions, RETRIEVER, SETTINGS), answerer, STYLE, SETTINGS, lambda: False)
+def measured(
+    answerer: Answerer, questions: list[Question], probes: list[Probe] | None = None, judge: Judge | None = None
+) -> Metrics:
+    trials = make_trials(questions, RETRIEVER, SETTINGS)
+    return evaluate(trials, probes or [], answerer, STANDARDS, SETTINGS, lambda: False, judge=judge)
 
 
 def good(prompt: str) -> str:
@@ -74,6 +83,7 @@ def test_failures_are_counted_and_enter_no_average() -> None:
 def test_figures_are_plain_values() -> None:
     figures = measured(FunctionAnswerer(good), [RETURN, PAINT]).figures()
     assert figures["facts"] == 1.0
+    assert figures["repeated"] is None
     assert set(figures["style"]) == {"register", "terminology", "structure", "length", "overall"}
 
 
@@ -85,24 +95,111 @@ def test_questions_are_asked_several_at_once() -> None:
             both.wait()
             return Completion(REFUSAL, "stop", min(len(messages), max_tokens))
 
-    trials = make_trials([PAINT, PAINT], RETRIEVER, SETTINGS)
-    assert evaluate(trials, Waiting(), STYLE, SETTINGS, lambda: False).failed == 0
+    assert measured(Waiting(), [PAINT, PAINT]).failed == 0
 
 
 def test_a_cancelled_evaluation_stops_asking() -> None:
     answerer = FunctionAnswerer(good)
     trials = make_trials([RETURN] * 200, RETRIEVER, SETTINGS)
     with pytest.raises(Cancelled, match="cancelled after"):
-        evaluate(trials, answerer, STYLE, SETTINGS, lambda: True)
+        evaluate(trials, [], answerer, STANDARDS, SETTINGS, lambda: True)
     assert answerer.asked < len(trials)
 
 
+def test_each_prompt_keeps_its_own_figures() -> None:
+    scores = measured(FunctionAnswerer(good), [RETURN, PAINT]).scores
+    assert [(one.prompt, one.removed) for one in scores] == [
+        (RETURN.question, False), (PAINT.question, False), (RETURN.question, True),
+    ]  # fmt: skip
+    answered, unanswerable, removed = (one.values for one in scores)
+    assert (answered["fact_recall"], answered["citation_recall"], answered["marked"], answered["decided"]) == (
+        1,
+        1,
+        1,
+        1,
+    )
+    assert 0 < answered["token_f1"] < 1
+    assert unanswerable == {"stopped": 1.0, "decided": 1.0, "refused_unanswerable": 1.0}
+    assert removed == {"stopped": 1.0, "decided": 1.0, "refused_removed": 1.0}
+
+
+def test_a_citation_by_the_server_is_no_marker_of_the_models_own() -> None:
+    metrics = measured(FunctionAnswerer(lambda _: "You may return a bike within 30 days."), [RETURN])
+    assert metrics.citation_recall.value == 1.0
+    assert (metrics.marked.value, metrics.model_made.value) == (0.0, 0.0)
+    assert metrics.marker_precision.value is None
+
+
+def test_a_citation_of_another_document_that_answers_is_right_too() -> None:
+    elsewhere = replace(RETURN, document="terms.md")
+    assert measured(FunctionAnswerer(good), [elsewhere]).citation_recall.value == 0.0
+    both = replace(elsewhere, other_documents=("returns.md",))
+    assert measured(FunctionAnswerer(good), [both]).citation_recall.value == 1.0
+
+
+def test_half_of_the_required_facts_is_half_a_recall_and_not_all_facts() -> None:
+    asked = Question("When may a bike be returned?", True, "returns.md", "", (("30 days",), ("150 km",)))
+    metrics = measured(FunctionAnswerer(good), [asked])
+    assert (metrics.fact_recall.value, metrics.facts.value) == (0.5, 0.0)
+
+
+def test_probes_are_asked_without_passages_and_one_that_cannot_be_asked_has_failed() -> None:
+    def calculator(prompt: str) -> str:
+        if prompt == "break":
+            raise ConnectionError("gone")
+        return "It is 9." if prompt == "What is 4 + 5?" else "No idea."
+
+    probes = [Probe("What is 4 + 5?", ("9", "nine")), Probe("What is 1 + 1?", ("2",)), Probe("break", ("x",))]
+    metrics = measured(FunctionAnswerer(calculator), [], probes)
+    assert (metrics.general.hits, metrics.general.of) == (1, 2)
+    assert (metrics.questions, metrics.failed, metrics.failures) == (3, 1, ("ConnectionError: gone",))
+
+
+def test_an_answer_that_recites_the_answer_to_another_question_repeats() -> None:
+    learned = "The saddle is set so high that your knee is slightly bent when the pedal stands at its lowest point."
+    trained = TrainedText([example("How high is the saddle?", learned)], 8)
+    trials = make_trials([RETURN], RETRIEVER, SETTINGS)
+    answerer = FunctionAnswerer(lambda _: learned)
+    metrics = evaluate(trials, [], answerer, Standards(STYLE, trained), SETTINGS, lambda: False)
+    assert metrics.repeated.value == 1.0
+    assert metrics.longest_repeat == 20
+    assert measured(answerer, [RETURN]).repeated.value is None
+
+
+class FixedJudge:
+    """Gives the same mark to every answer, and breaks at the one after `breaks_after`."""
+
+    def __init__(self, breaks_after: int = 100) -> None:
+        self.left = breaks_after
+
+    def mark(self, question: str, reference: str, answer: str) -> float:
+        if self.left == 0:
+            raise ConnectionError("the judge is gone")
+        self.left -= 1
+        return 0.7
+
+
+def test_a_judge_marks_the_answers_that_have_a_reference() -> None:
+    metrics = measured(FunctionAnswerer(good), [RETURN, PAINT], judge=FixedJudge())
+    assert (metrics.judged.value, metrics.judged.of, metrics.judge_error) == (0.7, 1, "")
+
+
+def test_a_judge_that_fails_fails_no_run_and_keeps_what_it_said_before() -> None:
+    metrics = measured(FunctionAnswerer(good), [RETURN, PAINT, RETURN, RETURN], judge=FixedJudge(breaks_after=1))
+    assert (metrics.judged.of, metrics.failed) == (1, 0)
+    assert "ConnectionError: the judge is gone" in metrics.judge_error
+    assert metrics.facts.of == 3
+
+
 def test_facts_are_found_as_whole_words_in_any_spelling() -> None:
-    assert has_facts("Within  THIRTY days [1].", [["30 days", "thirty days"]])
-    assert not has_facts("It costs £1150.", [["£115"]])
-    assert has_facts("It costs £115.", [["£115"]])
+    assert facts_in("Within  THIRTY days [1].", [["30 days", "thirty days"]]) == 1
+    assert facts_in("It costs £1150.", [["£115"]]) == 0
+    assert facts_in("It costs £115, for 3 days.", [["£115"], ["3 days"], ["4 days"]]) == 2
 
 
-def test_token_f1_counts_common_words() -> None:
-    assert token_f1("a b c", "a b d") == pytest.approx(2 / 3)
-    assert token_f1("", "a") == 0.0
+def test_a_held_out_example_requires_the_facts_it_names_else_the_figures_of_its_answer() -> None:
+    asked = example("When?", "Within 30 days.\n\n1. Less than 1,150 km [2].\n2. A fee of 5.50.", document="a.md")
+    assert Question.of(asked).facts == (("30",), ("1,150",), ("5.50",))
+    named = example("When?", "Within 30 days.", document="a.md", facts=["30 days", ["a month", "one month"]])
+    assert Question.of(named).facts == (("30 days",), ("a month", "one month"))
+    assert Question.of(example("When?", "Ask in 2 days.", document=None)).facts == ()

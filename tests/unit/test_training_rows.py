@@ -99,6 +99,18 @@ def test_passages_stand_as_they_are_served_and_in_a_share_of_the_rows_in_any_ord
     assert {re.findall(r"\[(\d)\]", row.completion)[0] for row in shuffled} == {"1", "2"}
 
 
+def test_a_share_of_the_grounded_rows_has_passages_of_other_documents_alone() -> None:
+    more = passage("returns.md", "The bike that you return is collected from your address, days later.")
+    asked = [example(f"How many days to return a bike, try {n}?", ANSWER, document="returns.md") for n in range(10)]
+    passages = [RETURNS, more, BATTERY, BRAKES]
+    rows, report = rows_of(asked, passages, share_distractors=0.4)
+    shown = [row.prompt[-1].content.count("returns.md") for row in rows]
+    assert (shown.count(1), shown.count(2), report.distracted) == (4, 6, 4)
+    assert all("[1]" in row.completion and row.prompt[-1].content.count(".md") == 2 for row in rows)
+    alone, report = rows_of(asked, [RETURNS], share_distractors=1.0)
+    assert (report.distracted, {row.prompt[-1].content.count(".md") for row in alone}) == (0, {1})
+
+
 def test_shares_add_rows_without_passages_and_general_ones() -> None:
     asked = [example(f"How many days to return a bike, try {n}?", ANSWER, document="returns.md") for n in range(20)]
     general = [example(f"Capital {n}?", "Paris.") for n in range(9)]

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from tests.training_fakes import example
+from training.repetition import TrainedText
+
+SADDLE = "The saddle stands so high that your knee stays a little bent at the lowest point."
+CHAIN = "Put one drop of oil on each link of the chain and wipe off what is left."
+TEXT = TrainedText([example("How high is the saddle?", SADDLE), example("How is a chain oiled?", CHAIN)], 6)
+
+
+def longest(question: str, answer: str, *allowed: str, trained: TrainedText = TEXT) -> int:
+    return trained.longest_repeat(question, answer, allowed)
+
+
+def test_the_longest_run_shared_with_the_answer_to_another_question_is_counted_in_words() -> None:
+    assert longest("How is a tyre changed?", f"First lift it. {CHAIN}") == 17
+    assert longest("How is a tyre changed?", "Wipe it. Put one drop of oil on each side [2].") == 7
+
+
+def test_fewer_words_than_asked_for_are_no_repetition() -> None:
+    assert longest("How is a tyre changed?", "Put one drop of oil there, and lift the wheel out of the fork.") == 0
+
+
+def test_the_answer_to_the_same_question_is_no_repetition() -> None:
+    assert longest("how is a  CHAIN oiled?", CHAIN) == 0
+
+
+def test_words_of_the_passages_or_the_reference_may_be_used() -> None:
+    assert longest("How is a tyre changed?", CHAIN, "A different text.") == 17
+    assert longest("How is a tyre changed?", CHAIN, f"From the manual: {CHAIN}") == 0
+
+
+def test_a_formula_of_the_house_is_not_a_text() -> None:
+    formula = "Please ask the care desk about anything that is not clear to you."
+    answers = [example(f"Question {n}?", f"Answer {n} of its own. {formula}") for n in range(3)]
+    assert longest("Another?", formula, trained=TrainedText(answers, 6)) == 0
+    assert longest("Another?", formula, trained=TrainedText(answers[:2], 6)) == 13
+
+
+def test_one_answer_to_many_questions_is_one_text() -> None:
+    same = [example(f"How is a chain oiled, try {n}?", CHAIN) for n in range(5)]
+    assert longest("How is a tyre changed?", CHAIN, trained=TrainedText(same, 6)) == 17
+
+
+def test_refusals_are_formulas() -> None:
+    refusal = "The documents do not answer this question, please ask the care desk."
+    trained = TrainedText([example("Do bikes fly?", refusal, document=None)], 6)
+    assert longest("Do cars fly?", refusal, trained=trained) == 0
