@@ -22,6 +22,7 @@ from services.database.engine import Sessions, open_sessions
 from services.database.tables import ApiKey, Base, Store, Workspace
 from services.gateway.answering import Answering
 from services.gateway.app import create_app
+from services.gateway.canaries import Canaries
 from services.gateway.keys import digest
 from services.gateway.settings import GatewaySettings
 from services.gateway.slots import Slots
@@ -145,6 +146,7 @@ class Gateway:
         )
         app.state.slots = Slots(generation, refresh=1.0, timeout=5.0, clients={ROUTE.address: _http(self.model)})
         app.state.answering = Answering(app.state.retrieval, app.state.slots)
+        app.state.canaries = Canaries(self.sessions, app.state.slots)
         return app
 
     def http(self, key: str = "one") -> TestClient:

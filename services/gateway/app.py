@@ -14,7 +14,9 @@ from retrieval.errors import SourceRefused
 from services.contracts.jobs import JobKind
 from services.database.engine import Sessions
 from services.database.jobs import Jobs, UnknownJob, WrongJobState
+from services.database.retraining import NoExamples
 from services.gateway.answering import Answering
+from services.gateway.canaries import Canaries
 from services.gateway.dispatch import Dispatcher
 from services.gateway.embedders import Embedders
 from services.gateway.file_batches import FileBatches
@@ -33,11 +35,14 @@ from services.gateway.routes import (
     index,
     knowledge,
     responses,
+    schedules,
     sources,
     store_files,
+    versions,
     voice,
     work,
 )
+from services.gateway.schedules import Schedules
 from services.gateway.settings import GatewaySettings
 from services.gateway.slots import Slots
 from services.gateway.sources import Sources
@@ -101,9 +106,11 @@ def create_app(
     state.versions, state.journal = Versions(sessions), Journal(sessions)
     state.sources = Sources(sessions, stores, dispatcher, source_settings or SourceSettings())
     state.embedders = Embedders(sessions)
-    state.answering = Answering(state.retrieval, slots)
+    state.schedules = Schedules(sessions, uploads, dispatcher, NoExamples(), base_model, settings.deadline_train)
+    state.answering, state.canaries = Answering(state.retrieval, slots), Canaries(sessions, slots)
     for module in (
-        chat, responses, ask, files, knowledge, index, store_files, batches, sources, voice, embedders, work, health,
+        chat, responses, ask, files, knowledge, index, store_files, batches, sources, voice, versions, schedules,
+        embedders, work, health,
     ):  # fmt: skip
         app.include_router(module.router)
     return app

@@ -24,3 +24,7 @@ class GatewaySettings(ServiceSettings):
     deadline_index: float = Field(default=3600.0, gt=0)
     deadline_reindex: float = Field(default=24 * 3600.0, gt=0)
     deadline_train: float = Field(default=24 * 3600.0, gt=0)
+    canary_margin: float = Field(default=0.05, ge=0, le=1)
+    """A canary is ended where its error rate exceeds the live version's by more than this."""
+    canary_min_requests: int = Field(default=20, ge=1)
+    """So many requests a canary has before its error rate is judged."""

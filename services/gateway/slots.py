@@ -103,7 +103,8 @@ class Slots:
     async def stream(self, route: Route, body: dict[str, Any]) -> AsyncGenerator[Piece, None]:
         """The pieces of one answer, straight from the slot. Closing the iterator frees the slot at once.
 
-        Raises ContextExceeded, SlotUnavailable before the first piece, ApiError for anything else the slot says.
+        Raises ContextExceeded, SlotUnavailable before the first piece, ApiError for anything else the slot says, or
+        does not say within the timeout.
         """
         client = self._clients.get(route.address)
         if client is None:
@@ -117,6 +118,9 @@ class Slots:
                     yield piece
         except (httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError) as error:
             raise SlotUnavailable(f"slot {route.slot}: {type(error).__name__}") from error
+        except httpx.TimeoutException as error:
+            message = f"The model said nothing for {self._timeout:.0f} s; ask again, or ask for less."
+            raise ApiError(504, message, code="model_timeout") from error
 
     async def close(self) -> None:
         for client in self._clients.values():

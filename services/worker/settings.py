@@ -52,6 +52,10 @@ class WorkerSettings(ServiceSettings):
     """Address space, in bytes, that reading one file may take."""
     max_parse_seconds: float = Field(default=60.0, gt=0)
     """Processor time, in seconds, that reading one file may take."""
+    keep_versions: int = Field(default=5, ge=0)
+    """So many versions of a workspace keep their weights beside those that must: the newest."""
+    deadline_train: float = Field(default=24 * 3600.0, gt=0)
+    """Seconds after which a fine-tuning job that a schedule queued is ended."""
     load_timeout: float = Field(default=600.0, gt=0)
     """Seconds that a candidate may take to be served by the spare slot."""
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from services.database.jobs import new_job
-from services.database.tables import Store, TunedEmbedder, Turn, Version
+from services.database.tables import Canary, Store, TunedEmbedder, Turn, Version
 from tests.knowledge import Knowledge, knowledge
 
 BUCKET = "s3://papers/2026"
@@ -39,6 +39,8 @@ class Ids:
     paused_job: str
     tuning_job: str
     version: str
+    canary: str
+    schedule: str
     answer: str
     source: str
     embedder: str
@@ -53,6 +55,8 @@ NOTHING = Ids(
     "job-paused-nothing",
     "ftjob-nothing",
     "ft:base:none:1",
+    "ft:base:none:2",
+    "sched_nothing",
     "chat-none",
     "src_nothing",
     "emb-nothing",
@@ -160,8 +164,27 @@ RECIPES: dict[str, list[Call]] = {
     "GET /v1/fine_tuning/jobs/{job_id}/events": [
         ("/v1/fine_tuning/jobs/{their.tuning_job}/events", {}),
     ],
+    "GET /v1/versions": [("/v1/versions", {"params": {"after": "{their.version}"}})],
     "GET /v1/versions/{name}": [("/v1/versions/{their.version}", {})],
+    "DELETE /v1/versions/{name}": [("/v1/versions/{their.version}", {})],
     "POST /v1/versions/{name}/publish": [("/v1/versions/{their.version}/publish", {})],
+    "POST /v1/versions/{name}/pin": [("/v1/versions/{their.version}/pin", {})],
+    "POST /v1/versions/{name}/unpin": [("/v1/versions/{their.version}/unpin", {})],
+    "POST /v1/versions/{name}/canary": [("/v1/versions/{their.version}/canary", {"json": {"share": 0.1}})],
+    "DELETE /v1/versions/{name}/canary": [("/v1/versions/{their.canary}/canary", {})],
+    "POST /v1/schedules": [
+        (
+            "/v1/schedules",
+            {"json": {"name": "x", "schedule": {"cron": "0 3 * * *"}, "training_file": "{their.training_file}"}},
+        ),
+    ],
+    "GET /v1/schedules/{schedule_id}": [("/v1/schedules/{their.schedule}", {})],
+    "POST /v1/schedules/{schedule_id}": [
+        ("/v1/schedules/{their.schedule}", {"json": {"name": "mine"}}),
+        ("/v1/schedules/{own.schedule}", {"json": {"training_file": "{their.training_file}"}}),
+    ],
+    "POST /v1/schedules/{schedule_id}/run": [("/v1/schedules/{their.schedule}/run", {})],
+    "DELETE /v1/schedules/{schedule_id}": [("/v1/schedules/{their.schedule}", {})],
     "POST /v1/sources": [
         ("/v1/sources", {"json": {"kind": "bucket", "location": BUCKET, "vector_store_id": "{their.store}"}}),
     ],
@@ -186,8 +209,9 @@ NO_IDS = {
     "POST /v1/embeddings",
     "POST /v1/files",
     "GET /v1/fine_tuning/jobs",
-    "GET /v1/versions",
+    "GET /v1/versions/history",
     "POST /v1/versions/rollback",
+    "GET /v1/schedules",
     "GET /v1/jobs",
     "GET /v1/sources",
     "GET /v1/embedders",
@@ -228,11 +252,16 @@ class Tenant:
         jobs = self.ask("GET", ("/v1/jobs", {})).json()["data"]
         job = next(one["id"] for one in jobs if one["request"].get("store_id") == store)
         paused = self._indexes(store, client.vector_stores.create(name="empty").id)
-        version, answer, embedder = f"ft:base:{name}:1", f"chatcmpl-{name}", f"emb-{name}"
-        self._record(version, answer, embedder)
+        version, canary, answer, embedder = f"ft:base:{name}:1", f"ft:base:{name}:2", f"chatcmpl-{name}", f"emb-{name}"
+        self._record(answer, embedder)
+        self._versions(version, canary)
+        times = {"name": name, "schedule": {"cron": "0 3 * * *"}, "training_file": training}
+        schedule = self.ask("POST", ("/v1/schedules", {"json": times})).json()["id"]
         asked = {"json": {"kind": "bucket", "location": BUCKET, "vector_store_id": store}}
         source = self.ask("POST", ("/v1/sources", asked)).json()["id"]
-        return Ids(store, file, training, batch.id, job, paused, tuning, version, answer, source, embedder)
+        return Ids(
+            store, file, training, batch.id, job, paused, tuning, version, canary, schedule, answer, source, embedder
+        )
 
     def _indexes(self, store: str, empty_store: str) -> str:
         """A build to go back to; and a paused re-indexing, of another store, since a store has one at a time."""
@@ -243,22 +272,20 @@ class Tenant:
             session.get_one(Store, store).previous_collection_id = "col_before"
             return job.id
 
-    def _record(self, version: str, answer: str, embedder: str) -> None:
+    def _versions(self, *names: str) -> None:
+        """Versions, of which the last is tried as a canary."""
+        columns = {"base_model": "base", "path": "", "dataset_hash": "", "template_fingerprint": "", "settings": {}}
+        mine = {"workspace_id": self.workspace_id}
+        with self.desk.sessions.begin() as session:
+            for name in names:
+                session.add(Version(id=f"id-of-{name}", name=name, status="published", **columns, **mine))
+            canary = Canary(id=f"canary-{names[-1]}", version_id=f"id-of-{names[-1]}", **mine)
+            canary.share, canary.margin, canary.min_requests = 0.1, 0.1, 10
+            session.add(canary)
+
+    def _record(self, answer: str, embedder: str) -> None:
         empty: dict[str, Any] = {"timings": {}, "versions": {}, "messages": [], "passages": [], "citations": []}
         with self.desk.sessions.begin() as session:
-            session.add(
-                Version(
-                    id=f"id-of-{version}",
-                    workspace_id=self.workspace_id,
-                    name=version,
-                    base_model="base",
-                    path="",
-                    dataset_hash="",
-                    template_fingerprint="",
-                    settings={},
-                    status="published",
-                )
-            )
             session.add(
                 TunedEmbedder(
                     id=embedder, workspace_id=self.workspace_id, base="base", path="", report={}, status="passed"
