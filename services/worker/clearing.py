@@ -22,7 +22,7 @@ class Clearing:
     """`keep` versions of each workspace stay beside those that must: the newest."""
 
     def __init__(self, sessions: Sessions, versions_folder: Path, keep: int) -> None:
-        self._sessions, self._folder, self._keep = sessions, versions_folder.absolute(), keep
+        self._sessions, self._folder, self._keep = sessions, versions_folder.resolve(), keep
 
     def clear(self) -> list[str]:
         """Remove what is beyond the number; returns the names of the versions that lost their weights.
@@ -34,9 +34,9 @@ class Clearing:
         removed = [version.name for workspace_id in workspaces for version in self._retire(workspace_id)]
         with self._sessions() as session:
             versions = session.scalars(select(Version)).all()
-        gone = [self._folder / version.path for version in versions if version.status == REMOVED]
-        named = {self._folder / version.path for version in versions}
-        for folder in [*gone, *self._unnamed(named)]:
+        folders = {version.id: (self._folder / version.path).resolve() for version in versions}
+        gone = [folders[version.id] for version in versions if version.status == REMOVED]
+        for folder in [*gone, *self._unnamed(set(folders.values()))]:
             self._delete(folder)
         return removed
 
@@ -61,6 +61,7 @@ class Clearing:
         return [folder for folder in found if folder not in named and _age(folder) > DAY_SECONDS]
 
     def _delete(self, folder: Path) -> None:
+        """Whatever a row says, only `<workspace>/<version>` is ever removed."""
         if folder.parent.parent != self._folder or not folder.is_dir():
             return
         try:
