@@ -248,15 +248,20 @@ def repair(
 def versions(home: Home = None, as_json: Json = False) -> None:
     """List the tuned weights, the newest first."""
     with connect(home) as api:
-        report.versions(Output(as_json), api.get("/v1/versions")["data"])
+        report.versions(Output(as_json), list(api.every("/v1/versions")))
 
 
 @app.command()
-def publish(version: str, home: Home = None, as_json: Json = False) -> None:
+def publish(
+    version: str,
+    override: Annotated[str | None, typer.Option(help="Why one that the gate did not pass goes live.")] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
     """Make a version live, without a dropped request."""
     output = Output(as_json)
     with connect(home) as api:
-        output.result(work.publish(api, version, output), f"{version} is live.")
+        output.result(work.publish(api, version, output, override), f"{version} is live.")
 
 
 @app.command()

@@ -22,6 +22,7 @@ from services.database.engine import Sessions, open_sessions
 from services.database.tables import ApiKey, Base, Store, Workspace
 from services.gateway.answering import Answering
 from services.gateway.app import create_app
+from services.gateway.canaries import Canaries
 from services.gateway.keys import digest
 from services.gateway.settings import GatewaySettings
 from services.gateway.slots import Slots
@@ -29,6 +30,7 @@ from services.gateway.slots import Slots
 TEXT = "Customers may return a bike within 30 days of delivery."
 ROUTE = Route(slot="base", address="http://slot", model="base-weights")
 TABLE = RoutingTable(epoch=1, base=ROUTE, live={}, versions={}, loading=[])
+Model = Callable[[httpx.Request], Any]
 PIECES = ("You may return it ", "within 30 days [1].")
 
 
@@ -118,19 +120,22 @@ class FakeCounters:
 
 
 class Gateway:
-    """Two workspaces, `one` and `two`, each with a key of its name and a default store `vs_<name>`."""
+    """Two workspaces, `one` and `two`, each with a key of its name and a default store `vs_<name>`.
 
-    def __init__(self, folder: Path) -> None:
+    Every slot is `model`. Without a `generation`, there is one slot, of the base weights.
+    """
+
+    def __init__(self, folder: Path, generation: httpx.AsyncClient | None = None, model: Model | None = None) -> None:
         self.sessions = open_sessions(f"sqlite:///{folder}/tandem.db")
         with self.sessions.begin() as session:
             Base.metadata.create_all(session.connection())
         self.model, self.retrieval = FakeModel(), FakeRetrieval()
         for name in ("one", "two"):
             _add_workspace(self.sessions, name)
-        self.app = self._app(folder)
+        table = _http(lambda _request: httpx.Response(200, content=TABLE.model_dump_json()))
+        self.app = self._app(folder, generation or table, model or self.model)
 
-    def _app(self, folder: Path) -> FastAPI:
-        generation = _http(lambda _request: httpx.Response(200, content=TABLE.model_dump_json()))
+    def _app(self, folder: Path, generation: httpx.AsyncClient, model: Model) -> FastAPI:
         app = create_app(
             settings=GatewaySettings(),
             sessions=self.sessions,
@@ -143,8 +148,10 @@ class Gateway:
             celery=Celery(),
             counters=FakeCounters(),
         )
-        app.state.slots = Slots(generation, refresh=1.0, timeout=5.0, clients={ROUTE.address: _http(self.model)})
+        app.state.slots = Slots(generation, refresh=0.0, timeout=5.0, connect=lambda _address: _http(model))
         app.state.answering = Answering(app.state.retrieval, app.state.slots)
+        app.state.canaries = Canaries(self.sessions, app.state.slots)
+        app.state.canaries = Canaries(self.sessions, app.state.slots)
         return app
 
     def http(self, key: str = "one") -> TestClient:

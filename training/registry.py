@@ -87,6 +87,12 @@ def verify_manifest(folder: Path) -> Manifest:
     return manifest
 
 
+def weights_fingerprint(manifest: Manifest) -> str:
+    """SHA-256 over every tensor's name, shape, type and hash: equal where the weights are."""
+    rows = sorted((one.name, list(one.shape), one.dtype, one.sha256) for one in manifest.tensors)
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
 def template_fingerprint(folder: Path) -> str:
     """SHA-256 of the chat template that a model folder carries; of the empty text where it carries none."""
     template = ""

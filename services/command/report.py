@@ -99,11 +99,13 @@ def jobs(output: Output, found: list[dict[str, Any]]) -> None:
 
 
 def versions(output: Output, found: list[dict[str, Any]]) -> None:
-    rows = [
-        (row["name"], row["status"], "live" if row["live"] else "previous" if row["previous"] else None, _day(row))
-        for row in found
-    ]
+    rows = [(row["name"], row["status"], _marks(row), _day(row)) for row in found]
     output.result(found, table(("version", "status", "", "made"), rows) if found else "No versions yet.")
+
+
+def _marks(row: dict[str, Any]) -> str:
+    marks = [name for name in ("live", "previous", "pinned") if row[name]]
+    return ", ".join([*marks, *([f"canary {row['canary']['share']:.0%}"] if row["canary"] else [])])
 
 
 def _day(row: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from services.command.api import Api, Refused, escape
+from services.command.api import Api, escape
 from services.command.errors import CommandError
 from services.command.output import Output, seconds
 from services.contracts.jobs import FINISHED
@@ -94,14 +94,16 @@ def in_words(job: Job) -> str:
     return "\n".join(lines)
 
 
-def publish(api: Api, name: str, output: Output) -> dict[str, Any]:
-    """Make a version live; one that no slot serves is loaded first.
+def publish(api: Api, name: str, output: Output, override: str | None = None) -> dict[str, Any]:
+    """Make a version live; one that no slot serves is loaded first. `override` is the reason to publish one that the
+    gate did not pass.
 
     Raises CommandError where it does not load within 15 minutes.
     """
+    asked = {"override": True, "reason": override} if override else {}
     with output.bar(f"Publishing {name}") as bar:
         for _ in _waits():
-            answer = api.post(f"/v1/versions/{escape(name)}/publish")
+            answer = api.post(f"/v1/versions/{escape(name)}/publish", asked)
             if answer.get("status") != "loading":
                 bar.show(1.0, "live")
                 return {"version": name, **answer}
@@ -111,14 +113,15 @@ def publish(api: Api, name: str, output: Output) -> dict[str, Any]:
 
 
 def roll_back(api: Api, output: Output) -> dict[str, Any]:
-    """Make the previous version live again. One whose slot is gone is loaded first; generation then moves by itself.
+    """Make the previous version live again, or the base weights where there is none. A version whose slot is gone is
+    loaded first; generation then moves by itself.
 
-    Raises Refused where there is no previous version, CommandError where it does not load within 15 minutes.
+    Raises CommandError where the version does not load within 15 minutes.
     """
-    versions = api.get("/v1/versions")["data"]
-    target = next((version for version in versions if version["previous"]), None)
+    target = next((version for version in api.every("/v1/versions") if version["previous"]), None)
     if target is None:
-        raise Refused(409, "nothing_to_roll_back_to", "There is no version before the live one.")
+        api.post("/v1/versions/rollback")
+        return {"version": "tandem/base", "version_id": None}
     with output.bar(f"Rolling back to {target['name']}") as bar:
         api.post("/v1/versions/rollback")
         for _ in _waits():

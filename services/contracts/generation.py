@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+Why = Literal["gate", "person", "rollback", "canary"]
 SlotState = Literal["starting", "ready", "draining", "stopped", "failed"]
 
 
@@ -22,11 +23,19 @@ class Route(Contract):
     version_id: str | None = None
 
 
+class CanaryShare(Contract):
+    """The share of a workspace's questions, in 0..1, that a version gets in place of the live one."""
+
+    id: str
+    version_id: str
+    share: float
+
+
 class RoutingTable(Contract):
     """GET /routing. Which slot serves what now.
 
-    `live` is keyed by workspace. `versions` holds the versions that a spare slot serves, by version id; `loading`
-    those still starting. `epoch` grows with each change.
+    `live` and `canaries` are keyed by workspace. `versions` holds the versions that a spare slot serves, by version id;
+    `loading` those still starting. `epoch` grows with each change.
     """
 
     epoch: int
@@ -34,6 +43,7 @@ class RoutingTable(Contract):
     live: dict[str, Route]
     versions: dict[str, Route]
     loading: list[str]
+    canaries: dict[str, CanaryShare] = Field(default_factory=dict)
 
 
 class SlotBody(Contract):
@@ -71,22 +81,65 @@ class UnloadRequest(Contract):
     version_id: str
 
 
-class PublishRequest(Contract):
-    """POST /publish. Moves the workspace's live pointer to a version that a spare slot serves."""
+class Asked(Contract):
+    """Who asked for a move of the live pointer, for the history: a key's id (None: the platform itself), and why."""
+
+    by: str | None = None
+    reason: str = ""
+
+
+class PublishRequest(Asked):
+    """POST /publish. Moves the workspace's live pointer to a version that a spare slot serves.
+
+    `overrides`: a person publishes what the gate did not pass.
+    """
 
     workspace_id: str
     version_id: str
+    why: Why = "person"
+    overrides: bool = False
 
 
 class PublishResponse(Contract):
-    """`moved_ms` is the time the pointer took; `previous_version_id` the one that was live before."""
+    """`moved_ms` is the time the pointer took; `previous_version_id` the one that was live before.
 
-    version_id: str
+    None is the base weights.
+    """
+
+    version_id: str | None
     previous_version_id: str | None
     moved_ms: float
 
 
-class RollbackRequest(Contract):
-    """POST /rollback. To the previous version: at once where its slot is warm, else after loading it (202)."""
+class RollbackRequest(Asked):
+    """POST /rollback. To the previous version: at once where its slot is warm, else after loading it (202).
+
+    From the first version that was ever live it goes to the base weights.
+    """
 
     workspace_id: str
+
+
+class CanaryRequest(Asked):
+    """POST /canary. Loads a version into the spare slot and gives it a share of the questions; 202, poll /routing.
+
+    Gateways end it where its error rate exceeds the live version's by more than `margin` after `min_requests`, and
+    publish it after `promote_after` without that, where set. 409 as /load, and where another canary has the spare.
+    """
+
+    workspace_id: str
+    version_id: str
+    share: float = Field(gt=0, lt=1)
+    margin: float = Field(ge=0, le=1)
+    min_requests: int = Field(ge=1)
+    promote_after: int | None = Field(default=None, ge=1)
+    overrides: bool = False
+    replace: bool = False
+
+
+class CanaryEndRequest(Asked):
+    """POST /canary/end. Harmless where the workspace has none; with `canary_id`, where it has another one by now."""
+
+    workspace_id: str
+    canary_id: str | None = None
+    why: Why = "person"

@@ -107,6 +107,15 @@ def count_new(sessions: Sessions, workspace_id: str, kind: ExampleKind) -> int:
         return session.scalar(select(func.count()).select_from(fresh.subquery())) or 0
 
 
+def count_approved(sessions: Sessions, workspace_id: str, kind: ExampleKind, since: datetime | None) -> int:
+    """How many examples were approved since a moment; without one, how many there are."""
+    approved = _approved(workspace_id, kind)
+    if since is not None:
+        approved = approved.where(func.coalesce(Example.reviewed_at, Example.created_at) > since)
+    with sessions() as session:
+        return session.scalar(select(func.count()).select_from(approved.subquery())) or 0
+
+
 def uses_of_examples(session: Session, workspace_id: str, example_ids: Sequence[str]) -> list[Use]:
     """Where the texts of these examples are, the oldest file first."""
     return _uses(session, workspace_id, ExampleUse.example_id.in_(example_ids))

@@ -38,12 +38,12 @@ def next_due(cron: str, time_zone: str, after: datetime) -> datetime:
     return found.astimezone(UTC)
 
 
-def claim_run(session: Session, workspace_id: str, schedule_id: str, due_at: datetime, job_id: str) -> bool:
-    """Take a due time. False where somebody else has it."""
-    run = ScheduleRun(schedule_id=schedule_id, due_at=due_at, workspace_id=workspace_id, job_id=job_id)
+def claim_run(session: Session, workspace_id: str, schedule_id: str, due_at: datetime) -> ScheduleRun | None:
+    """Take a due time: its row, to be told what came of it. None where somebody else has it."""
+    run = ScheduleRun(schedule_id=schedule_id, due_at=due_at, workspace_id=workspace_id)
     try:
         with session.begin_nested():
             session.add(run)
     except IntegrityError:
-        return False
-    return True
+        return None
+    return run

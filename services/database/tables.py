@@ -244,7 +244,11 @@ class Checkpoint(InWorkspace, Base):
 
 
 class Version(InWorkspace, Base):
-    """Immutable weights. `name` is `ft:<base>:<suffix>:<version>`. Status: candidate, refused, published."""
+    """Immutable weights. `name` is `ft:<base>:<suffix>:<version>`. Status: candidate, refused, published, removed.
+
+    `lineage` has what the other columns and `settings` do not say of its making: data set id, code version, seed,
+    hashes of the weights. A `pinned` one is never cleared away; of a `removed` one only this row is left.
+    """
 
     __tablename__ = "versions"
     __table_args__ = (UniqueConstraint("workspace_id", "name"),)
@@ -257,9 +261,11 @@ class Version(InWorkspace, Base):
     dataset_hash: Mapped[str]
     template_fingerprint: Mapped[str]
     settings: Mapped[dict[str, Any]]
+    lineage: Mapped[dict[str, Any]] = mapped_column(default=dict)
     metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
     gate: Mapped[dict[str, Any]] = mapped_column(default=dict)
     status: Mapped[str]
+    pinned: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
@@ -286,6 +292,51 @@ class LivePointer(Base):
     version_id: Mapped[str | None]
     previous_version_id: Mapped[str | None]
     moved_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Publication(InWorkspace, Base):
+    """One event of the history of what a workspace's users get; never changed, never deleted.
+
+    Event: `moved` (of the live pointer, from `from_version_id` to `version_id`; None is the base weights),
+    `canary_started`, `canary_ended`. Why: gate, person, rollback, canary. `by` is the id of the key that asked for it,
+    None where the platform did by itself; `overrides` says that a person published what the gate had not passed.
+    """
+
+    __tablename__ = "publications"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    event: Mapped[str]
+    version_id: Mapped[str | None]
+    from_version_id: Mapped[str | None]
+    why: Mapped[str]
+    by: Mapped[str | None]
+    overrides: Mapped[bool] = mapped_column(default=False)
+    reason: Mapped[str] = mapped_column(Text, default="")
+    figures: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Canary(InWorkspace, Base):
+    """A version that is tried on a share of a workspace's questions. It runs until `ended_at`.
+
+    `answers` and `errors` are the version's own, `live_answers` and `live_errors` those of the live one meanwhile; an
+    error is not counted among the answers.
+    """
+
+    __tablename__ = "canaries"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    version_id: Mapped[str]
+    share: Mapped[float]
+    margin: Mapped[float]
+    min_requests: Mapped[int]
+    promote_after: Mapped[int | None]
+    answers: Mapped[int] = mapped_column(default=0)
+    errors: Mapped[int] = mapped_column(default=0)
+    live_answers: Mapped[int] = mapped_column(default=0)
+    live_errors: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    ended_at: Mapped[datetime | None]
 
 
 class Turn(InWorkspace, Base):
@@ -415,12 +466,42 @@ class SourceDocument(InWorkspace, Base):
     changed_at: Mapped[datetime] = mapped_column(default=now)
 
 
+class TrainingSchedule(InWorkspace, Base):
+    """Retraining at times: `cron` and `time_zone` say when, `conditions` whether it is worth it then.
+
+    Without `training_file`, the workspace's approved examples are frozen for each run. `next_due_at` is empty until the
+    tick has worked it out. `last_job_id` is the last run's job, `last_error` why the tick turned the schedule off.
+    """
+
+    __tablename__ = "training_schedules"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    cron: Mapped[str]
+    time_zone: Mapped[str] = mapped_column(default="UTC")
+    conditions: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    training_file: Mapped[str | None]
+    hyperparameters: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    suffix: Mapped[str]
+    seed: Mapped[int]
+    enabled: Mapped[bool] = mapped_column(default=True)
+    next_due_at: Mapped[datetime | None] = mapped_column(index=True)
+    last_job_id: Mapped[str | None]
+    last_error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    deleted_at: Mapped[datetime | None]
+
+
 class ScheduleRun(InWorkspace, Base):
-    """One due time of one schedule. The primary key lets a single beat have it."""
+    """One due time of one schedule. The primary key lets a single beat have it.
+
+    `outcome` says in words what came of it where no job did.
+    """
 
     __tablename__ = "schedule_runs"
 
     schedule_id: Mapped[str] = mapped_column(primary_key=True)
     due_at: Mapped[datetime] = mapped_column(primary_key=True)
     job_id: Mapped[str | None]
+    outcome: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(default=now)

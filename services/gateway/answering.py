@@ -16,6 +16,7 @@ from retrieval.answerability import answerability
 from retrieval.filters import Filter
 from retrieval.grounding import REFUSAL, cite, grounded_messages, plain_messages, prompt_version
 from retrieval.model import Citation, Message, Passage
+from services.contracts.generation import Route
 from services.gateway.models import GROUNDED, Choice
 from services.gateway.passages import RetrievalClient, Retrieved
 from services.gateway.slots import ContextExceeded, Piece, Slots, SlotUnavailable
@@ -102,7 +103,7 @@ class Answering:
         clock.mark("retrieval_ms")
         yield Started(retrieved.passages, _searched(question, retrieved), unsourced)
         text: list[str] = []
-        last = Piece("", "stop")
+        last, route = Piece("", "stop"), question.choice.route
         messages = _messages(question, retrieved.passages, unsourced)
         if _unanswerable(question, retrieved, unsourced):
             text.append(REFUSAL)
@@ -110,15 +111,16 @@ class Answering:
             yield REFUSAL
         else:
             async with aclosing(self._generate(question, retrieved.passages, unsourced)) as pieces:
-                async for prompt, passages, piece in pieces:
-                    messages, retrieved, last = prompt, replace(retrieved, passages=passages), piece
+                async for prompt, passages, piece, served in pieces:
+                    messages, retrieved, last, route = prompt, replace(retrieved, passages=passages), piece, served
                     if piece.text:
                         if not text:
                             clock.mark("first_token_ms")
                         text.append(piece.text)
                         yield piece.text
         clock.mark("total_ms")
-        yield _finish(question, retrieved, messages, "".join(text), last, clock.timings, unsourced)
+        answered = replace(question, choice=replace(question.choice, route=route))
+        yield _finish(answered, retrieved, messages, "".join(text), last, clock.timings, unsourced)
 
     async def _retrieve(self, question: Question) -> tuple[Retrieved, bool]:
         nothing = Retrieved(question.text, (), {})
@@ -143,9 +145,9 @@ class Answering:
 
     async def _generate(
         self, question: Question, passages: tuple[Passage, ...], unsourced: bool
-    ) -> AsyncGenerator[tuple[list[Message], tuple[Passage, ...], Piece], None]:
-        """Pieces with the prompt they come from. What does not fit goes first the oldest history, then the last
-        passage; a slot that breaks off before its first piece is tried once more by a fresh routing table."""
+    ) -> AsyncGenerator[tuple[list[Message], tuple[Passage, ...], Piece, Route], None]:
+        """Pieces with the prompt and the slot they come from. What does not fit goes first the oldest history, then the
+        last passage; a slot that breaks off before its first piece is tried once more by a fresh routing table."""
         route, retried, history = question.choice.route, False, question.history
         while True:
             messages = _messages(replace(question, history=history), passages, unsourced)
@@ -155,7 +157,7 @@ class Answering:
                 async with aclosing(self._slots.stream(route, body)) as pieces:
                     async for piece in pieces:
                         begun = True
-                        yield messages, passages, piece
+                        yield messages, passages, piece, route
                 return
             except ContextExceeded as error:
                 if history and not question.keep_history:
@@ -169,7 +171,7 @@ class Answering:
                     raise _broke_off(error) from error
                 route, retried = await self._same_weights(question), True
 
-    async def _same_weights(self, question: Question) -> Any:
+    async def _same_weights(self, question: Question) -> Route:
         table = await self._slots.table(fresh=True)
         wanted = question.choice.route.version_id
         routes = [*filter(None, [table.base]), *table.live.values(), *table.versions.values()]

@@ -15,7 +15,9 @@ from services.contracts.jobs import JobKind
 from services.database.engine import Sessions
 from services.database.examples import TooFewExamples
 from services.database.jobs import Jobs, UnknownJob, WrongJobState
+from services.database.retraining import ReviewedExamples
 from services.gateway.answering import Answering
+from services.gateway.canaries import Canaries
 from services.gateway.dispatch import Dispatcher
 from services.gateway.embedders import Embedders
 from services.gateway.examples import Examples
@@ -41,11 +43,13 @@ from services.gateway.routes import (
     index,
     knowledge,
     responses,
+    schedules,
     sources,
     store_files,
-    voice,
+    versions,
     work,
 )
+from services.gateway.schedules import Schedules
 from services.gateway.settings import GatewaySettings
 from services.gateway.slots import Slots
 from services.gateway.sources import Sources
@@ -113,10 +117,13 @@ def create_app(
     state.sources = Sources(sessions, stores, dispatcher, source_settings or SourceSettings())
     state.embedders = Embedders(sessions)
     state.fine_tuning = FineTuning(sessions, jobs, dispatcher, uploads, base_model, settings.model_aliases)
-    state.answering = Answering(state.retrieval, slots)
+    state.schedules = Schedules(
+        sessions, uploads, dispatcher, ReviewedExamples(sessions, files_url), base_model, settings.deadline_train
+    )
+    state.answering, state.canaries = Answering(state.retrieval, slots), Canaries(sessions, slots)
     for module in (
-        chat, responses, ask, answers, files, knowledge, index, store_files, batches, sources, fine_tuning, voice,
-        examples, embedders, work, health,
+        chat, responses, ask, answers, files, knowledge, index, store_files, batches, sources, fine_tuning, versions,
+        schedules, examples, embedders, work, health,
     ):  # fmt: skip
         app.include_router(module.router)
     return app

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from retrieval.filters import Filter
 from retrieval.model import Message
 from services.gateway.answering import Question
+from services.gateway.keys import Caller
 from services.gateway.models import GROUNDED, Choice, UnloadedVersion, choose, still_loading
 
 Role = Literal["system", "developer", "user", "assistant"]
@@ -35,10 +36,12 @@ class Asked:
     keep_history: bool = False
 
 
-async def to_question(asked: Asked, workspace_id: str, state: Any) -> Question:
+async def to_question(asked: Asked, caller: Caller, state: Any) -> Question:
     """Raises ApiError: 404 for a model or a store that this workspace does not have, 503 for weights that load."""
-    settings = state.settings
-    choice = await resolve(asked.model, workspace_id, bool(asked.store_ids), state)
+    settings, workspace_id = state.settings, caller.workspace_id
+    opening = next((text for role, text in asked.said if role == "user"), "")
+    conversation = f"{caller.key_id}:{opening}"
+    choice = await resolve(asked.model, workspace_id, bool(asked.store_ids), state, conversation)
     store_ids: tuple[str, ...] = ()
     if choice.mode in GROUNDED:
         store_ids = await run_in_threadpool(state.stores.resolve, workspace_id, asked.store_ids)
@@ -68,13 +71,16 @@ def _history(said: Sequence[tuple[Role, str]]) -> tuple[Message, ...]:
     return tuple(Message(role, text) for role, text in said if role == "user" or role == "assistant")
 
 
-async def resolve(name: str, workspace_id: str, with_stores: bool, state: Any) -> Choice:
-    """The choice behind a model name; a version that no slot serves is asked for and answered with 503."""
+async def resolve(name: str, workspace_id: str, with_stores: bool, state: Any, conversation: str) -> Choice:
+    """The choice behind a model name; a version that no slot serves is asked for and answered with 503.
+
+    The spare slot is taken for it from another such version, but from no training and no canary.
+    """
     table = await state.slots.table()
     versions = await run_in_threadpool(state.versions.names, workspace_id) if ":" in name else {}
     try:
-        return choose(name, table, workspace_id, state.settings.model_aliases, versions, with_stores)
+        return choose(name, table, workspace_id, state.settings.model_aliases, versions, with_stores, conversation)
     except UnloadedVersion as unloaded:
         training = await run_in_threadpool(state.jobs.training_now)
-        await state.slots.load(workspace_id, unloaded.version_id, replace=not training)
+        await state.slots.load(workspace_id, unloaded.version_id, replace=not training and not table.canaries)
         raise still_loading(name) from unloaded

@@ -67,6 +67,7 @@ class Delivery:
                     yield event
         except ApiError as error:
             outcome = error.code
+            await self.state.canaries.failed(self.question.choice, error)
             raise
         finally:
             self.state.waiting.discard(self.id)
@@ -79,6 +80,7 @@ class Delivery:
         TOKENS.labels(mode, "prompt").inc(answer.prompt_tokens)
         TOKENS.labels(mode, "completion").inc(answer.completion_tokens)
         await run_in_threadpool(self.keep, answer)
+        await self.state.canaries.answered(self.question.choice, answer)
         await self.state.limits.spend(self.caller, answer.prompt_tokens + answer.completion_tokens)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from services.contracts.generation import Route, RoutingTable
+from services.contracts.generation import CanaryShare, Route, RoutingTable
 from services.kit.errors import ApiError
 
 Mode = Literal["base", "rag", "tuned", "hybrid"]
@@ -18,12 +19,24 @@ SECONDS_TO_LOAD = 30
 
 
 @dataclass(frozen=True)
+class Trial:
+    """The canary that runs in the workspace, and whether this question falls to the version that it tries."""
+
+    canary_id: str
+    new: bool
+
+
+@dataclass(frozen=True)
 class Choice:
-    """What a model name means now: the name answered under, the mode, and the slot."""
+    """What a model name means now: the name answered under, the mode, and the slot.
+
+    `trial` is there while a canary shares the questions of this name with the live version.
+    """
 
     name: str
     mode: Mode
     route: Route
+    trial: Trial | None = None
 
 
 class UnloadedVersion(Exception):
@@ -46,12 +59,14 @@ def choose(
     aliases: Mapping[str, str],
     versions: Mapping[str, str],
     with_stores: bool,
+    conversation: str = "",
 ) -> Choice:
     """Resolve a model name.
 
     `versions` maps the workspace's `ft:` names to version ids. `with_stores` says whether the request names vector
-    stores: an `ft:` name answers as hybrid with them, as tuned without. Raises ApiError 404 for a name that means
-    nothing or whose weights are not served, 503 while they load, and UnloadedVersion.
+    stores: an `ft:` name answers as hybrid with them, as tuned without. All turns of one `conversation` fall to the
+    same side of a canary. Raises ApiError 404 for a name that means nothing or whose weights are not served, 503 while
+    they load, and UnloadedVersion.
     """
     name = aliases.get(name, name)
     if name in ("", "default", "tandem"):
@@ -65,7 +80,17 @@ def choose(
     route = _route(mode, table, workspace_id)
     if route is None:
         raise ApiError(404, _how_to_serve(mode), code="model_not_served")
-    return Choice(name, mode, route)
+    canary = table.canaries.get(workspace_id)
+    if mode not in TUNED or canary is None or canary.version_id not in table.versions:
+        return Choice(name, mode, route)
+    new = falls_to(canary, conversation)
+    return Choice(name, mode, table.versions[canary.version_id] if new else route, Trial(canary.id, new))
+
+
+def falls_to(canary: CanaryShare, conversation: str) -> bool:
+    """Whether a conversation is among the share of a canary: the same for every gateway, another for each canary."""
+    drawn = hashlib.sha256(f"{canary.id}:{conversation}".encode()).digest()[:8]
+    return int.from_bytes(drawn) < canary.share * 2**64
 
 
 def _route(mode: Mode, table: RoutingTable, workspace_id: str) -> Route | None:

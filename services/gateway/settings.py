@@ -31,3 +31,7 @@ class GatewaySettings(ServiceSettings):
     """Propose each rated answer as an example of the kind rating, for KTO."""
     review_examples: bool = True
     """Examples from feedback wait for a reviewer; without, they are approved at once."""
+    canary_margin: float = Field(default=0.05, ge=0, le=1)
+    """A canary is ended where its error rate exceeds the live version's by more than this."""
+    canary_min_requests: int = Field(default=20, ge=1)
+    """So many requests a canary has before its error rate is judged."""

@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,18 +41,22 @@ class SlotUnavailable(Exception):
 
 
 class Slots:
-    """Routing table, refreshed each `refresh` seconds and on an error, and one HTTP client a slot address."""
+    """Routing table, refreshed each `refresh` seconds and on an error, and one HTTP client a slot address.
+
+    `connect` makes the client of an address; a test answers itself.
+    """
 
     def __init__(
         self,
         generation: httpx.AsyncClient,
         refresh: float,
         timeout: float,
-        clients: dict[str, httpx.AsyncClient] | None = None,
+        connect: Callable[[str], httpx.AsyncClient] | None = None,
     ) -> None:
         self._generation, self._refresh, self._timeout = generation, refresh, timeout
         self._table, self._read_at = NOTHING_SERVED, float("-inf")
-        self._clients = clients or {}
+        self._connect = connect or (lambda address: async_client(address, "", timeout))
+        self._clients: dict[str, httpx.AsyncClient] = {}
         self._lock = asyncio.Lock()
 
     async def table(self, fresh: bool = False) -> RoutingTable:
@@ -103,11 +107,12 @@ class Slots:
     async def stream(self, route: Route, body: dict[str, Any]) -> AsyncGenerator[Piece, None]:
         """The pieces of one answer, straight from the slot. Closing the iterator frees the slot at once.
 
-        Raises ContextExceeded, SlotUnavailable before the first piece, ApiError for anything else the slot says.
+        Raises ContextExceeded, SlotUnavailable before the first piece, ApiError for anything else the slot says, or
+        does not say within the timeout.
         """
         client = self._clients.get(route.address)
         if client is None:
-            client = self._clients[route.address] = async_client(route.address, "", self._timeout)
+            client = self._clients[route.address] = self._connect(route.address)
         payload = {**body, "model": route.model, "stream": True, "stream_options": {"include_usage": True}}
         try:
             async with client.stream("POST", "/v1/chat/completions", json=payload) as response:
@@ -117,6 +122,9 @@ class Slots:
                     yield piece
         except (httpx.ConnectError, httpx.RemoteProtocolError, httpx.ReadError) as error:
             raise SlotUnavailable(f"slot {route.slot}: {type(error).__name__}") from error
+        except httpx.TimeoutException as error:
+            message = f"The model said nothing for {self._timeout:.0f} s; ask again, or ask for less."
+            raise ApiError(504, message, code="model_timeout") from error
 
     async def close(self) -> None:
         for client in self._clients.values():

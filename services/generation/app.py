@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from services.generation import routes
+from services.generation.canaries import CanaryRefused
 from services.generation.metrics import registry
 from services.generation.publishing import NothingToRollBackTo, UnknownVersion
 from services.generation.service import Generation
@@ -21,6 +22,7 @@ ERRORS: list[tuple[type[Exception], int, str]] = [
     (SpareHeld, 409, "spare_held"),
     (NotLoaded, 409, "version_not_loaded"),
     (NothingToRollBackTo, 409, "nothing_to_roll_back_to"),
+    (CanaryRefused, 409, "canary_refused"),
     (DamagedWeights, 409, "damaged_weights"),
 ]
 

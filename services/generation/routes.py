@@ -6,6 +6,8 @@ from fastapi import APIRouter, Depends, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from services.contracts.generation import (
+    CanaryEndRequest,
+    CanaryRequest,
     LoadRequest,
     PublishRequest,
     PublishResponse,
@@ -14,6 +16,7 @@ from services.contracts.generation import (
     SlotBody,
     UnloadRequest,
 )
+from services.generation.publishing import Order
 from services.generation.service import Generation
 from services.kit.auth import require_service_token
 from services.kit.errors import ApiError
@@ -43,13 +46,24 @@ def internal(generation: Generation) -> APIRouter:
 
     @router.post("/publish")
     def publish(request: PublishRequest) -> PublishResponse:
-        return generation.publisher.publish(request.workspace_id, request.version_id)
+        order = Order(request.why, request.by, request.reason, request.overrides)
+        return generation.publisher.publish(request.workspace_id, request.version_id, order)
 
     @router.post("/rollback")
     def rollback(request: RollbackRequest, response: Response) -> PublishResponse | None:
-        moved = generation.publisher.roll_back(request.workspace_id)
+        order = Order(by=request.by, reason=request.reason)
+        moved = generation.publisher.roll_back(request.workspace_id, order)
         response.status_code = 200 if moved else 202
         return moved
+
+    @router.post("/canary", status_code=202)
+    def start_canary(request: CanaryRequest) -> list[SlotBody]:
+        generation.publisher.start_canary(request)
+        return generation.fleet.rows()
+
+    @router.post("/canary/end")
+    def end_canary(request: CanaryEndRequest) -> dict[str, bool]:
+        return {"ended": generation.publisher.end_canary(request)}
 
     return router
 

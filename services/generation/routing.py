@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from services.contracts.generation import Route, RoutingTable, SlotBody
+from services.contracts.generation import CanaryShare, Route, RoutingTable, SlotBody
 
 
 class RoutingTables:
@@ -16,28 +16,30 @@ class RoutingTables:
     """
 
     def __init__(self, first_epoch: int | None = None) -> None:
-        self._table = table_of((), first_epoch if first_epoch is not None else time.time_ns() // 1_000_000)
+        self._table = table_of((), {}, first_epoch if first_epoch is not None else time.time_ns() // 1_000_000)
         self._lock = threading.Lock()
 
-    def current(self, rows: Sequence[SlotBody]) -> RoutingTable:
+    def current(self, rows: Sequence[SlotBody], canaries: Mapping[str, CanaryShare]) -> RoutingTable:
         """The table for these rows; its epoch is a new one where anything changed."""
         with self._lock:
-            table = table_of(rows, self._table.epoch)
+            table = table_of(rows, canaries, self._table.epoch)
             if table != self._table:
                 self._table = table.model_copy(update={"epoch": self._table.epoch + 1})
             return self._table
 
 
-def table_of(rows: Sequence[SlotBody], epoch: int) -> RoutingTable:
+def table_of(rows: Sequence[SlotBody], canaries: Mapping[str, CanaryShare], epoch: int) -> RoutingTable:
     """Which ready slot serves what. A live slot that is being started again counts as loading."""
     ready = [row for row in rows if row.state == "ready"]
     coming = [row for row in rows if row.state == "starting" or (row.state == "failed" and row.role == "live")]
+    versions = {row.version_id: _route(row) for row in ready if row.role == "spare" and row.version_id}
     return RoutingTable(
         epoch=epoch,
         base=next((_route(row) for row in ready if row.role == "base"), None),
         live={row.workspace_id: _route(row) for row in ready if row.role == "live" and row.workspace_id},
-        versions={row.version_id: _route(row) for row in ready if row.role == "spare" and row.version_id},
+        versions=versions,
         loading=sorted(row.version_id for row in coming if row.version_id),
+        canaries={key: canary for key, canary in canaries.items() if canary.version_id in versions},
     )
 
 

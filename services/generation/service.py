@@ -68,7 +68,7 @@ class Generation:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     def table(self) -> RoutingTable:
-        return self._tables.current(self.fleet.rows())
+        return self._tables.current(self.fleet.rows(), self.publisher.canaries())
 
     def missing(self) -> list[str]:
         """What keeps the service from being ready, in words; empty when base (if served) and all live slots answer."""
@@ -94,6 +94,7 @@ class Generation:
             try:
                 self.fleet.tick()
                 self.publisher.finish_rollbacks()
+                self.publisher.watch_canaries()
             except Exception:  # the edge of this thread: slots go on moving while, say, the database is away
                 log.exception("a step of the slots failed; trying again")
 

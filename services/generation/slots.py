@@ -97,6 +97,11 @@ class Fleet:
         with self._lock:
             return self._promotable(workspace_id, version_id) is not None
 
+    def has_base(self) -> bool:
+        """Whether there is a slot for the base weights."""
+        with self._lock:
+            return self._find("base") is not None
+
     def coming(self, workspace_id: str, version_id: str) -> bool:
         """Whether a slot is being started with this version."""
         with self._lock:
@@ -117,6 +122,14 @@ class Fleet:
             self._stop_waiting(slot)
             slot.role, slot.state = "live", "ready"
             self._pin(slot, self._groups.live)
+            if former:
+                self._retire(former)
+                self._pin(former, self._groups.spare)
+
+    def withdraw(self, workspace_id: str) -> None:
+        """Take a workspace's live slot out of service: it drains, and stays warm for a rollback."""
+        with self._lock:
+            former = self._live_of(workspace_id)
             if former:
                 self._retire(former)
                 self._pin(former, self._groups.spare)

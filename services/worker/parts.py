@@ -17,16 +17,19 @@ from retrieval.sources.port import Bounds
 from services.contracts.jobs import TASKS
 from services.database.engine import Sessions, open_sessions
 from services.database.jobs import Jobs
+from services.database.retraining import ReviewedExamples
 from services.database.tables import Job
 from services.kit.http import client
 from services.kit.settings import Platform, SourceSettings
 from services.worker.app import app
 from services.worker.background import Background
+from services.worker.clearing import Clearing
 from services.worker.expiry import Expiry
 from services.worker.fine_tuning import FineTuning
 from services.worker.indexing import Indexing
 from services.worker.reconciling import Reconciling
 from services.worker.reindexing import Reindexing
+from services.worker.retraining import Retraining
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.settings import WorkerSettings
 from services.worker.syncing import Connect, Syncing
@@ -41,6 +44,8 @@ class Parts:
     syncing: Syncing
     sources: SourceSettings
     expiry: Expiry
+    retraining: Retraining
+    clearing: Clearing
 
 
 @cache
@@ -78,7 +83,16 @@ def make_parts(platform: Platform, settings: WorkerSettings, parser: Parser, thr
     sources = SourceSettings()
     syncing = Syncing(sessions(), platform.files_url, writer, connector(sources), send, sources)
     jobs, expiry = Jobs(sessions(), settings.silent_seconds), Expiry(sessions(), writer, settings.journal_days)
-    return Parts(jobs, indexing, reindexing, reconciling, syncing, sources, expiry)
+    versions = platform.versions_folder
+    retraining = Retraining(
+        sessions(),
+        versions,
+        ReviewedExamples(sessions(), platform.files_url),
+        platform.base_model,
+        settings.deadline_train,
+    )
+    clearing = Clearing(sessions(), versions, settings.keep_versions)
+    return Parts(jobs, indexing, reindexing, reconciling, syncing, sources, expiry, retraining, clearing)
 
 
 def send(job: Job) -> None:

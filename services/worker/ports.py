@@ -9,19 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
 
 from retrieval.model import Message, Passage
 from services.contracts.generation import LoadRequest, PublishRequest, Route, RoutingTable, SlotBody, UnloadRequest
 from services.contracts.retrieval import SearchRequest
 from services.database.engine import Sessions
 from services.database.tables import File, Job, Store, StoreFile, Version
+from services.database.versions import hold
 from services.kit.http import client
+from services.worker.code_version import code_version
 from services.worker.retrieval_client import RetrievalWriter
 from training.errors import Cancelled, EngineUnavailable
 from training.model import Cancelled as IsCancelled
 from training.model import Completion, GateReport
 from training.publish import Candidate, report
+from training.registry import read_manifest, weights_fingerprint
 
 POLL_SECONDS = 1.0
 ANSWER_SECONDS = 300.0
@@ -63,10 +67,10 @@ class VersionList:
         self._sessions, self._job = sessions, job
 
     def candidate(self, candidate: Candidate) -> None:
+        lineage = self._lineage(candidate)
         with self._sessions.begin() as session:
-            mine = Version.workspace_id == self._job.workspace_id
-            number = (session.scalar(select(func.count()).select_from(Version).where(mine)) or 0) + 1
-            name = f"ft:{candidate.base_model}:{self._job.request['suffix']}:{number}"
+            hold(session, self._job.workspace_id)
+            name = f"ft:{candidate.base_model}:{self._job.request['suffix']}:{self._next_number(session)}"
             session.add(
                 Version(
                     id=candidate.version_id,
@@ -78,9 +82,21 @@ class VersionList:
                     dataset_hash=candidate.dataset_hash,
                     template_fingerprint=candidate.template_fingerprint,
                     settings=dict(candidate.run),
+                    lineage=lineage,
                     status="candidate",
                 )
             )
+
+    def _lineage(self, candidate: Candidate) -> dict[str, Any]:
+        manifest, asked = read_manifest(candidate.path), self._job.request
+        weights = {"sha256": weights_fingerprint(manifest), "tensors": len(manifest.tensors), "files": manifest.files}
+        made_by = {"code_version": code_version(), "seed": asked["seed"], "dataset_id": asked.get("dataset_id")}
+        return {**made_by, "weights": weights}
+
+    def _next_number(self, session: Session) -> int:
+        """One more than the highest, not than their count: candidates of cancelled runs are forgotten."""
+        names = session.scalars(select(Version.name).where(Version.workspace_id == self._job.workspace_id))
+        return max((int(name.rpartition(":")[2]) for name in names), default=0) + 1
 
     def name(self, version_id: str) -> str | None:
         with self._sessions() as session:
@@ -149,7 +165,9 @@ class GenerationSlots:
         return SlotAnswerer(live or table.base), live is not None  # type: ignore[arg-type]
 
     def publish(self, version_id: str) -> None:
-        self._order("/publish", PublishRequest(workspace_id=self._workspace_id, version_id=version_id))
+        reason = "It passed the gate."
+        asked = PublishRequest(workspace_id=self._workspace_id, version_id=version_id, why="gate", reason=reason)
+        self._order("/publish", asked)
 
     def unload(self, version_id: str) -> None:
         self._order("/unload", UnloadRequest(workspace_id=self._workspace_id, version_id=version_id))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
@@ -11,43 +13,69 @@ from sqlalchemy.orm import Session
 from services.database.engine import Sessions
 from services.database.schedules import NeverDue, claim_run, next_due
 from services.database.sources import begin_sync
-from services.database.tables import Job, Source
+from services.database.tables import Job, ScheduleRun, Source, TrainingSchedule
 
-log = logging.getLogger(__name__)
+Scheduled = TypeVar("Scheduled", Source, TrainingSchedule)
 
 
-def due_syncs(sessions: Sessions, at: datetime, deadline_seconds: float) -> list[Job]:
-    """Queue a sync for each source that is due; returns the jobs to send.
+@dataclass(frozen=True)
+class Begun:
+    """What came of a due time: the job that does it, and whether that is to be sent to the workers; or why there is
+    none."""
 
-    A source that was due several times while nothing ran is synchronised once. A source without a due time, new or
-    with another schedule, gets its first.
+    job: Job | None
+    send: bool
+    outcome: str | None = None
+
+
+Begin = Callable[[Session], Begun]
+"""Does what is due, in the transaction that takes the due time."""
+
+
+def run_due(
+    sessions: Sessions, kind: type[Scheduled], at: datetime, prepare: Callable[[Scheduled], Begin]
+) -> list[Job]:
+    """Do what is due on schedules of a kind; returns the jobs to send.
+
+    What was due several times while nothing ran is done once. A schedule without a due time, new or changed, gets its
+    first. `prepare` runs before the due time is taken, and may be for nothing where another beat takes it.
     """
-    due = or_(Source.next_due_at.is_(None), Source.next_due_at <= at)
-    query = select(Source).where(Source.deleted_at.is_(None), Source.enabled.is_(True), Source.cron.is_not(None), due)
-    jobs: list[Job] = []
+    due = or_(kind.next_due_at.is_(None), kind.next_due_at <= at)
+    query = select(kind).where(kind.deleted_at.is_(None), kind.enabled.is_(True), kind.cron.is_not(None), due)
     with sessions() as session:
         found = session.scalars(query).all()
-    for source in found:
+    jobs: list[Job] = []
+    for row in found:
+        begin = prepare(row) if row.next_due_at else None
         with sessions.begin() as session:
-            job = _advance(session, source, at, deadline_seconds)
-        jobs += [job] if job else []
+            run = _take(session, kind, row, at)
+            begun = begin(session) if run and begin else None
+            if run and begun:
+                run.job_id, run.outcome = begun.job.id if begun.job else None, begun.outcome
+        jobs += [begun.job] if begun and begun.job and begun.send else []
     return jobs
 
 
-def _advance(session: Session, source: Source, at: datetime, deadline_seconds: float) -> Job | None:
-    """Move a source to its next due time and take the one that was. None where another beat has taken it."""
+def due_syncs(sessions: Sessions, at: datetime, deadline_seconds: float) -> list[Job]:
+    """Queue a sync for each source that is due; returns the jobs to send."""
+
+    def prepare(source: Source) -> Begin:
+        return lambda session: Begun(*begin_sync(session, source, deadline_seconds))
+
+    return run_due(sessions, Source, at, prepare)
+
+
+def _take(session: Session, kind: type[Scheduled], row: Scheduled, at: datetime) -> ScheduleRun | None:
+    """Move a schedule to its next due time and claim the one that was. None where there was none, or another beat has
+    taken it."""
+    mine = kind.id == row.id
     try:
-        upcoming = next_due(source.cron or "", source.time_zone, at)
+        upcoming = next_due(row.cron or "", row.time_zone, at)
     except NeverDue as error:
-        session.execute(update(Source).where(Source.id == source.id).values(enabled=False, last_error=str(error)))
+        session.execute(update(kind).where(mine).values(enabled=False, last_error=str(error)))
         return None
-    due_at = source.next_due_at
-    unchanged = Source.next_due_at.is_(None) if due_at is None else Source.next_due_at == due_at
-    moved = update(Source).where(Source.id == source.id, unchanged).values(next_due_at=upcoming)
-    if session.execute(moved).rowcount == 0 or due_at is None:  # type: ignore[attr-defined]
+    unchanged = kind.next_due_at.is_(None) if row.next_due_at is None else kind.next_due_at == row.next_due_at
+    moved = update(kind).where(mine, unchanged).values(next_due_at=upcoming)
+    if session.execute(moved).rowcount == 0 or row.next_due_at is None:  # type: ignore[attr-defined]
         return None
-    job, is_new = begin_sync(session, source, deadline_seconds)
-    claimed = claim_run(session, source.workspace_id, source.id, due_at, job.id)
-    if not claimed and is_new:
-        session.delete(job)
-    return job if claimed and is_new else None
+    return claim_run(session, row.workspace_id, row.id, row.next_due_at)

@@ -65,6 +65,10 @@ class WorkerSettings(ServiceSettings):
     """Processor time, in seconds, that reading one file may take."""
     journal_days: float | None = Field(default=None, gt=0)
     """Age in days at which answers leave the journal, with the feedback on them; None keeps them."""
+    keep_versions: int = Field(default=5, ge=0)
+    """So many versions of a workspace keep their weights beside those that must: the newest."""
+    deadline_train: float = Field(default=24 * 3600.0, gt=0)
+    """Seconds after which a fine-tuning job that a schedule queued is ended."""
     load_timeout: float = Field(default=600.0, gt=0)
     """Seconds that a candidate may take to be served by the spare slot."""
 

@@ -53,15 +53,17 @@ def train_embedder(job_id: str) -> None:
 @app.task(name=TICK)  # type: ignore[untyped-decorator]
 def tick() -> None:
     """Every minute: end jobs past their deadline, queue what is due, offer jobs that no worker has, clear what dead
-    jobs left, and remove files and answers whose time is over."""
+    jobs left, and remove files and answers whose time is over, and weights that nobody needs."""
     jobs = parts().jobs
     for job in jobs.overdue():
         on_failure = parts().indexing.failed if job.kind == "index_file" else None
         fail(jobs, job, "the job passed its deadline; start it again, or raise the deadline", None, on_failure)
     parts().reconciling.start_due()
-    for job in [*jobs.abandoned(), *due_syncs(sessions(), now(), parts().sources.deadline)]:
+    due = [*due_syncs(sessions(), now(), parts().sources.deadline), *parts().retraining.due(now())]
+    for job in [*jobs.abandoned(), *due]:
         send(job)
     parts().reindexing.sweep()
     parts().expiry.remove_expired()
     sweep_work(jobs, Platform().home)
     parts().expiry.forget_answers()
+    parts().clearing.clear()

@@ -111,9 +111,9 @@ def test_two_beats_at_once_run_a_due_time_once(sessions: Sessions) -> None:
 def test_a_due_time_that_somebody_has_is_not_taken_again(sessions: Sessions) -> None:
     add(sessions, "0 3 * * *", due=utc("2026-06-01T03:00"))
     with sessions.begin() as session:
-        assert claim_run(session, "w1", "src_1", utc("2026-06-01T03:00"), "job-1")
+        assert claim_run(session, "w1", "src_1", utc("2026-06-01T03:00"))
     with sessions.begin() as session:
-        assert not claim_run(session, "w1", "src_1", utc("2026-06-01T03:00"), "job-2")
+        assert claim_run(session, "w1", "src_1", utc("2026-06-01T03:00")) is None
     assert due_syncs(sessions, utc("2026-06-01T03:01"), 60.0) == []
     assert source(sessions).next_due_at == utc("2026-06-02T03:00")
 

@@ -15,7 +15,7 @@ import pytest
 
 from services.database.checkpoints import record_checkpoint
 from services.database.jobs import new_job
-from services.database.tables import Job, Store, TunedEmbedder, Turn, Version
+from services.database.tables import Canary, Job, Store, TunedEmbedder, Turn, Version
 from tests.knowledge import Knowledge, knowledge
 
 BUCKET = "s3://papers/2026"
@@ -44,6 +44,8 @@ class Ids:
     paused_tuning: str
     checkpoint: str
     version: str
+    canary: str
+    schedule: str
     answer: str
     source: str
     embedder: str
@@ -63,6 +65,8 @@ NOTHING = Ids(
     "ftjob-paused-none",
     "ftckpt-nothing",
     "ft:base:none:1",
+    "ft:base:none:2",
+    "sched_nothing",
     "chat-none",
     "src_nothing",
     "emb-nothing",
@@ -208,8 +212,27 @@ RECIPES: dict[str, list[Call]] = {
     "GET /v1/fine_tuning/jobs/{job_id}/events": [
         ("/v1/fine_tuning/jobs/{their.tuning_job}/events", {}),
     ],
+    "GET /v1/versions": [("/v1/versions", {"params": {"after": "{their.version}"}})],
     "GET /v1/versions/{name}": [("/v1/versions/{their.version}", {})],
+    "DELETE /v1/versions/{name}": [("/v1/versions/{their.version}", {})],
     "POST /v1/versions/{name}/publish": [("/v1/versions/{their.version}/publish", {})],
+    "POST /v1/versions/{name}/pin": [("/v1/versions/{their.version}/pin", {})],
+    "POST /v1/versions/{name}/unpin": [("/v1/versions/{their.version}/unpin", {})],
+    "POST /v1/versions/{name}/canary": [("/v1/versions/{their.version}/canary", {"json": {"share": 0.1}})],
+    "DELETE /v1/versions/{name}/canary": [("/v1/versions/{their.canary}/canary", {})],
+    "POST /v1/schedules": [
+        (
+            "/v1/schedules",
+            {"json": {"name": "x", "schedule": {"cron": "0 3 * * *"}, "training_file": "{their.training_file}"}},
+        ),
+    ],
+    "GET /v1/schedules/{schedule_id}": [("/v1/schedules/{their.schedule}", {})],
+    "POST /v1/schedules/{schedule_id}": [
+        ("/v1/schedules/{their.schedule}", {"json": {"name": "mine"}}),
+        ("/v1/schedules/{own.schedule}", {"json": {"training_file": "{their.training_file}"}}),
+    ],
+    "POST /v1/schedules/{schedule_id}/run": [("/v1/schedules/{their.schedule}/run", {})],
+    "DELETE /v1/schedules/{schedule_id}": [("/v1/schedules/{their.schedule}", {})],
     "POST /v1/sources": [
         ("/v1/sources", {"json": {"kind": "bucket", "location": BUCKET, "vector_store_id": "{their.store}"}}),
     ],
@@ -233,8 +256,9 @@ NO_IDS = {
     "GET /v1/models",
     "POST /v1/embeddings",
     "POST /v1/files",
-    "GET /v1/versions",
+    "GET /v1/versions/history",
     "POST /v1/versions/rollback",
+    "GET /v1/schedules",
     "GET /v1/jobs",
     "GET /v1/sources",
     "GET /v1/embedders",
@@ -280,8 +304,11 @@ class Tenant:
         jobs = self.ask("GET", ("/v1/jobs", {})).json()["data"]
         job = next(one["id"] for one in jobs if one["request"].get("store_id") == store)
         paused = self._indexes(store, client.vector_stores.create(name="empty").id)
-        version, answer, embedder = f"ft:base:{name}:1", f"chatcmpl-{name}", f"emb-{name}"
-        self._record(version, answer, embedder)
+        version, canary, answer, embedder = f"ft:base:{name}:1", f"ft:base:{name}:2", f"chatcmpl-{name}", f"emb-{name}"
+        self._record(answer, embedder)
+        self._versions(version, canary)
+        times = {"name": name, "schedule": {"cron": "0 3 * * *"}, "training_file": training}
+        schedule = self.ask("POST", ("/v1/schedules", {"json": times})).json()["id"]
         asked = {"json": {"kind": "bucket", "location": BUCKET, "vector_store_id": store}}
         source = self.ask("POST", ("/v1/sources", asked)).json()["id"]
         corrected = {"answer_id": answer, "rating": "down", "reason": "wrong_fact", "correction": "It takes ten."}
@@ -299,6 +326,8 @@ class Tenant:
             paused_tuning=waiting,
             checkpoint=self._checkpoint(tuning),
             version=version,
+            canary=canary,
+            schedule=schedule,
             answer=answer,
             source=source,
             embedder=embedder,
@@ -322,22 +351,20 @@ class Tenant:
             session.get_one(Store, store).previous_collection_id = "col_before"
             return job.id
 
-    def _record(self, version: str, answer: str, embedder: str) -> None:
+    def _versions(self, *names: str) -> None:
+        """Versions, of which the last is tried as a canary."""
+        columns = {"base_model": "base", "path": "", "dataset_hash": "", "template_fingerprint": "", "settings": {}}
+        mine = {"workspace_id": self.workspace_id}
+        with self.desk.sessions.begin() as session:
+            for name in names:
+                session.add(Version(id=f"id-of-{name}", name=name, status="published", **columns, **mine))
+            canary = Canary(id=f"canary-{names[-1]}", version_id=f"id-of-{names[-1]}", **mine)
+            canary.share, canary.margin, canary.min_requests = 0.1, 0.1, 10
+            session.add(canary)
+
+    def _record(self, answer: str, embedder: str) -> None:
         empty: dict[str, Any] = {"timings": {}, "versions": {}, "messages": [], "passages": [], "citations": []}
         with self.desk.sessions.begin() as session:
-            session.add(
-                Version(
-                    id=f"id-of-{version}",
-                    workspace_id=self.workspace_id,
-                    name=version,
-                    base_model="base",
-                    path="",
-                    dataset_hash="",
-                    template_fingerprint="",
-                    settings={},
-                    status="published",
-                )
-            )
             session.add(
                 TunedEmbedder(
                     id=embedder, workspace_id=self.workspace_id, base="base", path="", report={}, status="passed"

@@ -75,7 +75,7 @@ def answering(slot: Callable[[httpx.Request], httpx.Response], retrieval: Retrie
         return httpx.Response(200, content=TABLE.model_dump_json())
 
     http = [httpx.AsyncClient(transport=httpx.MockTransport(side), base_url="http://x") for side in (generation, slot)]
-    slots = Slots(http[0], refresh=1.0, timeout=5.0, clients={ROUTE.address: http[1]})
+    slots = Slots(http[0], refresh=1.0, timeout=5.0, connect=lambda _address: http[1])
     retrieval_http = httpx.AsyncClient(transport=httpx.MockTransport(retrieval), base_url="http://x")
     return Answering(RetrievalClient(retrieval_http), slots)
 

@@ -101,6 +101,9 @@ class FakePlatform:
             ready = self.calls.count(f"POST {path}") >= 3
             return httpx.Response(200, json={"moved_ms": 1.0}) if ready else httpx.Response(202, json=LOADING)
         if path.endswith("/rollback"):
+            if not any(row["live"] for row in self.versions):
+                refused = {"message": "There is nothing before it.", "code": "nothing_to_roll_back_to"}
+                return httpx.Response(409, json={"error": refused})
             self.versions = [{**row, "live": row["previous"], "previous": row["live"]} for row in self.versions]
             return httpx.Response(202, content=b"null")
         if path == "/v1/versions":
@@ -314,8 +317,13 @@ def test_rolling_back_ends_when_the_former_version_is_live() -> None:
     assert work.roll_back(api(platform), Screen().output)["version"] == "ft:a:b:1"
 
 
-def test_rolling_back_with_nothing_before_is_refused() -> None:
-    with pytest.raises(Refused, match="no version before"):
+def test_rolling_back_from_the_first_version_ends_at_the_base_weights() -> None:
+    platform = FakePlatform(versions=[{"id": "v1", "name": "ft:a:b:1", "live": True, "previous": False}])
+    assert work.roll_back(api(platform), Screen().output) == {"version": "tandem/base", "version_id": None}
+
+
+def test_rolling_back_with_nothing_live_is_refused() -> None:
+    with pytest.raises(Refused, match="nothing before"):
         work.roll_back(api(FakePlatform()), Screen().output)
 
 

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from services.database.engine import Sessions, migrate, open_sessions
-from services.database.tables import LivePointer, Version, Workspace
-from services.generation.publishing import NothingToRollBackTo, Publisher, UnknownVersion
+from services.database.tables import LivePointer, Publication, Version, Workspace
+from services.database.versions import remove_version
+from services.generation.publishing import NothingToRollBackTo, Order, Publisher, UnknownVersion
 from services.generation.slot import NotLoaded
+from services.generation.starting import Weights
 from tests.unit.generation_fakes import Yard
 
 
@@ -153,6 +156,57 @@ def test_there_is_nothing_to_roll_back_to_before_the_second_publish(sessions: Se
     shop.publish("v1")
     with pytest.raises(NothingToRollBackTo):
         shop.publisher.roll_back("w")
+
+
+def test_a_rollback_of_the_first_version_goes_to_the_base_weights_and_back(sessions: Sessions) -> None:
+    shop = Shop(sessions)
+    shop.yard.fleet.serve_base(Weights(Path("/base")))
+    shop.publish("v1")
+    moved = shop.publisher.roll_back("w")
+    assert moved is not None
+    assert (moved.version_id, moved.previous_version_id) == (None, "v1")
+    shop.yard.settle()
+    assert (shop.pointer(), shop.live()) == ((None, "v1"), [])
+    assert shop.publisher.roll_back("w") is not None
+    assert (shop.pointer(), shop.live()) == (("v1", None), ["v1"])
+    assert len(shop.yard.starter.engines) == 2
+
+
+def test_without_base_weights_the_first_version_is_not_rolled_back(sessions: Sessions) -> None:
+    shop = Shop(sessions)
+    shop.publish("v1")
+    with pytest.raises(NothingToRollBackTo):
+        shop.publisher.roll_back("w")
+    assert shop.live() == ["v1"]
+
+
+def test_every_move_is_in_the_history_with_who_and_why(sessions: Sessions) -> None:
+    shop = Shop(sessions)
+    shop.publish("v1")
+    shop.publisher.load("w", "v2")
+    shop.yard.settle()
+    shop.publisher.publish("w", "v2", Order("gate", reason="It passed the gate."))
+    shop.publisher.publish("w", "v2", Order(by="key-1"))
+    shop.publisher.roll_back("w", Order(by="key-1", reason="users complain"))
+    with sessions() as session:
+        events = session.scalars(select(Publication).order_by(Publication.id)).all()
+    assert [(one.from_version_id, one.version_id, one.why, one.by, one.reason) for one in events] == [
+        (None, "v1", "person", None, ""),
+        ("v1", "v2", "gate", None, "It passed the gate."),
+        ("v2", "v1", "rollback", "key-1", "users complain"),
+    ]
+
+
+def test_a_version_that_was_removed_can_be_neither_loaded_nor_published(sessions: Sessions) -> None:
+    shop = Shop(sessions)
+    shop.publisher.load("w", "v1")
+    shop.yard.settle()
+    with sessions.begin() as session:
+        assert remove_version(session, session.get_one(Version, "v1")) is None
+    for order in (shop.publisher.load, shop.publisher.publish):
+        with pytest.raises(UnknownVersion):
+            order("w", "v1")
+    assert shop.pointer() is None
 
 
 def test_a_cold_start_serves_what_the_pointers_say(sessions: Sessions) -> None:

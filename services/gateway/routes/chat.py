@@ -31,7 +31,7 @@ async def create_chat_completion(
 ) -> Response:
     """Answer the last user message in the mode that the model name stands for."""
     state = request.app.state
-    question = await to_question(_asked(chat), caller.workspace_id, state)
+    question = await to_question(_asked(chat), caller, state)
     admit(state.waiting, state.settings)
     shape = _Completion(f"chatcmpl-{secrets.token_hex(14)}", int(time.time()), question)
     delivery = Delivery(

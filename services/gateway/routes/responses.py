@@ -33,7 +33,7 @@ async def create_response(asked: ResponseRequest, request: Request, caller: Call
     earlier: list[Turn] = []
     if asked.previous_response_id:
         earlier = await run_in_threadpool(state.journal.conversation, caller.workspace_id, asked.previous_response_id)
-    question = await to_question(as_asked(asked, earlier), caller.workspace_id, state)
+    question = await to_question(as_asked(asked, earlier), caller, state)
     check_search(asked, question.choice)
     admit(state.waiting, state.settings)
     shape = ResponseShape(secrets.token_hex(24), int(time.time()), asked, question)
