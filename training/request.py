@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -15,8 +16,9 @@ from training.config import (
     MixSettings,
     ParitySettings,
 )
+from training.dataset_report import DataSetReport
 from training.model import Cancelled as IsCancelled
-from training.model import DatasetReport, GateReport, LoraResult, Metrics, ParityReport, RowsReport
+from training.model import Dataset, DatasetReport, Example, GateReport, LoraResult, Metrics, ParityReport, RowsReport
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """One run. `data` and `general` are JSONL; `general` may be empty.
+    """One run. `data`, `validation` and `general` are training files as uploaded; all but `data` may be empty.
 
     `base` is the folder of the base weights, `base_model` their name. Checkpoints go into `work`, which a repeated try
     of the same run gets again; the version becomes `versions / version_id`, a name never used before.
@@ -46,6 +48,7 @@ class RunRequest:
     work: Path
     versions: Path
     general: bytes = b""
+    validation: bytes = b""
     settings: Settings = field(default_factory=Settings)
 
 
@@ -69,13 +72,26 @@ class Retriever(rows.Retriever, evaluation.Retriever, Protocol):
     """The live retriever."""
 
 
+class DataSets(Protocol):
+    """The workspace's data sets."""
+
+    def keep(self, dataset: Dataset, report: DataSetReport) -> str:
+        """Keep a data set as it is, with its report; the same content again is the one that there is. Its id."""
+        ...
+
+    def evaluation_examples(self) -> Sequence[Example]:
+        """What models are judged by and never trained on."""
+        ...
+
+
 @dataclass(frozen=True)
 class Ports:
-    """What a run needs from outside."""
+    """What a run needs from outside. Without `data_sets` nothing of the data set is kept beyond the run."""
 
     retriever: Retriever
     versions: publish.Versions
     slots: Slots
+    data_sets: DataSets | None = None
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from services.contracts.jobs import JobKind
 from services.database.engine import Sessions
 from services.database.jobs import Jobs, UnknownJob, WrongJobState
 from services.gateway.answering import Answering
+from services.gateway.data_sets import DataSets
 from services.gateway.dispatch import Dispatcher
 from services.gateway.embedders import Embedders
 from services.gateway.file_batches import FileBatches
@@ -27,6 +28,7 @@ from services.gateway.routes import (
     ask,
     batches,
     chat,
+    data_sets,
     embedders,
     files,
     health,
@@ -45,7 +47,8 @@ from services.gateway.store_files import StoreFiles
 from services.gateway.stores import Stores
 from services.gateway.versions import Versions
 from services.kit import errors
-from services.kit.settings import SourceSettings
+from services.kit.settings import DataSetSettings, SourceSettings
+from training.config import DatasetSettings
 
 
 def create_app(
@@ -60,6 +63,7 @@ def create_app(
     celery: Celery,
     counters: redis.asyncio.Redis,
     source_settings: SourceSettings | None = None,
+    data_set_settings: DataSetSettings | None = None,
 ) -> FastAPI:
     """An app over its collaborators; it closes the HTTP clients when it stops."""
     slots = Slots(generation, settings.routing_refresh, settings.answer_timeout)
@@ -83,6 +87,7 @@ def create_app(
         "reindex": settings.deadline_reindex,
         "fine_tuning": settings.deadline_train,
         "embedder_training": settings.deadline_train,
+        "examine_data_set": settings.deadline_index,
     }
     dispatcher = Dispatcher(celery, jobs, deadlines)
     uploads = Files(sessions, files_url, settings.max_body_bytes)
@@ -101,9 +106,12 @@ def create_app(
     state.versions, state.journal = Versions(sessions), Journal(sessions)
     state.sources = Sources(sessions, stores, dispatcher, source_settings or SourceSettings())
     state.embedders = Embedders(sessions)
+    trainable = DatasetSettings(**(data_set_settings or DataSetSettings()).model_dump())
+    state.data_sets = DataSets(sessions, uploads, files_url, dispatcher, trainable)
     state.answering = Answering(state.retrieval, slots)
     for module in (
-        chat, responses, ask, files, knowledge, index, store_files, batches, sources, voice, embedders, work, health,
+        chat, responses, ask, files, knowledge, index, store_files, batches, sources, voice, data_sets, embedders,
+        work, health,
     ):  # fmt: skip
         app.include_router(module.router)
     return app

@@ -11,6 +11,7 @@ from typing import BinaryIO
 import fsspec
 from sqlalchemy import ColumnElement, select
 
+from services.database.data_sets import ANY_NUMBER
 from services.database.engine import Sessions
 from services.database.removal import remove_file
 from services.database.tables import File, not_expired, now
@@ -75,7 +76,7 @@ class Files:
             )
         if purpose == "fine-tune":
             try:
-                parse_dataset(_read(path))
+                parse_dataset(_read(path), ANY_NUMBER)
             except InvalidDataset as error:
                 raise ApiError(400, f"'{filename}': {error}", code="invalid_training_file", param="file") from error
 

@@ -17,17 +17,19 @@ from typing import Any
 
 import fsspec
 
+from services.database.data_sets import FrozenSets
 from services.database.engine import open_sessions
 from services.database.jobs import Jobs
 from services.database.tables import File, Job
 from services.kit.http import client
 from services.kit.logging import configure
 from services.kit.parent import die_with_parent
-from services.kit.settings import Platform
+from services.kit.settings import DataSetSettings, Platform
+from services.worker.data_sets import RunDataSets
 from services.worker.ports import GenerationSlots, LiveRetriever, VersionList, version_folder
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.settings import WorkerSettings
-from training.config import EvaluationSettings, LoraSettings, MixSettings
+from training.config import DatasetSettings, EvaluationSettings, LoraSettings, MixSettings
 from training.errors import Cancelled, TrainingError
 from training.model import RunProgress
 from training.pipeline import run
@@ -53,7 +55,7 @@ class Report:
         eta = elapsed * (1 - step.fraction) / step.fraction if step.fraction >= ETA_FROM else None
         self._jobs.progress(self._job.id, step.message[:250], step.fraction, eta)
         new_stage = step.stage != self._stage
-        if new_stage or (step.data and time.monotonic() - self._said_at >= EVENT_SECONDS):
+        if new_stage or step.tells or (step.data and time.monotonic() - self._said_at >= EVENT_SECONDS):
             self._jobs.add_event(self._job, step.message, data=dict(step.data))
             self._stage, self._said_at = step.stage, time.monotonic()
 
@@ -80,7 +82,8 @@ def main(job_id: str) -> None:
         retriever = RetrievalWriter(client(platform.retrieval_url, platform.service_token, 60.0))
         generation = client(platform.generation_url, platform.service_token, 60.0)
         slots = GenerationSlots(generation, job.workspace_id, settings.load_timeout)
-        ports = Ports(LiveRetriever(sessions, retriever, job.workspace_id), versions, slots)
+        data_sets = RunDataSets(FrozenSets(sessions, platform.files_url), job.workspace_id, file)
+        ports = Ports(LiveRetriever(sessions, retriever, job.workspace_id), versions, slots, data_sets)
         result = run(_request(job, file, platform, settings, work), ports, report.progress, report.cancelled)
     except Cancelled as stopped:
         jobs.add_event(job, str(stopped), level="warn")
@@ -118,7 +121,12 @@ def _settings(job: Job, platform: Platform, settings: WorkerSettings) -> Setting
     if asked["learning_rate_multiplier"] != "auto":
         lora = replace(lora, learning_rate=lora.learning_rate * float(asked["learning_rate_multiplier"]))
     served: dict[str, Any] = {"top_k": platform.top_k, "min_answerability": platform.min_answerability}
-    return Settings(lora=lora, mix=MixSettings(seed=seed, **served), evaluation=EvaluationSettings(**served))
+    return Settings(
+        dataset=DatasetSettings(**DataSetSettings().model_dump()),
+        lora=lora,
+        mix=MixSettings(seed=seed, **served),
+        evaluation=EvaluationSettings(**served),
+    )
 
 
 def _record(jobs: Jobs, job: Job, versions: VersionList, result: RunResult) -> None:

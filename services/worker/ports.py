@@ -16,6 +16,7 @@ from retrieval.model import Message, Passage
 from services.contracts.generation import LoadRequest, PublishRequest, Route, RoutingTable, SlotBody, UnloadRequest
 from services.contracts.retrieval import SearchRequest
 from services.database.engine import Sessions
+from services.database.lineage import add_version_origins, forget_origins
 from services.database.tables import File, Job, Store, StoreFile, Version
 from services.kit.http import client
 from services.worker.retrieval_client import RetrievalWriter
@@ -82,6 +83,7 @@ class VersionList:
                     status="candidate",
                 )
             )
+            add_version_origins(session, self._job.workspace_id, candidate.version_id, dict(candidate.run))
 
     def name(self, version_id: str) -> str | None:
         with self._sessions() as session:
@@ -97,7 +99,9 @@ class VersionList:
 
     def discard(self, version_id: str) -> None:
         with self._sessions.begin() as session:
-            session.execute(delete(Version).where(Version.id == version_id, Version.status == "candidate"))
+            gone = delete(Version).where(Version.id == version_id, Version.status == "candidate")
+            if session.execute(gone).rowcount:  # type: ignore[attr-defined]
+                forget_origins(session, version_id)
 
     def discard_leftovers(self) -> None:
         """Forget the candidates that an earlier, killed try of this job left."""
@@ -106,6 +110,7 @@ class VersionList:
             for version in session.scalars(select(Version).where(*left)):
                 shutil.rmtree(version.path, ignore_errors=True)
                 session.delete(version)
+                forget_origins(session, version.id)
 
     def _change(self, version_id: str, **values: Any) -> None:
         with self._sessions.begin() as session:

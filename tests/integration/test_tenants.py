@@ -20,7 +20,7 @@ from tests.knowledge import Knowledge, knowledge
 BUCKET = "s3://papers/2026"
 EXAMPLES = b"".join(
     json.dumps(
-        {"messages": [{"role": "user", "content": f"Question {n}?"}, {"role": "assistant", "content": "A."}]}
+        {"messages": [{"role": "user", "content": f"Question {n}?"}, {"role": "assistant", "content": f"Answer {n}."}]}
     ).encode()
     + b"\n"
     for n in range(12)
@@ -42,6 +42,7 @@ class Ids:
     answer: str
     source: str
     embedder: str
+    data_set: str
 
 
 NOTHING = Ids(
@@ -56,6 +57,7 @@ NOTHING = Ids(
     "chat-none",
     "src_nothing",
     "emb-nothing",
+    "ds-nothing",
 )
 Call = tuple[str, dict[str, Any]]
 """A path and what goes with it. In a recipe, `{their.file}` stands for somebody's id, `{own.file}` for the caller's."""
@@ -92,6 +94,11 @@ RECIPES: dict[str, list[Call]] = {
     "GET /v1/files": [("/v1/files", {"params": {"after": "{their.file}"}})],
     "GET /v1/files/{file_id}": [("/v1/files/{their.file}", {})],
     "GET /v1/files/{file_id}/content": [("/v1/files/{their.file}/content", {})],
+    "GET /v1/files/{file_id}/lineage": [("/v1/files/{their.file}/lineage", {})],
+    "GET /v1/answers/{answer_id}/lineage": [("/v1/answers/{their.answer}/lineage", {})],
+    "POST /v1/data_sets": [("/v1/data_sets", {"json": {"file_id": "{their.training_file}"}})],
+    "GET /v1/data_sets/{data_set_id}": [("/v1/data_sets/{their.data_set}", {})],
+    "DELETE /v1/data_sets/{data_set_id}": [("/v1/data_sets/{their.data_set}", {})],
     "DELETE /v1/files/{file_id}": [("/v1/files/{their.file}", {})],
     "POST /v1/vector_stores": [("/v1/vector_stores", {"json": {"file_ids": ["{own.file}", "{their.file}"]}})],
     "GET /v1/vector_stores": [
@@ -190,6 +197,7 @@ NO_IDS = {
     "POST /v1/versions/rollback",
     "GET /v1/jobs",
     "GET /v1/sources",
+    "GET /v1/data_sets",
     "GET /v1/embedders",
     "GET /v1/processes",
 }
@@ -228,11 +236,12 @@ class Tenant:
         jobs = self.ask("GET", ("/v1/jobs", {})).json()["data"]
         job = next(one["id"] for one in jobs if one["request"].get("store_id") == store)
         paused = self._indexes(store, client.vector_stores.create(name="empty").id)
+        data_set = self.ask("POST", ("/v1/data_sets", {"json": {"file_id": training}})).json()["id"]
         version, answer, embedder = f"ft:base:{name}:1", f"chatcmpl-{name}", f"emb-{name}"
         self._record(version, answer, embedder)
         asked = {"json": {"kind": "bucket", "location": BUCKET, "vector_store_id": store}}
         source = self.ask("POST", ("/v1/sources", asked)).json()["id"]
-        return Ids(store, file, training, batch.id, job, paused, tuning, version, answer, source, embedder)
+        return Ids(store, file, training, batch.id, job, paused, tuning, version, answer, source, embedder, data_set)
 
     def _indexes(self, store: str, empty_store: str) -> str:
         """A build to go back to; and a paused re-indexing, of another store, since a store has one at a time."""

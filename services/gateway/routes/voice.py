@@ -84,6 +84,7 @@ def create_tuning_job(request: Request, body: FineTuningCreate, caller: Caller =
     if name not in (state.base_model, "tandem/base", "tandem/hybrid", "default"):
         message = f"The model '{body.model}' cannot be tuned here; the base model is '{state.base_model}'."
         raise ApiError(404, message, code="model_not_found", param="model")
+    state.data_sets.check_training(caller.workspace_id, file.id)
     asked = {
         "model": state.base_model,
         "training_file": file.id,
