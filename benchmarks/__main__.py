@@ -25,6 +25,7 @@ ALONE = (
     "benchmarks.freshness",
     "benchmarks.reindex",
     "benchmarks.training_speed",
+    "benchmarks.dataset_report",
 )
 ON_SCIFACT = ("benchmarks.embedding", "benchmarks.ingest", "benchmarks.rivals")
 TRAINING_SECONDS = 1800.0

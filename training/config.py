@@ -11,17 +11,31 @@ from training.hardware import Hardware
 
 @dataclass(frozen=True)
 class DatasetSettings:
-    """`share_held_out` of the examples is never trained on; at least `min_examples` are wanted at all."""
+    """`share_held_out` of the examples is never trained on; at least `min_examples` are wanted at all.
+
+    A validation file takes the place of the split; `max_validation` of its examples are asked. More than
+    `max_overlap` of it in the training file, or more than `max_contradictory` of the training examples at odds with
+    others, and nothing is trained. `near_duplicate` is the Jaccard similarity from which questions count as
+    near-copies; see `training.near_duplicates`.
+    """
 
     share_held_out: float = 0.1
     max_held_out: int = 24
     min_examples: int = 10
+    max_validation: int = 200
+    max_overlap: float = 0.5
+    max_contradictory: float = 0.1
+    near_duplicate: float = 0.5
     seed: int = 13
 
     def __post_init__(self) -> None:
         _within("share_held_out", self.share_held_out, 0.0, 0.5)
         _within("max_held_out", self.max_held_out, 1, 1000)
         _within("min_examples", self.min_examples, 1, 1_000_000)
+        _within("max_validation", self.max_validation, 1, 100_000)
+        _within("max_overlap", self.max_overlap, 0.0, 1.0)
+        _within("max_contradictory", self.max_contradictory, 0.0, 1.0)
+        _within("near_duplicate", self.near_duplicate, 0.3, 1.0)
 
 
 @dataclass(frozen=True)

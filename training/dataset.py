@@ -1,91 +1,96 @@
-"""Data sets: OpenAI `messages` JSONL, checked line by line, frozen and split."""
+"""Data sets: training files read row by row, and their canonical form, which is hashed and kept.
+
+Needs nothing but Python: the gateway checks uploads with it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import random
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, cast
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
-from retrieval.model import Message
 from training.config import DatasetSettings
 from training.errors import InvalidDataset
-from training.model import Dataset, DatasetReport, Example
+from training.formats import Format, read_example
+from training.model import Dataset, Example
+from training.reading import BadRow, read_rows
 
-ROLES = ("system", "user", "assistant")
 SHOWN = 20
 
 
-class _BadLine(Exception):
-    """What is wrong with one line."""
-
-
 def parse_dataset(data: bytes, settings: DatasetSettings | None = None) -> Dataset:
-    """Read training examples, one JSON object a line: `{"messages": [...], "metadata": {...}}`.
+    """Read training examples: JSONL or one JSON list, in one of the formats of `training.formats`.
 
-    `metadata.document` may name the file that answers; `null` there marks a question that no document answers. Empty
-    lines are skipped. The last turn has to be the assistant's, the one before it the user's.
+    `metadata` is kept. Its `document` may name the file that answers; `null` there marks a question that no document
+    answers. Its `answer_id` may name the answer of the journal that the example was made from. The last turn has to be
+    the assistant's, the one before it the user's.
 
     Raises InvalidDataset that names every bad line by its number (the first 20 in the message, all in `problems`), or
-    says that there are too few examples.
+    says that formats are mixed, or that there are too few examples.
     """
     minimum = (settings or DatasetSettings()).min_examples
     examples: list[Example] = []
     problems: list[str] = []
-    for number, line in enumerate(_text(data).splitlines(), start=1):
-        if not line.strip():
-            continue
+    formats: dict[Format, list[int]] = {}
+    unread: Counter[str] = Counter()
+    for line, row in read_rows(data):
         try:
-            examples.append(_example(line))
-        except _BadLine as problem:
-            problems.append(f"line {number}: {problem}")
+            if isinstance(row, BadRow):
+                raise row
+            name, example, left = read_example(row, line)
+        except BadRow as problem:
+            problems.append(f"line {line}: {problem}")
+        else:
+            examples.append(example)
+            formats.setdefault(name, []).append(line)
+            unread.update(left)
     if problems:
         raise InvalidDataset(_summary(problems), problems=problems)
-    if len(examples) < minimum:
-        raise InvalidDataset(f"The data set has {len(examples)} examples; at least {minimum} are needed.")
-    return Dataset(tuple(examples), hashlib.sha256(data).hexdigest())
+    _refuse_mixed(formats)
+    check_count(len(examples), minimum)
+    return Dataset(tuple(examples), digest(canonical(examples)), next(iter(formats), "messages"), dict(unread))
 
 
-def split(dataset: Dataset, settings: DatasetSettings) -> tuple[list[Example], list[Example]]:
-    """Training and held-out examples, the same for the same data and seed.
+def check_count(examples: int, minimum: int) -> None:
+    """Raises InvalidDataset for too few."""
+    if examples < minimum:
+        count = "1 example" if examples == 1 else f"{examples} examples"
+        raise InvalidDataset(f"The data set has {count}; at least {minimum} are needed.")
 
-    Refusals and answers are split in the same proportion. Examples that ask the same question stay on one side, so
-    that nothing held out was trained on.
+
+def canonical(examples: Sequence[Example]) -> bytes:
+    """Examples as JSONL that `parse_dataset` reads back: the same content has the same bytes, whatever its format.
+
+    The order counts: it decides in which order a run learns.
     """
-    held_out: set[str] = set()
-    for refuses in (False, True):
-        questions = sorted({_key(example) for example in dataset.examples if example.refuses is refuses})
-        random.Random(settings.seed).shuffle(questions)
-        share = settings.max_held_out * len(questions) / max(1, len(dataset.examples))
-        held_out.update(questions[: round(min(len(questions) * settings.share_held_out, share))])
-    train = [example for example in dataset.examples if _key(example) not in held_out]
-    return train, [example for example in dataset.examples if _key(example) in held_out]
+    lines = (json.dumps(_row(one), ensure_ascii=False, sort_keys=True, separators=(",", ":")) for one in examples)
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
-def describe(dataset: Dataset, train: Sequence[Example], held_out: Sequence[Example]) -> DatasetReport:
-    """The split in figures."""
-    return DatasetReport(
-        examples=len(dataset.examples),
-        trained=len(train),
-        held_out=len(held_out),
-        refusals=sum(example.refuses for example in dataset.examples),
-        sha256=dataset.sha256,
-    )
+def digest(content: bytes) -> str:
+    """SHA-256, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
 
 
-def _key(example: Example) -> str:
-    return " ".join(example.question.lower().split())
+def _row(example: Example) -> dict[str, Any]:
+    turns = [{"role": message.role, "content": message.content} for message in example.messages]
+    metadata = {"metadata": dict(example.metadata)} if example.metadata else {}
+    if example.rejected is None:
+        return {"messages": turns, **metadata}
+    rejected = [{"role": "assistant", "content": example.rejected}]
+    return {"prompt": turns[:-1], "chosen": turns[-1:], "rejected": rejected, **metadata}
 
 
-def _text(data: bytes) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise InvalidDataset(
-            f"The data set is not UTF-8: line {line} has the byte {data[error.start]:#04x}. Save it as UTF-8."
-        ) from error
+def _refuse_mixed(formats: dict[Format, list[int]]) -> None:
+    if len(formats) > 1:
+        counted = "; ".join(f"{name}: {_lines(lines)}" for name, lines in formats.items())
+        raise InvalidDataset(f"The data set mixes formats ({counted}). Put each into a file of its own.")
+
+
+def _lines(lines: Sequence[int]) -> str:
+    return f"line {lines[0]}" if len(lines) == 1 else f"{len(lines)} lines from line {lines[0]} on"
 
 
 def _summary(problems: Sequence[str]) -> str:
@@ -93,39 +98,3 @@ def _summary(problems: Sequence[str]) -> str:
     more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
     count = "1 line" if len(problems) == 1 else f"{len(problems)} lines"
     return f"The data set has {count} that cannot be trained on: {shown}{more}."
-
-
-def _example(line: str) -> Example:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise _BadLine(f"not JSON ({error})") from error
-    if not isinstance(row, dict) or not isinstance(row.get("messages"), list) or not row["messages"]:
-        raise _BadLine('no "messages" list')
-    metadata = row.get("metadata") or {}
-    if not isinstance(metadata, dict):
-        raise _BadLine('"metadata" is not an object')
-    messages = tuple(_message(position, message) for position, message in enumerate(row["messages"], start=1))
-    _check_turns(messages)
-    return Example(messages, metadata)
-
-
-def _message(position: int, message: Any) -> Message:
-    if not isinstance(message, Mapping):
-        raise _BadLine(f"message {position} is not an object")
-    role, content = message.get("role"), message.get("content")
-    if role not in ROLES:
-        raise _BadLine(f"message {position} has the unknown role {role!r}; known are {', '.join(ROLES)}")
-    if not isinstance(content, str) or not content.strip():
-        raise _BadLine(f"message {position} ({role}) has no text as its content")
-    return Message(cast(Literal["system", "user", "assistant"], role), content.strip())
-
-
-def _check_turns(messages: Sequence[Message]) -> None:
-    roles = [message.role for message in messages]
-    if "assistant" not in roles:
-        raise _BadLine("no assistant turn")
-    if roles[-1] != "assistant":
-        raise _BadLine(f"the last turn is the {roles[-1]}'s, not the assistant's")
-    if len(roles) < 2 or roles[-2] != "user":
-        raise _BadLine("the assistant's last turn does not follow a user's")

@@ -5,6 +5,7 @@ TrainingError
 │   ├── InvalidDataset        a line of the data set is not a training example
 │   ├── InvalidProbes         a line of the probes of general ability is none
 │   ├── UnknownBaseModel      no base weights under this name, folder or hub id
+│   ├── BrokenTemplate        a chat template that training and serving cannot share
 │   └── OutOfRange            a setting lies outside what it allows
 ├── StateError            the thing is not in a state that allows this
 │   ├── VersionExists         a version folder is written once
@@ -43,6 +44,10 @@ class InvalidProbes(InputError):
 
 class UnknownBaseModel(InputError):
     """Base weights that are nowhere to be found."""
+
+
+class BrokenTemplate(InputError):
+    """A chat template that fails, drops what is said, or does not end a turn; the message says which."""
 
 
 class OutOfRange(InputError):

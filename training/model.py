@@ -24,10 +24,16 @@ STAGES: tuple[StageName, ...] = (
 
 @dataclass(frozen=True)
 class Example:
-    """One training conversation. The last message is the assistant's; it is what is learned."""
+    """One training conversation. The last message is the assistant's; it is what is learned.
+
+    `rejected` is a worse answer than the last message, in a data set of preference pairs. `line` is where the example
+    stands in its file, from 1.
+    """
 
     messages: tuple[Message, ...]
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    rejected: str | None = None
+    line: int = field(default=0, compare=False)
 
     @property
     def question(self) -> str:
@@ -42,6 +48,16 @@ class Example:
     def history(self) -> tuple[Message, ...]:
         """The turns before the question, without system messages: the serving prompt brings its own."""
         return tuple(message for message in self.messages[:-2] if message.role != "system")
+
+    @property
+    def asked(self) -> str:
+        """The question with the turns that lead to it."""
+        return "\n".join([*(message.content for message in self.history), self.question])
+
+    @property
+    def whole_prompt(self) -> str:
+        """All that stands before the answer, system messages included."""
+        return "\n".join(message.content for message in self.messages[:-1])
 
     @property
     def document(self) -> str | None:
@@ -59,19 +75,30 @@ class Example:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Examples, frozen: `sha256` is over the bytes that they were read from."""
+    """Examples, frozen: `sha256` is over their canonical form, whatever the format that they were read from.
+
+    `unread` counts the rows by each of their keys that means nothing here.
+    """
 
     examples: tuple[Example, ...]
     sha256: str
+    format: str = "messages"
+    unread: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def has_preferences(self) -> bool:
+        """Whether every example has a rejected answer beside its own; such a set is for preference training alone."""
+        return any(example.rejected is not None for example in self.examples)
 
 
 @dataclass(frozen=True)
 class TrainingRow:
-    """One prompt as the server would send it, and the answer to learn."""
+    """One prompt as the server would send it, and the answer to learn. `file_ids` are those of its passages."""
 
     prompt: tuple[Message, ...]
     completion: str
     kind: RowKind
+    file_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,23 +119,34 @@ class RowsReport:
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """What a data set holds, after the split."""
+    """What a data set holds, after the split.
+
+    `data_set_id` names the frozen copy where one is kept. `removed_lines` are left out of training, since they ask what
+    the model is judged by; `validation` counts the examples of the validation file.
+    """
 
     examples: int
     trained: int
     held_out: int
     refusals: int
     sha256: str
+    data_set_id: str = ""
+    validation: int = 0
+    removed_lines: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class RunProgress:
-    """Where a run is. `fraction` is of the whole run, in 0..1; `data` has figures such as step, loss, tokens/s, eta."""
+    """Where a run is. `fraction` is of the whole run, in 0..1; `data` has figures such as step, loss, tokens/s, eta.
+
+    A step that `tells` is kept as an event, however soon it follows another.
+    """
 
     stage: StageName
     fraction: float
     message: str
     data: Mapping[str, Any] = field(default_factory=dict)
+    tells: bool = False
 
 
 Progress = Callable[[RunProgress], None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -15,8 +16,9 @@ from training.config import (
     MixSettings,
     ParitySettings,
 )
+from training.dataset_report import DataSetReport
 from training.model import Cancelled as IsCancelled
-from training.model import DatasetReport, GateReport, LoraResult, Metrics, ParityReport, RowsReport
+from training.model import Dataset, DatasetReport, Example, GateReport, LoraResult, Metrics, ParityReport, RowsReport
 
 Method = Literal["supervised", "dpo"]
 
@@ -36,7 +38,9 @@ class Settings:
 
 @dataclass(frozen=True)
 class RunRequest:
-    """One run. `data`, `validation`, `general` and `probes` are JSONL; the latter three may be empty.
+    """One run. `data`, `validation` and `general` are training files as uploaded, `probes` JSONL; all but `data` may be
+    empty.
+
 
     The examples of `validation` are the held-out questions; without, some of `data` are. `base` is the folder of the
     base weights, `base_model` their name. Checkpoints and what is trained on go into `work`, which a repeated try of
@@ -76,14 +80,29 @@ class Retriever(rows.Retriever, evaluation.Retriever, Protocol):
     """The live retriever."""
 
 
+class DataSets(Protocol):
+    """The workspace's data sets."""
+
+    def keep(self, dataset: Dataset, report: DataSetReport) -> str:
+        """Keep a data set as it is, with its report; the same content again is the one that there is. Its id."""
+        ...
+
+    def evaluation_examples(self) -> Sequence[Example]:
+        """What models are judged by and never trained on."""
+        ...
+
+
 @dataclass(frozen=True)
 class Ports:
-    """What a run needs from outside. A judge is optional: its marks are reported and decide nothing."""
+    """What a run needs from outside. A judge is optional: its marks are reported and decide nothing. Without `data_sets`
+    nothing of the data set is kept beyond the run.
+    """
 
     retriever: Retriever
     versions: publish.Versions
     slots: Slots
     judge: evaluation.Judge | None = None
+    data_sets: DataSets | None = None
 
 
 @dataclass(frozen=True)

@@ -183,7 +183,7 @@ def _answer_row(item: _Grounded, mix: MixSettings, rng: random.Random) -> Traini
     assert item.right is not None
     passages = _ordered(item.passages, mix, rng)
     prompt = grounded_messages(item.example.question, passages, item.example.history)
-    return TrainingRow(tuple(prompt), mark(item.example.answer, passages, item.right), "grounded")
+    return TrainingRow(tuple(prompt), mark(item.example.answer, passages, item.right), "grounded", _files(passages))
 
 
 def _refusal_row(example: Example, retriever: Retriever, mix: MixSettings, rng: random.Random) -> TrainingRow | None:
@@ -192,13 +192,17 @@ def _refusal_row(example: Example, retriever: Retriever, mix: MixSettings, rng: 
     if answerability(example.question, found) < mix.min_answerability:
         return None
     prompt = grounded_messages(example.question, _ordered(found, mix, rng), example.history)
-    return TrainingRow(tuple(prompt), example.answer, "refusal")
+    return TrainingRow(tuple(prompt), example.answer, "refusal", _files(found))
 
 
 def _removed_row(item: _Grounded, refusal: str, mix: MixSettings, rng: random.Random) -> TrainingRow:
     passages = _ordered(item.others[: mix.top_k], mix, rng)
     prompt = grounded_messages(item.example.question, passages, item.example.history)
-    return TrainingRow(tuple(prompt), refusal, "refusal")
+    return TrainingRow(tuple(prompt), refusal, "refusal", _files(passages))
+
+
+def _files(passages: Sequence[Passage]) -> tuple[str, ...]:
+    return tuple(sorted({passage.chunk.source.file_id for passage in passages}))
 
 
 def _ordered(passages: Sequence[Passage], mix: MixSettings, rng: random.Random) -> list[Passage]:

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from training import dataset, distributed, evaluation, frozen, gate, lora, merge, probes, publish, rows
+from training import dataset, distributed, evaluation, frozen, gate, lora, merge, preparation, probes, publish, rows
+from training.dataset_report import DataSetReport
 from training.errors import Cancelled, DamagedWeights
 from training.model import (
     STAGES,
@@ -29,13 +30,15 @@ from training.model import (
     TrainingRow,
 )
 from training.model import Cancelled as IsCancelled
+from training.preparation import KeptOut
 from training.publish import Candidate
 from training.registry import template_fingerprint
 from training.repetition import TrainedText
 from training.request import Ports, RunRequest
 from training.scoring import Standards
+from training.splitting import keep_out
 from training.style import StyleProfile
-from training.validation import check_disjoint
+from training.template import load_tokenizer
 
 SPANS: dict[StageName, tuple[float, float]] = {
     "dataset": (0.0, 0.01), "rows": (0.01, 0.04), "lora": (0.04, 0.66), "merge": (0.66, 0.68), "parity": (0.68, 0.74),
@@ -82,20 +85,43 @@ class Stages:
         self._ports = ports
         self._progress = progress
         self._cancelled = cancelled
+        self._kept_out = KeptOut()
 
     def read_dataset(self) -> SplitData:
         self._enter("dataset", "Reading the data set")
-        data = dataset.parse_dataset(self._request.data, self._settings.dataset)
-        if self._request.validation:
-            trained, held_out = self._with_validation(data)
-        else:
-            trained, held_out = dataset.split(data, self._settings.dataset)
-        return SplitData(tuple(trained), tuple(held_out), dataset.describe(data, trained, held_out))
+        settings = self._settings.dataset
+        tokenizer = load_tokenizer(self._request.base)
+        data = dataset.parse_dataset(self._request.data, settings)
+        data_set_id = self._examine(data, tokenizer)
+        stored = self._ports.data_sets.evaluation_examples() if self._ports.data_sets else []
+        self._kept_out = KeptOut(preparation.read_validation(self._request.validation), tuple(stored))
+        prepared = preparation.divide(data, self._kept_out, settings)
+        self._tell("dataset", *preparation.told(prepared, self._kept_out))
+        report = DatasetReport(
+            examples=len(data.examples),
+            trained=len(prepared.trained),
+            held_out=len(prepared.held_out),
+            refusals=sum(example.refuses for example in data.examples),
+            sha256=data.sha256,
+            data_set_id=data_set_id,
+            validation=len(self._kept_out.validation),
+            removed_lines=tuple(example.line for example in prepared.removed),
+        )
+        return SplitData(prepared.trained, prepared.held_out, report)
 
-    def _with_validation(self, data: Dataset) -> tuple[list[Example], list[Example]]:
-        other = dataset.parse_dataset(self._request.validation, replace(self._settings.dataset, min_examples=1))
-        check_disjoint(data, other)
-        return list(data.examples), list(other.examples)
+    def _examine(self, data: Dataset, tokenizer: Any) -> str:
+        """Report on the data set, keep it frozen with its report, or refuse it; its id, where it is kept."""
+        kept: list[str] = []
+
+        def on_report(report: DataSetReport) -> None:
+            if self._ports.data_sets:
+                kept.append(self._ports.data_sets.keep(data, report))
+            figures = {"data_set_id": "".join(kept), "sha256": data.sha256, **report.figures()}
+            self._tell("dataset", " ".join(report.summary), figures)
+
+        count, most = preparation.count_with(tokenizer), self._settings.lora.max_length
+        preparation.examine_and_check(data, self._settings.dataset, count, most, on_report)
+        return "".join(kept)
 
     def make_rows(self, data: SplitData) -> Rows:
         """Rows that an earlier try of this run made are taken as they are."""
@@ -103,15 +129,19 @@ class Stages:
             return Rows(*frozen.read_rows(self._request.work))
         self._enter("rows", f"Making prompts for {len(data.trained)} examples with the live retriever")
         mix, retriever = self._settings.mix, self._ports.retriever
-        trained, report = rows.build_rows(data.trained, self._general(), retriever, mix, random.Random(mix.seed))
+        trained, report = rows.build_rows(data.trained, self._general(data), retriever, mix, random.Random(mix.seed))
         held_out, _ = rows.build_rows(data.held_out, [], retriever, mix, random.Random(mix.seed))
         frozen.write_rows(self._request.work, trained, held_out, report)
         return Rows(tuple(trained), tuple(held_out), report)
 
-    def _general(self) -> tuple[Example, ...]:
+    def _general(self, data: SplitData) -> list[Example]:
+        """The general examples, without those that ask what the model is judged by."""
         if not self._request.general.strip():
-            return ()
-        return dataset.parse_dataset(self._request.general, replace(self._settings.dataset, min_examples=1)).examples
+            return []
+        settings = self._settings.dataset
+        general = dataset.parse_dataset(self._request.general, replace(settings, min_examples=1)).examples
+        judged_by = [*data.held_out, *self._kept_out.validation, *self._kept_out.evaluation]
+        return keep_out(general, judged_by, settings)[0]
 
     def learn_style(self, data: SplitData, made: Rows) -> StyleProfile:
         answers = [example.answer for example in data.trained if not example.refuses]
@@ -176,6 +206,7 @@ class Stages:
             "settings": asdict(self._settings),
             "dataset": asdict(data.report),
             "rows": asdict(made.report),
+            "passage_files": sorted({file_id for row in made.trained for file_id in row.file_ids}),
             "lora": {**figures, "tokens_per_second": round(adapter.tokens_per_second, 1)},
             "parity": asdict(parity),
         }
@@ -246,6 +277,9 @@ class Stages:
                 f"The run was cancelled before the stage {stage!r} ({STAGES.index(stage) + 1} of {len(STAGES)})."
             )
         self._progress(RunProgress(stage, SPANS[stage][0], message))
+
+    def _tell(self, stage: StageName, message: str, figures: dict[str, Any]) -> None:
+        self._progress(RunProgress(stage, SPANS[stage][0], message, figures, tells=True))
 
     def _within_stage(self, step: RunProgress) -> None:
         start, end = SPANS[step.stage]

@@ -13,9 +13,12 @@ RECONCILE: Final = "tandem.reconcile"
 SYNC_SOURCE: Final = "tandem.sync_source"
 FINE_TUNE: Final = "tandem.fine_tune"
 TRAIN_EMBEDDER: Final = "tandem.train_embedder"
+EXAMINE_DATA_SET: Final = "tandem.examine_data_set"
 TICK: Final = "tandem.tick"
 
-JobKind = Literal["index_file", "reindex", "reconcile", "fine_tuning", "sync_source", "embedder_training"]
+JobKind = Literal[
+    "index_file", "reindex", "reconcile", "fine_tuning", "sync_source", "embedder_training", "examine_data_set"
+]
 JobStatus = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 FINISHED: Final = frozenset({"succeeded", "failed", "cancelled"})
 PAUSABLE: Final = frozenset({"reindex", "fine_tuning"})
@@ -28,5 +31,6 @@ TASKS: Final[dict[str, tuple[str, str]]] = {
     "sync_source": (SYNC_SOURCE, INDEX_QUEUE),
     "fine_tuning": (FINE_TUNE, TRAIN_QUEUE),
     "embedder_training": (TRAIN_EMBEDDER, TRAIN_QUEUE),
+    "examine_data_set": (EXAMINE_DATA_SET, INDEX_QUEUE),
 }
 """The task and the queue of each kind of job."""

@@ -26,6 +26,7 @@ PREFIXES: dict[JobKind, str] = {
     "reconcile": "job-",
     "sync_source": "job-",
     "embedder_training": "job-",
+    "examine_data_set": "job-",
 }
 HEARTBEAT_SECONDS = 5.0
 SILENT_SECONDS = 60.0

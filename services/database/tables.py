@@ -283,6 +283,46 @@ class TunedEmbedder(InWorkspace, Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
+class DataSet(InWorkspace, Base):
+    """Examples, frozen: `path` has their canonical JSONL, written once, and `sha256` is of it.
+
+    `use` is training or evaluation; what is for evaluation is never trained on. `report` is empty until it is made;
+    `job_id` makes it. A deleted data set has no content any more; its row says what versions were trained on.
+    """
+
+    __tablename__ = "data_sets"
+    __table_args__ = (
+        UniqueConstraint("workspace_id", "name", "version"),
+        UniqueConstraint("workspace_id", "name", "use", "sha256"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    version: Mapped[int]
+    use: Mapped[str]
+    sha256: Mapped[str]
+    examples: Mapped[int]
+    path: Mapped[str] = mapped_column(String(1024))
+    report: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    job_id: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    deleted_at: Mapped[datetime | None]
+
+
+class TextOrigin(InWorkspace, Base):
+    """Text of a file, or of an answer of the journal, stands in a data set or was trained into a version.
+
+    `holder_id` is the data set's or the version's id, `origin_id` the file's or the answer's; `how` is examples or
+    passages.
+    """
+
+    __tablename__ = "text_origins"
+
+    holder_id: Mapped[str] = mapped_column(primary_key=True)
+    origin_id: Mapped[str] = mapped_column(primary_key=True, index=True)
+    how: Mapped[str] = mapped_column(primary_key=True)
+
+
 class LivePointer(Base):
     """Which version a workspace's users get. One row, moved in one statement."""
 

@@ -18,6 +18,7 @@ from services.database.jobs import Jobs, UnknownJob, WrongJobState
 from services.database.retraining import ReviewedExamples
 from services.gateway.answering import Answering
 from services.gateway.canaries import Canaries
+from services.gateway.data_sets import DataSets
 from services.gateway.dispatch import Dispatcher
 from services.gateway.embedders import Embedders
 from services.gateway.examples import Examples
@@ -35,6 +36,7 @@ from services.gateway.routes import (
     ask,
     batches,
     chat,
+    data_sets,
     embedders,
     examples,
     files,
@@ -57,7 +59,8 @@ from services.gateway.store_files import StoreFiles
 from services.gateway.stores import Stores
 from services.gateway.versions import Versions
 from services.kit import errors
-from services.kit.settings import SourceSettings
+from services.kit.settings import DataSetSettings, SourceSettings
+from training.config import DatasetSettings
 
 
 def create_app(
@@ -72,6 +75,7 @@ def create_app(
     celery: Celery,
     counters: redis.asyncio.Redis,
     source_settings: SourceSettings | None = None,
+    data_set_settings: DataSetSettings | None = None,
 ) -> FastAPI:
     """An app over its collaborators; it closes the HTTP clients when it stops."""
     slots = Slots(generation, settings.routing_refresh, settings.answer_timeout)
@@ -95,6 +99,7 @@ def create_app(
         "reindex": settings.deadline_reindex,
         "fine_tuning": settings.deadline_train,
         "embedder_training": settings.deadline_train,
+        "examine_data_set": settings.deadline_index,
     }
     dispatcher = Dispatcher(celery, jobs, deadlines)
     uploads = Files(sessions, files_url, settings.max_body_bytes)
@@ -116,6 +121,8 @@ def create_app(
     state.examples = Examples(sessions, uploads, files_url)
     state.sources = Sources(sessions, stores, dispatcher, source_settings or SourceSettings())
     state.embedders = Embedders(sessions)
+    trainable = DatasetSettings(**(data_set_settings or DataSetSettings()).model_dump())
+    state.data_sets = DataSets(sessions, uploads, files_url, dispatcher, trainable)
     state.fine_tuning = FineTuning(sessions, jobs, dispatcher, uploads, base_model, settings.model_aliases)
     state.schedules = Schedules(
         sessions, uploads, dispatcher, ReviewedExamples(sessions, files_url), base_model, settings.deadline_train
@@ -123,7 +130,7 @@ def create_app(
     state.answering, state.canaries = Answering(state.retrieval, slots), Canaries(sessions, slots)
     for module in (
         chat, responses, ask, answers, files, knowledge, index, store_files, batches, sources, fine_tuning, versions,
-        schedules, examples, embedders, work, health,
+        schedules, data_sets, examples, embedders, work, health,
     ):  # fmt: skip
         app.include_router(module.router)
     return app

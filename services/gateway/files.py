@@ -11,13 +11,13 @@ from typing import BinaryIO
 import fsspec
 from sqlalchemy import ColumnElement, select
 
+from services.database.data_sets import ANY_NUMBER
 from services.database.engine import Sessions
 from services.database.removal import remove_file
 from services.database.tables import File, not_expired, now
 from services.gateway.paging import Cursor, Place, read_page
 from services.kit.errors import ApiError
 from training.errors import InvalidDataset
-from training.training_file import check_training_file
 
 LONGEST_NAME = 255
 ASKED_AT_ONCE = 500  # SQLite allows 999 values a statement by default in old builds
@@ -75,7 +75,7 @@ class Files:
             )
         if purpose == "fine-tune":
             try:
-                check_training_file(_read(path))
+                parse_dataset(_read(path), ANY_NUMBER)
             except InvalidDataset as error:
                 raise ApiError(400, f"'{filename}': {error}", code="invalid_training_file", param="file") from error
 

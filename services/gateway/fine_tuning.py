@@ -18,8 +18,9 @@ from services.kit.errors import ApiError
 from training.config import DatasetSettings
 from training.dataset import parse_dataset
 from training.errors import InvalidDataset
-from training.preference_rows import holds_preferences
-from training.validation import check_disjoint
+from training.fitness import check_overlap
+from training.model import Dataset
+from training.splitting import keep_out
 
 FINE_TUNING: JobKind = "fine_tuning"
 OWN_NAMES = ("tandem/base", "tandem/hybrid", "default")
@@ -112,18 +113,19 @@ class FineTuning:
         events = self._jobs.events(workspace_id, job_id, limit + 1, after)
         return events[:limit], len(events) > limit
 
-    def _examples(self, workspace_id: str, file_id: str, method: str, param: str) -> bytes:
-        """A file's content. Raises ApiError where it is not there, or not of the kind that the method trains on."""
+    def _examples(self, workspace_id: str, file_id: str, method: str, param: str) -> Dataset:
+        """What a file holds. Raises ApiError where it is not there, or not of the kind that the method trains on."""
         file = self._found(workspace_id, file_id, param)
         if file.purpose != "fine-tune":
             message = f"'{file.id}' was uploaded for '{file.purpose}'; upload it with purpose 'fine-tune'."
             raise ApiError(400, message, code=f"invalid_{param}", param=param)
         _, content = self._files.content(workspace_id, file_id)
-        holds = "preferences" if holds_preferences(content) else "conversations"
+        held = parse_dataset(content, DatasetSettings(min_examples=1))  # it was checked at its upload
+        holds = "preferences" if held.has_preferences else "conversations"
         if holds != HOLDS[method]:
             message = f"'{file.id}' holds {holds}; the method '{method}' trains on {HOLDS[method]}."
             raise ApiError(400, message, code=f"invalid_{param}", param=param)
-        return content
+        return held
 
     def _found(self, workspace_id: str, file_id: str, param: str) -> File:
         try:
@@ -132,8 +134,10 @@ class FineTuning:
             raise ApiError(error.status, error.message, code=error.code, param=param) from error
 
 
-def _check_overlap(training: bytes, validation: bytes) -> None:
+def _check_overlap(training: Dataset, validation: Dataset) -> None:
+    settings = DatasetSettings()
+    shared = keep_out(validation.examples, training.examples, settings)[1]
     try:
-        check_disjoint(parse_dataset(training), parse_dataset(validation, DatasetSettings(min_examples=1)))
+        check_overlap(len(shared), len(validation.examples), settings.max_overlap)
     except InvalidDataset as error:
         raise ApiError(400, str(error), code="invalid_validation_file", param="validation_file") from error

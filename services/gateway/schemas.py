@@ -90,3 +90,13 @@ class EmbedderCreate(Body):
 
     def hyperparameters(self) -> dict[str, Any]:
         return self.model_dump(exclude_none=True, exclude={"vector_store_id"})
+
+
+class DataSetCreate(Body):
+    """Without a name the file's; what is for `evaluation` is never trained on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    file_id: str
+    name: str | None = Field(default=None, min_length=1, max_length=200)
+    use: Literal["training", "evaluation"] = "training"

@@ -78,6 +78,24 @@ class SourceSettings(ServiceSettings):
     deadline: float = Field(default=6 * 3600.0, gt=0)
 
 
+class DataSetSettings(ServiceSettings):
+    """What may be trained on: `[data_sets]`. Gateway and workers must have the same values.
+
+    The names are those of `training.config.DatasetSettings`, which says what each means.
+    """
+
+    toml_table = "data_sets"
+    model_config = service_config("data_sets")
+
+    min_examples: int = Field(default=10, ge=1)
+    share_held_out: float = Field(default=0.1, ge=0.0, le=0.5)
+    max_held_out: int = Field(default=24, ge=1, le=1000)
+    max_validation: int = Field(default=200, ge=1, le=100_000)
+    max_overlap: float = Field(default=0.5, ge=0.0, le=1.0)
+    max_contradictory: float = Field(default=0.1, ge=0.0, le=1.0)
+    near_duplicate: float = Field(default=0.5, ge=0.3, le=1.0)
+
+
 class Platform(_TomlSettings):
     """Where the parts of one platform find each other. Every process of a platform has the same values.
 

@@ -19,13 +19,15 @@ import fsspec
 import torch
 
 from services.database.checkpoints import record_checkpoint
+from services.database.data_sets import FrozenSets
 from services.database.engine import Sessions, open_sessions
 from services.database.jobs import Jobs
 from services.database.tables import File, Job
 from services.kit.http import client
 from services.kit.logging import configure
 from services.kit.parent import die_with_parent
-from services.kit.settings import Platform
+from services.kit.settings import DataSetSettings, Platform
+from services.worker.data_sets import RunDataSets
 from services.worker.judge import HttpJudge
 from services.worker.leftovers import sweep_run, version_prefix, work_folder
 from services.worker.outcome import record_outcome, settled_version
@@ -34,7 +36,7 @@ from services.worker.retrieval_client import RetrievalWriter
 from services.worker.room import check_room, is_disk_full
 from services.worker.settings import TrainingSettings, WorkerSettings
 from training import checkpoints, frozen
-from training.config import LoraSettings
+from training.config import DatasetSettings, LoraSettings
 from training.errors import Cancelled, TrainingError
 from training.hardware import choose
 from training.model import RunProgress
@@ -63,7 +65,7 @@ class Report:
         if "checkpoint" in step.data:
             record_checkpoint(self._sessions, self._job, step.data["checkpoint"], step.data["metrics"])
         new_stage = step.stage != self._stage
-        if new_stage or (step.data and time.monotonic() - self._said_at >= EVENT_SECONDS):
+        if new_stage or step.tells or (step.data and time.monotonic() - self._said_at >= EVENT_SECONDS):
             self._jobs.add_event(self._job, step.message, data=dict(step.data))
             self._stage, self._said_at = step.stage, time.monotonic()
 
@@ -90,7 +92,11 @@ def _ports(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSet
     slots = GenerationSlots(generation, job.workspace_id, settings.load_timeout)
     training = TrainingSettings()
     judge = HttpJudge.of(training) if training.judge_url else None
-    return Ports(LiveRetriever(sessions, retriever, job.workspace_id), VersionList(sessions, job), slots, judge)
+    with sessions() as session:
+        file = session.get_one(File, job.request["training_file"])
+    data_sets = RunDataSets(FrozenSets(sessions, platform.files_url), job.workspace_id, file)
+    live = LiveRetriever(sessions, retriever, job.workspace_id)
+    return Ports(live, VersionList(sessions, job), slots, judge, data_sets)
 
 
 def perform(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSettings, ports: Ports) -> None:
@@ -196,7 +202,8 @@ def run_settings(
     )
     served: dict[str, Any] = {"top_k": platform.top_k, "min_answerability": platform.min_answerability}
     mix, evaluation = replace(training.mix(), seed=seed, **served), replace(training.evaluation(), **served)
-    made = Settings(lora=lora, mix=mix, evaluation=evaluation, gate=training.gate())
+    data_set = DatasetSettings(**DataSetSettings().model_dump())
+    made = Settings(dataset=data_set, lora=lora, mix=mix, evaluation=evaluation, gate=training.gate())
     return replace(made, beta=float(chosen.get("beta", made.beta)))
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from services.database.engine import Sessions
 from services.database.jobs import Jobs
+from services.database.lineage import forget_origins
 from services.database.tables import Job, Version
 from services.kit.settings import Platform
 from training.errors import EngineUnavailable
@@ -46,6 +47,7 @@ def sweep_run(sessions: Sessions, platform: Platform, job: Job, spare: Spare) ->
                 spare.unload(version.id)
             with sessions.begin() as session:
                 session.delete(session.get_one(Version, version.id))
+                forget_origins(session, version.id)
     kept = {version.id for version in versions if version.status != "candidate"}
     folder = platform.versions_folder / job.workspace_id
     for pattern in (f"{version_prefix(job)}*", f".draft-{version_prefix(job)}*"):

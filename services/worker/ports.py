@@ -16,6 +16,7 @@ from retrieval.model import Message, Passage
 from services.contracts.generation import LoadRequest, PublishRequest, Route, RoutingTable, SlotBody, UnloadRequest
 from services.contracts.retrieval import SearchRequest
 from services.database.engine import Sessions
+from services.database.lineage import add_version_origins, forget_origins
 from services.database.tables import File, Job, Store, StoreFile, Version
 from services.database.versions import hold
 from services.kit.http import client
@@ -86,11 +87,16 @@ class VersionList:
                     status="candidate",
                 )
             )
+            add_version_origins(session, self._job.workspace_id, candidate.version_id, dict(candidate.run))
 
     def _lineage(self, candidate: Candidate) -> dict[str, Any]:
         manifest, asked = read_manifest(candidate.path), self._job.request
         weights = {"sha256": weights_fingerprint(manifest), "tensors": len(manifest.tensors), "files": manifest.files}
-        made_by = {"code_version": code_version(), "seed": asked["seed"], "dataset_id": asked.get("dataset_id")}
+        made_by = {
+            "code_version": code_version(),
+            "seed": asked["seed"],
+            "data_set_id": candidate.run["dataset"]["data_set_id"],
+        }
         return {**made_by, "weights": weights}
 
     def _next_number(self, session: Session) -> int:
@@ -112,7 +118,9 @@ class VersionList:
 
     def discard(self, version_id: str) -> None:
         with self._sessions.begin() as session:
-            session.execute(delete(Version).where(Version.id == version_id, Version.status == "candidate"))
+            gone = delete(Version).where(Version.id == version_id, Version.status == "candidate")
+            if session.execute(gone).rowcount:  # type: ignore[attr-defined]
+                forget_origins(session, version_id)
 
     def _change(self, version_id: str, **values: Any) -> None:
         with self._sessions.begin() as session:

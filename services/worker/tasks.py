@@ -5,7 +5,16 @@ from __future__ import annotations
 from functools import partial
 
 from retrieval.errors import EmbedderMismatch, IndexUnavailable
-from services.contracts.jobs import FINE_TUNE, INDEX_FILE, RECONCILE, REINDEX_STORE, SYNC_SOURCE, TICK, TRAIN_EMBEDDER
+from services.contracts.jobs import (
+    EXAMINE_DATA_SET,
+    FINE_TUNE,
+    INDEX_FILE,
+    RECONCILE,
+    REINDEX_STORE,
+    SYNC_SOURCE,
+    TICK,
+    TRAIN_EMBEDDER,
+)
 from services.database.tables import now
 from services.kit.settings import Platform
 from services.worker.app import app
@@ -48,6 +57,11 @@ def fine_tune(job_id: str) -> None:
 @app.task(name=TRAIN_EMBEDDER)  # type: ignore[untyped-decorator]
 def train_embedder(job_id: str) -> None:
     perform(parts().jobs, job_id, partial(run_training, module="services.worker.train_embedder"))
+
+
+@app.task(name=EXAMINE_DATA_SET)  # type: ignore[untyped-decorator]
+def examine_data_set(job_id: str) -> None:
+    perform(parts().jobs, job_id, partial(run_training, module="services.worker.examine_data_set"))
 
 
 @app.task(name=TICK)  # type: ignore[untyped-decorator]

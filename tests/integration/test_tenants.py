@@ -22,8 +22,11 @@ BUCKET = "s3://papers/2026"
 
 
 def examples(word: str) -> bytes:
-    turns = [[{"role": "user", "content": f"{word} {n}?"}, {"role": "assistant", "content": "A."}] for n in range(12)]
-    return b"".join(json.dumps({"messages": messages}).encode() + b"\n" for messages in turns)
+    rows = []
+    for n in range(12):
+        asked, answered = {"role": "user", "content": f"{word} {n}?"}, {"role": "assistant", "content": f"Answer {n}."}
+        rows.append(json.dumps({"messages": [asked, answered]}).encode() + b"\n")
+    return b"".join(rows)
 
 
 EXAMPLES, OTHERS = examples("Question"), examples("Another")
@@ -51,6 +54,7 @@ class Ids:
     embedder: str
     feedback: str
     example: str
+    data_set: str
 
 
 NOTHING = Ids(
@@ -72,6 +76,7 @@ NOTHING = Ids(
     "emb-nothing",
     "fb-nothing",
     "ex-nothing",
+    "ds-nothing",
 )
 Call = tuple[str, dict[str, Any]]
 """A path and what goes with it. In a recipe, `{their.file}` stands for somebody's id, `{own.file}` for the caller's."""
@@ -127,6 +132,11 @@ RECIPES: dict[str, list[Call]] = {
     "GET /v1/files": [("/v1/files", {"params": {"after": "{their.file}"}})],
     "GET /v1/files/{file_id}": [("/v1/files/{their.file}", {})],
     "GET /v1/files/{file_id}/content": [("/v1/files/{their.file}/content", {})],
+    "GET /v1/files/{file_id}/lineage": [("/v1/files/{their.file}/lineage", {})],
+    "GET /v1/answers/{answer_id}/lineage": [("/v1/answers/{their.answer}/lineage", {})],
+    "POST /v1/data_sets": [("/v1/data_sets", {"json": {"file_id": "{their.training_file}"}})],
+    "GET /v1/data_sets/{data_set_id}": [("/v1/data_sets/{their.data_set}", {})],
+    "DELETE /v1/data_sets/{data_set_id}": [("/v1/data_sets/{their.data_set}", {})],
     "DELETE /v1/files/{file_id}": [("/v1/files/{their.file}", {})],
     "POST /v1/vector_stores": [("/v1/vector_stores", {"json": {"file_ids": ["{own.file}", "{their.file}"]}})],
     "GET /v1/vector_stores": [
@@ -261,6 +271,7 @@ NO_IDS = {
     "GET /v1/schedules",
     "GET /v1/jobs",
     "GET /v1/sources",
+    "GET /v1/data_sets",
     "GET /v1/embedders",
     "POST /v1/examples",
     "POST /v1/examples/export",
@@ -304,6 +315,7 @@ class Tenant:
         jobs = self.ask("GET", ("/v1/jobs", {})).json()["data"]
         job = next(one["id"] for one in jobs if one["request"].get("store_id") == store)
         paused = self._indexes(store, client.vector_stores.create(name="empty").id)
+        data_set = self.ask("POST", ("/v1/data_sets", {"json": {"file_id": training}})).json()["id"]
         version, canary, answer, embedder = f"ft:base:{name}:1", f"ft:base:{name}:2", f"chatcmpl-{name}", f"emb-{name}"
         self._record(answer, embedder)
         self._versions(version, canary)
@@ -333,6 +345,7 @@ class Tenant:
             embedder=embedder,
             feedback=feedback,
             example=example,
+            data_set=data_set,
         )
 
     def _checkpoint(self, job_id: str) -> str:

@@ -30,7 +30,7 @@ def sessions(tmp_path: Path) -> Sessions:
 
 
 def new_run(sessions: Sessions) -> tuple[Job, VersionList]:
-    job = new_job("w1", "fine_tuning", {"suffix": "house", "seed": 23, "dataset_id": "data-1"}, 60.0)
+    job = new_job("w1", "fine_tuning", {"suffix": "house", "seed": 23, "data_set_id": "data-1"}, 60.0)
     with sessions.begin() as session:
         session.add(job)
     return job, VersionList(sessions, job)
@@ -62,7 +62,7 @@ def test_a_candidate_is_entered_with_its_lineage(sessions: Sessions, tmp_path: P
         "tensors": 2,
         "files": {"config.json": manifest.files["config.json"]},
     }
-    assert (row.lineage["seed"], row.lineage["dataset_id"]) == (23, "data-1")
+    assert (row.lineage["seed"], row.lineage["data_set_id"]) == (23, "data-1")
     assert row.lineage["code_version"] == code_version()
 
 

@@ -22,7 +22,7 @@ def desk(tmp_path: Path) -> VersionDesk:
 
 def test_a_version_shows_where_it_comes_from_and_who_made_it_live(desk: VersionDesk) -> None:
     weights = {"sha256": "abc", "tensors": 2, "files": {"config.json": "def"}}
-    lineage = {"dataset_id": "data-1", "code_version": "0.1.0+c0ffee", "seed": 17, "weights": weights}
+    lineage = {"data_set_id": "data-1", "code_version": "0.1.0+c0ffee", "seed": 17, "weights": weights}
     name = desk.add("v1", lineage=lineage, metrics={"candidate": {"facts": 0.9}}, job_id="ftjob-1")
     assert desk.post("v1", "publish", reason="ready").status_code == 202
     desk.settle()

@@ -6,9 +6,10 @@ import pytest
 
 from tests.training_fakes import example, jsonl
 from training.config import DatasetSettings
-from training.dataset import describe, parse_dataset, split
+from training.dataset import canonical, parse_dataset
 from training.errors import InvalidDataset
 from training.model import Example
+from training.splitting import split
 
 ANY = DatasetSettings(min_examples=1)
 GOOD = '{"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]}'
@@ -22,7 +23,8 @@ def line(*messages: tuple[str, object]) -> str:
     ("bad", "reason"),
     [
         ("{not json", "not JSON"),
-        ("[1, 2]", 'no "messages" list'),
+        ("[1, 2]", "not a JSON object"),
+        ('{"text": "A"}', 'no "messages" list, nor the keys of another format'),
         ('{"messages": []}', 'no "messages" list'),
         ('{"messages": ["hello"]}', "message 1 is not an object"),
         (line(("user", "Q")), "no assistant turn"),
@@ -32,6 +34,21 @@ def line(*messages: tuple[str, object]) -> str:
         (line(("user", "Q"), ("assistant", "  ")), "message 2 (assistant) has no text"),
         (line(("user", None), ("assistant", "A")), "message 1 (user) has no text"),
         (GOOD[:-1] + ', "metadata": 3}', '"metadata" is not an object'),
+        (GOOD[:-1] + ', "metadata": []}', '"metadata" is not an object'),
+        (GOOD[:-1] + ', "metadata": {"a": NaN}}', "NaN is no JSON value"),
+        (GOOD[:-1] + ', "metadata": {"a": 1e999}}', "the number 1e999 is too large"),
+        (GOOD[:-1] + ', "messages": []}', 'the key "messages" stands twice'),
+        (GOOD + GOOD, "not JSON (Extra data"),
+        (GOOD[:-1], "not JSON"),
+        (line(("user", "Q\x00"), ("assistant", "A")), "a text has a NUL character"),
+        (line(("user", "Q\ud83d"), ("assistant", "A")), "half of a surrogate pair"),
+        ('{"messages": ' + "[" * 3000 + "]" * 3000 + "}", "deep"),
+        (line(("user", "Q"), ("assistant", [{"type": "image_url"}])), "a part of the type 'image_url'"),
+        (GOOD[:-1] + ', "tools": [{"type": "function"}]}', 'it has "tools"; tool calls are not trained here'),
+        (
+            '{"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A", "weight": 0}]}',
+            "the last turn has the weight 0",
+        ),
     ],
 )
 def test_a_bad_line_is_named_with_its_number_and_its_fault(bad: str, reason: str) -> None:
@@ -61,11 +78,53 @@ def test_an_empty_data_set_is_refused_with_the_number_that_is_needed() -> None:
         parse_dataset(b"\n\n")
 
 
-def test_the_hash_is_over_the_bytes_and_the_metadata_is_kept() -> None:
-    first = parse_dataset(jsonl([example("Q", "A", document="a.md")]), ANY)
-    second = parse_dataset(jsonl([example("Q", "B", document="a.md")]), ANY)
-    assert first.sha256 != second.sha256
+def test_the_hash_is_over_the_content_whatever_it_is_written_like() -> None:
+    rows = [{"messages": [{"role": "user", "content": "Ünder 5 €?"}, {"role": "assistant", "content": "A"}]}]
+    spaced = "\ufeff\r\n" + json.dumps(rows[0], indent=None, ensure_ascii=True).replace('"A"', '" A "') + "\r\n\r\n"
+    same = parse_dataset(spaced.encode(), ANY)
+    as_list = parse_dataset(json.dumps(rows, indent=2, ensure_ascii=False).encode(), ANY)
+    other = parse_dataset(json.dumps(rows).replace('"A"', '"B"').encode(), ANY)
+    assert same.sha256 == as_list.sha256 != other.sha256
+
+
+def test_metadata_is_kept_and_the_canonical_form_is_read_back_as_it_was() -> None:
+    first = parse_dataset(jsonl([example("Q\u2028q", "Ä", document="a.md"), example("P", "B")]), ANY)
     assert first.examples[0].document == "a.md"
+    again = parse_dataset(canonical(first.examples), ANY)
+    assert (again.examples, again.sha256) == (first.examples, first.sha256)
+
+
+def test_a_line_separator_inside_a_text_does_not_cut_the_line() -> None:
+    data = GOOD.replace("Q", "one\u2028two\u0085three").encode()
+    (one,) = parse_dataset(data, ANY).examples
+    assert one.question == "one\u2028two\u0085three"
+
+
+def test_lines_are_counted_as_an_editor_counts_them() -> None:
+    found = parse_dataset(f"\n{GOOD}\r\n\n{GOOD}".encode(), ANY).examples
+    assert [one.line for one in found] == [2, 4]
+
+
+def test_the_rows_of_a_json_list_are_named_by_the_line_they_begin_on() -> None:
+    data = f"[\n  {GOOD},\n\n  {json.dumps(json.loads(GOOD), indent=2)}\n]\n"
+    assert [one.line for one in parse_dataset(data.encode(), ANY).examples] == [2, 4]
+    with pytest.raises(InvalidDataset, match="line 3: no assistant turn"):
+        parse_dataset(f"[\n{GOOD},\n{line(('user', 'Q'))}]".encode(), ANY)
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (f"[{GOOD},\n{GOOD[:-1]}", "what begins on line 2 is not JSON"),
+        (f"[{GOOD}\n{GOOD}]", "broken on line 2: a comma"),
+        (f"[{GOOD}]\n{GOOD}", "line 2 goes on after its end"),
+        ("[", "not JSON"),
+        (f"[{GOOD},\n" + '{"a": 1, "a": 2}]', 'from line 2: the key "a" stands twice'),
+    ],
+)
+def test_a_broken_list_is_refused_whole(broken: str, reason: str) -> None:
+    with pytest.raises(InvalidDataset, match=reason):
+        parse_dataset(broken.encode(), ANY)
 
 
 def test_a_document_that_is_null_marks_a_refusal_and_without_the_word_the_wording_does() -> None:
@@ -94,7 +153,6 @@ def test_the_split_is_the_same_each_time_and_keeps_the_proportion_of_refusals() 
     assert (train, held_out) == split(data, settings)
     assert sum(one.refuses for one in held_out) == 4
     assert len(held_out) == 12
-    assert describe(data, train, held_out).refusals == 20
     assert split(data, DatasetSettings(share_held_out=0.2, seed=1))[1] != held_out
 
 
@@ -102,3 +160,28 @@ def test_a_question_that_stands_twice_is_never_on_both_sides() -> None:
     data = parse_dataset(jsonl([*sixty(), *sixty()]))
     train, held_out = split(data, DatasetSettings(share_held_out=0.3))
     assert not {one.question for one in train} & {one.question for one in held_out}
+
+
+def test_near_copies_of_a_question_are_never_on_both_sides() -> None:
+    asked = [f"May I bring {thing} back within a month?" for thing in ("bikes", "locks", "lamps", "seats", "bells")]
+    twice = [*asked, *(one.replace("May I", "please, may I") for one in asked)]
+    data = parse_dataset(jsonl([example(one, f"Answer {one}") for one in twice]))
+    for seed in range(6):
+        train, held_out = split(data, DatasetSettings(share_held_out=0.4, seed=seed))
+        assert len(held_out) == 4
+        assert not {one.question[-25:] for one in train} & {one.question[-25:] for one in held_out}
+
+
+def test_a_data_set_of_one_question_cannot_be_split() -> None:
+    data = parse_dataset(jsonl([example("May I return a bike?", f"Answer {n}") for n in range(12)]))
+    with pytest.raises(InvalidDataset, match="All 12 examples ask one question"):
+        split(data, DatasetSettings())
+
+
+def test_where_every_group_is_too_large_the_smallest_is_held_out() -> None:
+    both = [example("May I return a bike?", f"A {n}") for n in range(8)] + [
+        example("Where is the shop?", f"B {n}") for n in range(4)
+    ]
+    train, held_out = split(parse_dataset(jsonl(both)), DatasetSettings())
+    assert {one.question for one in held_out} == {"Where is the shop?"}
+    assert len(train) == 8

@@ -11,6 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from services.database.tables import File
 from services.gateway.keys import Caller, require
+from services.gateway.lineage_body import lineage_body
 from services.gateway.paging import Cursor, Order
 from services.kit.errors import ApiError
 
@@ -93,8 +94,10 @@ def retrieve_file_content(request: Request, file_id: str, caller: Caller = KNOWL
 
 @router.delete("/v1/files/{file_id}")
 async def delete_file(request: Request, file_id: str, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
-    """Delete a file. Its passages are hidden when this returns, and purged from the index."""
+    """Delete a file. Its passages are hidden when this returns, and purged from the index. `lineage` names the data sets
+    and versions that still have its text in them."""
     state, asked_at = request.app.state, time.time()
     for store_id in await run_in_threadpool(state.files.delete, caller.workspace_id, file_id):
         await state.retrieval.delete_file(caller.workspace_id, store_id, file_id, asked_at)
-    return {"id": file_id, "object": "file", "deleted": True}
+    left = await run_in_threadpool(state.data_sets.lineage, caller.workspace_id, file_id)
+    return {"id": file_id, "object": "file", "deleted": True, "lineage": lineage_body(left, file_id)}

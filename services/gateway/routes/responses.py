@@ -16,6 +16,7 @@ from services.gateway.answering import Answer
 from services.gateway.asking import to_question
 from services.gateway.delivery import CLIENT_CLOSED_REQUEST, Delivery, admit, streamed, whole
 from services.gateway.keys import Caller, require
+from services.gateway.lineage_body import lineage_body
 from services.gateway.response_body import ResponseShape, search_results
 from services.gateway.response_events import ResponseEvents
 from services.gateway.response_request import RESULTS, ResponseRequest, as_asked, check_search
@@ -69,9 +70,11 @@ def retrieve_response(
 
 @router.delete("/v1/responses/{response_id}")
 def delete_response(request: Request, response_id: str, caller: Caller = ASK) -> dict[str, Any]:
-    """Delete a response from the journal with the feedback on it; a conversation that goes on forgets it."""
+    """Delete a response from the journal with the feedback on it; a conversation that goes on forgets it. `lineage`
+    names the data sets and versions that still have its text in them."""
     request.app.state.journal.forget(caller.workspace_id, response_id)
-    return {"id": response_id, "object": "response", "deleted": True}
+    left = request.app.state.data_sets.lineage(caller.workspace_id, response_id)
+    return {"id": response_id, "object": "response", "deleted": True, "lineage": lineage_body(left, response_id)}
 
 
 @router.get("/v1/responses/{response_id}/input_items")

@@ -1,0 +1,27 @@
+"""The data sets of one run, on the platform's database and files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.database.data_sets import FrozenSets, set_name
+from services.database.tables import File
+from training.dataset_report import DataSetReport
+from training.model import Dataset, Example
+
+
+class RunDataSets:
+    """Keeps what a run trains on, under the training file's name unless the workspace has it under another."""
+
+    def __init__(self, frozen: FrozenSets, workspace_id: str, file: File) -> None:
+        self._frozen, self._workspace_id, self._file = frozen, workspace_id, file
+
+    def keep(self, dataset: Dataset, report: DataSetReport) -> str:
+        known = self._frozen.find_same(self._workspace_id, dataset.sha256)
+        name = known.name if known else set_name(self._file.filename)
+        row = self._frozen.freeze(self._workspace_id, dataset, [self._file.id], name)
+        self._frozen.keep_report(row.id, report.figures())
+        return row.id
+
+    def evaluation_examples(self) -> Sequence[Example]:
+        return self._frozen.for_evaluation(self._workspace_id)

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import training
+from retrieval.model import Message
+from tests.training_fakes import example, jsonl
+from training.config import DatasetSettings
+from training.dataset import canonical, parse_dataset
+from training.dataset_report import DataSetReport, Spread, examine
+from training.model import Example
+
+ANY = DatasetSettings(min_examples=1)
+THINGS = ["bell", "lamp", "lock", "pump", "seat", "tyre", "chain", "pedal", "fork", "hub", "rim", "stand"]
+
+
+def plain(count: int = 12) -> list[Example]:
+    return [
+        example(f"What does the {thing} cost and where is it?", f"The {thing} costs {n} pounds in the shop.")
+        for n, thing in enumerate(THINGS[:count])
+    ]
+
+
+def report(examples: list[Example]) -> DataSetReport:
+    return examine(parse_dataset(jsonl(examples), ANY), ANY).report
+
+
+def test_a_plain_data_set_has_no_findings_and_says_how_far_it_is_from_fifty_and_a_hundred() -> None:
+    found = report(plain())
+    assert (found.examples, found.distinct_questions, found.distinct_answers) == (12, 12, 12)
+    assert (found.to_50, found.to_100) == (38, 88)
+    assert found.duplicate_examples == found.contradictory_examples == 0
+    assert not found.sensitive
+    assert not found.findings
+    assert found.languages == {"en": 1.0}
+    assert found.lengths is None
+    assert found.summary[0] == "12 examples (messages), 12 distinct answers."
+    assert "38 more make 50" in found.summary[1]
+
+
+def test_duplicates_are_grouped_by_line_exact_and_near_apart() -> None:
+    first, second = plain(2)
+    near = example(f"{first.question} Please?", f"{first.answer[:-1]} now.")
+    found = report([first, second, first, near])
+    assert found.exact_duplicates == ((1, 3),)
+    assert found.near_duplicates == ((1, 4),)
+    assert found.duplicate_examples == 2
+    assert "2 examples say again" in " ".join(found.summary)
+
+
+def test_contradictions_are_named_by_their_lines() -> None:
+    found = report([*plain(), example(plain()[0].question, "The bell costs 99 pounds in the shop.")])
+    assert found.contradictions == ((1, 13),)
+    assert found.contradictory_examples == 2
+
+
+def test_findings_have_line_and_kind_and_the_report_has_no_value_anywhere() -> None:
+    secrets = ["jane.doe@example.com", "4111 1111 1111 1111", "sk-abcDEF0123456789abcdef"]
+    leaking = [example(f"{one.question} {secret}", one.answer) for one, secret in zip(plain(3), secrets, strict=True)]
+    found = report([*leaking, *plain()])
+    assert [(one.line, one.kind) for one in found.findings] == [(1, "email"), (2, "payment_card"), (3, "secret")]
+    assert found.sensitive == {"email": 1, "payment_card": 1, "secret": 1}
+    written = json.dumps(found.figures())
+    assert not [secret for secret in secrets if secret in written]
+
+
+def test_the_rejected_answer_is_looked_through_as_well() -> None:
+    (one,) = plain(1)
+    pair = Example(one.messages, rejected="Ask jane@example.com.")
+    assert examine(parse_dataset(canonical([pair]), ANY), ANY).report.sensitive == {"email": 1}
+
+
+def test_a_user_turn_that_nobody_answers_is_named() -> None:
+    turns = (Message("user", "One?"), Message("user", "Two?"), Message("assistant", "A."))
+    assert report([*plain(1), Example(turns)]).unanswered_turns == (2,)
+
+
+def test_lengths_are_counted_where_there_is_a_tokenizer_and_what_is_too_long_is_named() -> None:
+    data = parse_dataset(jsonl([*plain(3), example("Why?", "word " * 50)]), ANY)
+    found = examine(data, ANY, lambda ones: [len(one.asked.split()) + len(one.answer.split()) for one in ones], 40)
+    assert found.report.lengths is not None
+    assert found.report.lengths.left_out == (4,)
+    assert found.report.lengths.tokens.max == 51
+    assert "1 exceed max_length (40) and are left out" in " ".join(found.report.summary)
+
+
+@pytest.mark.parametrize(
+    ("counts", "spread"), [([], (0, 0, 0)), ([7], (7, 7, 7)), (list(range(1, 101)), (50, 95, 100)), ([1, 2], (1, 2, 2))]
+)
+def test_percentiles_are_by_nearest_rank(counts: list[int], spread: tuple[int, int, int]) -> None:
+    assert Spread.of(counts) == Spread(*spread)
+
+
+def test_the_samples_examples_contradict_each_other_nowhere_and_hold_no_secret() -> None:
+    data = Path(training.__path__[0]).parent / "samples/brindle/train.jsonl"
+    found = examine(parse_dataset(data.read_bytes()), DatasetSettings()).report
+    assert found.contradictory_examples <= 4, found.contradictions
+    assert not found.sensitive, found.findings
+    assert found.languages["en"] > 0.98
+    assert found.to_100 == 0

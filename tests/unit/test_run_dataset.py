@@ -1,0 +1,211 @@
+"""The first stage of a run: what it keeps apart, what it tells, what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tiny_tokenizer import CHATML, tiny_tokenizer
+from tests.training_fakes import (
+    FunctionAnswerer,
+    MemorySlots,
+    MemoryVersions,
+    WordRetriever,
+    example,
+    jsonl,
+    passage,
+)
+from training.config import LoraSettings
+from training.dataset_report import DataSetReport
+from training.errors import BrokenTemplate, InvalidDataset
+from training.model import Dataset, Example, RunProgress
+from training.request import Ports, RunRequest, Settings
+from training.stages import SplitData, Stages
+
+THINGS = [
+    "bell",
+    "lamp",
+    "lock",
+    "pump",
+    "seat",
+    "tyre",
+    "chain",
+    "pedal",
+    "fork",
+    "hub",
+    "rim",
+    "stand",
+    "rack",
+    "grip",
+]
+
+
+def about(thing: str) -> Example:
+    return example(f"What does the {thing} of my bike cost?", f"The {thing} costs {THINGS.index(thing) + 5} pounds.")
+
+
+EXAMPLES = [about(thing) for thing in THINGS]
+
+
+@dataclass
+class MemoryDataSets:
+    """Keeps what it is given; `evaluation` is what models are judged by."""
+
+    evaluation: Sequence[Example] = ()
+    kept: list[tuple[Dataset, DataSetReport]] = field(default_factory=list)
+
+    def keep(self, dataset: Dataset, report: DataSetReport) -> str:
+        self.kept.append((dataset, report))
+        return f"ds-{len(self.kept)}"
+
+    def evaluation_examples(self) -> Sequence[Example]:
+        return self.evaluation
+
+
+@dataclass
+class Run:
+    stages: Stages
+    told: list[RunProgress]
+    data_sets: MemoryDataSets
+
+    def read(self) -> SplitData:
+        return self.stages.read_dataset()
+
+    def events(self) -> list[RunProgress]:
+        return [step for step in self.told if step.tells]
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    tiny_tokenizer().save_pretrained(tmp_path / "base")
+    return tmp_path / "base"
+
+
+def run(base: Path, examples: Sequence[Example], evaluation: Sequence[Example] = (), **request: Any) -> Run:
+    asked = RunRequest("v1", jsonl(examples), base, "tiny", base.parent / "work", base.parent / "versions", **request)
+    told: list[RunProgress] = []
+    answerer = FunctionAnswerer(lambda _: "")
+    data_sets = MemoryDataSets(evaluation)
+    retriever = WordRetriever(
+        [passage("prices.md", "The bell costs 5 pounds and the lamp of the bike costs 6 pounds.")]
+    )
+    ports = Ports(retriever, MemoryVersions(), MemorySlots(answerer, answerer), data_sets)
+    return Run(Stages(asked, ports, told.append, lambda: False), told, data_sets)
+
+
+def test_the_report_is_told_and_kept_before_anything_is_trained(base: Path) -> None:
+    ready = run(base, EXAMPLES)
+    data = ready.read()
+    ((dataset, report),) = ready.data_sets.kept
+    assert dataset.sha256 == data.report.sha256
+    assert data.report.data_set_id == "ds-1"
+    assert report.lengths is not None
+    assert report.lengths.tokens.max > 10
+    first, second = ready.events()
+    assert first.message.startswith("14 examples (messages), 14 distinct answers.")
+    assert first.data["data_set_id"] == "ds-1"
+    assert first.data["sha256"] == data.report.sha256
+    assert second.message == (
+        "13 examples are trained on, 1 are held out. None of the training file asks what the model is judged by."
+    )
+
+
+def test_a_validation_file_is_what_the_model_is_asked_and_its_near_copies_are_not_trained_on(base: Path) -> None:
+    asked = [example("Please, what does the bell of my bike cost?", "Five."), example("Who is the founder?", "Ann.")]
+    ready = run(base, EXAMPLES, validation=jsonl(asked))
+    data = ready.read()
+    assert list(data.held_out) == asked
+    assert about("bell") not in data.trained
+    assert len(data.trained) == 13
+    assert data.report.removed_lines == (1,)
+    assert ready.events()[-1].data["removed_lines"] == [1]
+    assert "1 were removed, since they ask what the model is judged by: lines 1." in ready.events()[-1].message
+
+
+def test_the_workspaces_evaluation_questions_are_never_trained_on_nor_the_general_examples_that_ask_them(
+    base: Path,
+) -> None:
+    evaluation = [example("what does the LAMP of the bike cost", "?"), example("What is the capital of France?", "?")]
+    general = jsonl([example("What's the capital of France?", "Paris."), example("Who wrote Hamlet?", "Shakespeare.")])
+    ready = run(base, EXAMPLES, evaluation, general=general)
+    data = ready.read()
+    assert about("lamp") not in [*data.trained, *data.held_out]
+    assert data.report.removed_lines == (2,)
+    settings = replace(Settings().mix, share_general=1.0)
+    ready.stages._settings = replace(ready.stages._settings, mix=settings)
+    taught = [row.prompt[-1].content for row in ready.stages.make_rows(data).trained if row.kind == "general"]
+    assert taught == ["Who wrote Hamlet?"]
+
+
+def test_the_files_of_the_passages_that_were_trained_on_are_named(base: Path) -> None:
+    ready = run(base, EXAMPLES)
+    made = ready.stages.make_rows(ready.read())
+    grounded = {file for row in made.trained if row.kind == "grounded" for file in row.file_ids}
+    assert grounded == {"file-prices.md"}
+    assert all(row.file_ids == () for row in made.trained if row.kind in ("plain", "general"))
+
+
+REFUSED: list[tuple[list[Example], str]] = [
+    (EXAMPLES[:9], "has 9 examples; at least 10 are needed"),
+    ([example(one.question, "Ask the desk.") for one in EXAMPLES], "All 14 examples have the same answer"),
+    (
+        [*EXAMPLES, *(example(f"Please, {one.question}", "It is free.") for one in EXAMPLES)],
+        "28 of 28 examples ask the same as another and answer otherwise",
+    ),
+    ([Example(one.messages, rejected="Dunno.") for one in EXAMPLES], "holds preference pairs"),
+]
+
+
+@pytest.mark.parametrize(("examples", "reason"), REFUSED)
+def test_what_cannot_be_trained_on_is_refused_in_words(base: Path, examples: list[Example], reason: str) -> None:
+    from training.dataset import canonical
+
+    asked = run(base, [])
+    asked.stages._request = replace(asked.stages._request, data=canonical(examples))
+    with pytest.raises(InvalidDataset, match=reason):
+        asked.read()
+
+
+def test_whoever_is_refused_can_read_the_report(base: Path) -> None:
+    asked = run(base, [*EXAMPLES, *(example(one.question, "It is free.") for one in EXAMPLES)])
+    with pytest.raises(InvalidDataset, match="lines 1 and 15"):
+        asked.read()
+    ((_, report),) = asked.data_sets.kept
+    assert report.contradictory_examples == 28
+
+
+def test_a_validation_file_that_stands_in_the_training_file_is_refused(base: Path) -> None:
+    other = [example("Who is the founder?", "Ann."), example("When is the shop open?", "At nine.")]
+    near = [example(f"Please, {one.question}", one.answer) for one in EXAMPLES[:3]]
+    with pytest.raises(InvalidDataset, match="3 of the 5 questions of the validation file stand in the training file"):
+        run(base, EXAMPLES, validation=jsonl([*near, *other])).read()
+    assert len(run(base, EXAMPLES, validation=jsonl([*near[:2], *other])).read().trained) == 12
+
+
+def test_what_is_left_must_be_enough(base: Path) -> None:
+    with pytest.raises(InvalidDataset, match="5 examples ask what the model is judged by .* 9 are left"):
+        run(base, EXAMPLES, EXAMPLES[:5]).read()
+
+
+def test_a_broken_validation_file_says_which_file_it_is(base: Path) -> None:
+    with pytest.raises(InvalidDataset, match="In the validation file: .*line 1: not JSON"):
+        run(base, EXAMPLES, validation=b"nonsense").read()
+
+
+def test_examples_that_all_exceed_the_length_are_refused(base: Path) -> None:
+    settings = Settings(lora=LoraSettings(max_length=32))
+    long = [example(one.question, f"{one.answer} " + "word " * 40) for one in EXAMPLES]
+    with pytest.raises(InvalidDataset, match="No conversation fits 32 tokens"):
+        run(base, long, settings=settings).read()
+
+
+def test_a_broken_template_is_refused_before_the_data_is_read(base: Path) -> None:
+    tiny_tokenizer(CHATML.split("{% if")[0]).save_pretrained(base)
+    ready = run(base, EXAMPLES)
+    with pytest.raises(BrokenTemplate, match="no generation prompt"):
+        ready.read()
+    assert ready.data_sets.kept == []

@@ -1,0 +1,68 @@
+"""What is refused before any training, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from training.config import DatasetSettings
+from training.dataset import check_count
+from training.errors import InvalidDataset
+from training.model import Dataset, Example
+
+SHOWN_PAIRS = 5
+
+
+def check_examples(dataset: Dataset, settings: DatasetSettings) -> None:
+    """Raises InvalidDataset for too few examples, preference pairs, and one answer to everything."""
+    examples = dataset.examples
+    check_count(len(examples), settings.min_examples)
+    if dataset.has_preferences:
+        raise InvalidDataset(
+            "The data set holds preference pairs (a preferred answer and another one). They are for the method 'dpo'; "
+            "the method 'supervised' needs conversations with one answer each."
+        )
+    if len({distinct(example.answer) for example in examples}) < 2:
+        raise InvalidDataset(
+            f"All {len(examples)} examples have the same answer: {_short(examples[0].answer)!r}. A model would learn to "
+            "say nothing else; add examples with other answers."
+        )
+
+
+def check_contradictions(
+    examples: Sequence[Example], places: Sequence[int], pairs: Sequence[tuple[int, int]], most: float
+) -> None:
+    """Raises InvalidDataset, with the lines of the pairs, where more than `most` of the examples contradict others."""
+    if len(places) <= most * len(examples):
+        return
+    shown = "; ".join(_pair(examples[one], examples[two]) for one, two in pairs[:SHOWN_PAIRS])
+    more = f"; and {len(pairs) - SHOWN_PAIRS} more pairs" if len(pairs) > SHOWN_PAIRS else ""
+    raise InvalidDataset(
+        f"{len(places)} of {len(examples)} examples ask the same as another and answer otherwise; at most {most:.0%} "
+        f"may (max_contradictory): {shown}{more}. Keep one answer to each question.",
+        problems=[f"lines {examples[one].line} and {examples[two].line} contradict each other" for one, two in pairs],
+    )
+
+
+def check_overlap(shared: int, validation: int, most: float) -> None:
+    """Raises InvalidDataset where more than `most` of the validation file stands in the training file."""
+    if shared > most * validation:
+        raise InvalidDataset(
+            f"{shared} of the {validation} questions of the validation file stand in the training file, as they are or "
+            f"nearly so; at most {most:.0%} may (max_overlap). Give a validation file with other questions, or none: "
+            "then a part of the training file is kept out."
+        )
+
+
+def distinct(text: str) -> str:
+    """A text without what does not make another one of it: case and white space."""
+    return " ".join(text.lower().split())
+
+
+def _pair(one: Example, two: Example) -> str:
+    question = _short(one.question)
+    return f"lines {one.line} and {two.line} ({question!r}: {_short(one.answer)!r}, {_short(two.answer)!r})"
+
+
+def _short(text: str, most: int = 60) -> str:
+    plain = " ".join(text.split())
+    return plain if len(plain) <= most else f"{plain[: most - 1]}…"
