@@ -22,7 +22,9 @@ def test_what_was_live_before_the_history_began_stands_at_its_beginning(tmp_path
     moved = "'2026-06-01 00:00:00'"
     with engine.begin() as connection:
         connection.execute(text(f"INSERT INTO workspaces VALUES ('w', 'W', {moved}), ('x', 'X', {moved})"))
-        connection.execute(text(f"INSERT INTO live_pointers VALUES ('w', 'v2', 'v1', {moved}), ('x', 'v3', NULL, {moved})"))
+        connection.execute(
+            text(f"INSERT INTO live_pointers VALUES ('w', 'v2', 'v1', {moved}), ('x', 'v3', NULL, {moved})")
+        )
         columns = "id, name, base_model, path, dataset_hash, template_fingerprint, settings, metrics, gate, status, "
         values = "'v2', 'ft:b:s:2', 'b', 'w/v2', '', '', '{}', '{}', '{}', 'published', "
         connection.execute(
