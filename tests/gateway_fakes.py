@@ -39,7 +39,8 @@ class FakeModel:
     with `breaks` it fails after the first piece, with `hangs` it waits there; `freed` tells that its stream ended."""
 
     def __init__(self) -> None:
-        self.pieces, self.fits, self.breaks, self.hangs, self.freed = PIECES, 99, False, False, False
+        self.fits, self.breaks, self.hangs, self.freed = 99, False, False, False
+        self.pieces: tuple[str, ...] = PIECES
         self.bodies = list[dict[str, Any]]()
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -150,7 +151,6 @@ class Gateway:
         )
         app.state.slots = Slots(generation, refresh=0.0, timeout=5.0, connect=lambda _address: _http(model))
         app.state.answering = Answering(app.state.retrieval, app.state.slots)
-        app.state.canaries = Canaries(self.sessions, app.state.slots)
         app.state.canaries = Canaries(self.sessions, app.state.slots)
         return app
 

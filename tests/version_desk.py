@@ -60,8 +60,7 @@ class VersionDesk:
         self.http = TestClient(self.gateway.app, headers={"Authorization": "Bearer one"})
 
     async def _answer(self, request: httpx.Request) -> httpx.Response:
-        answer = self.models[json.loads(request.content)["model"]](request)
-        return cast(httpx.Response, await answer)
+        return await self.models[json.loads(request.content)["model"]](request)
 
     def add(self, name: str, gate: dict[str, Any] | None = PASSED, workspace: str = "one", **columns: Any) -> str:
         """A version with the id `name`, judged by `gate`; returns its `ft:` name."""
@@ -77,9 +76,9 @@ class VersionDesk:
             self.settle()
             assert self.post(name, "publish").status_code == 200
 
-    def post(self, name: str, what: str, **body: Any) -> httpx.Response:
-        answer: httpx.Response = self.http.post(f"/v1/versions/{name}/{what}", json=body)
-        return answer
+    def post(self, name: str, what: str, **body: Any) -> Any:
+        """A call on a version: publish, pin, canary."""
+        return self.http.post(f"/v1/versions/{name}/{what}", json=body)
 
     def get(self, path: str, **parameters: Any) -> Any:
         answer = self.http.get(f"/v1/versions{path}", params=parameters)
@@ -98,10 +97,9 @@ class VersionDesk:
         self.publisher.watch_canaries()
         self.yard.settle()
 
-    def ask(self, question: str, model: str = "tandem/tuned") -> httpx.Response:
+    def ask(self, question: str, model: str = "tandem/tuned") -> Any:
         body = {"model": model, "messages": [{"role": "user", "content": question}]}
-        answer: httpx.Response = self.http.post("/v1/chat/completions", json=body)
-        return answer
+        return self.http.post("/v1/chat/completions", json=body)
 
     def live(self) -> str | None:
         found = [row["id"] for row in self.get("")["data"] if row["live"]]

@@ -38,7 +38,7 @@ def broken(desk: VersionDesk, name: str) -> None:
     desk.models[name] = model
 
 
-def weights(answer: httpx.Response) -> str:
+def weights(answer: Any) -> str:
     assert answer.status_code == 200, answer.text
     body = answer.json()
     used = str(body["versions"]["weights"])

@@ -127,7 +127,7 @@ def test_what_must_stay_stays_and_of_the_rest_the_newest(sessions: Sessions, tmp
     removed = made.clear(keep)
     for workspace, names in made.names.items():
         spare = [name for name in names if name not in made.must_stay]
-        wanted = set(spare[len(spare) - keep :] if keep else []) | (made.must_stay & set(names))
+        wanted = set(spare[::-1][:keep]) | (made.must_stay & set(names))
         assert made.there(workspace) == wanted
         gone = set(names) - wanted
         assert {name for name in names if made.status(name) == "removed"} == gone

@@ -227,7 +227,7 @@ def test_each_workspace_keeps_its_own_live_slot() -> None:
     yard.settle()
     yard.fleet.promote("other", "x1")
     yard.settle()
-    table = RoutingTables(0).current(yard.fleet.rows())
+    table = RoutingTables(0).current(yard.fleet.rows(), {})
     assert {workspace: route.version_id for workspace, route in table.live.items()} == {"w": "v1", "other": "x1"}
 
 
@@ -247,18 +247,18 @@ def test_stopping_all_ends_every_engine_and_nothing_moves_after() -> None:
 
 def test_the_table_routes_ready_slots_only_and_its_epoch_grows_with_each_change() -> None:
     yard, tables = live_yard(), RoutingTables(first_epoch=10)
-    first = tables.current(yard.fleet.rows())
+    first = tables.current(yard.fleet.rows(), {})
     assert (first.epoch, first.base and first.base.model) == (11, "base")
     assert (first.live["w"].version_id, first.live["w"].model) == ("v1", "v1")
-    assert tables.current(yard.fleet.rows()).epoch == 11
+    assert tables.current(yard.fleet.rows(), {}).epoch == 11
     yard.fleet.load(version("v2"))
-    loading = tables.current(yard.fleet.rows())
+    loading = tables.current(yard.fleet.rows(), {})
     assert (loading.epoch, loading.loading, loading.versions) == (12, ["v2"], {})
     yard.settle()
-    loaded = tables.current(yard.fleet.rows())
+    loaded = tables.current(yard.fleet.rows(), {})
     assert (loaded.epoch, loaded.loading, list(loaded.versions)) == (13, [], ["v2"])
     yard.fleet.promote("w", "v2")
-    published = tables.current(yard.fleet.rows())
+    published = tables.current(yard.fleet.rows(), {})
     assert (published.live["w"].version_id, published.versions) == ("v2", {})
     assert published.live["w"].address == loaded.versions["v2"].address
 
@@ -267,7 +267,7 @@ def test_a_live_slot_that_is_started_again_counts_as_loading() -> None:
     yard, tables = live_yard(), RoutingTables(0)
     yard.starter.engines[1].crash = "gone"
     yard.fleet.tick()
-    table = tables.current(yard.fleet.rows())
+    table = tables.current(yard.fleet.rows(), {})
     assert (table.live, table.loading) == ({}, ["v1"])
 
 
