@@ -17,7 +17,7 @@ from tests.training_fakes import FunctionAnswerer, MemorySlots, WordRetriever
 from training.request import Ports
 
 
-def tiny_ports(sessions: Sessions, job: Job, on_load: Callable[[], None] = lambda: None) -> Ports:
+def tiny_ports(sessions: Sessions, job: Job, on_load: Callable[[], object] = lambda: None) -> Ports:
     """Slots whose models say the same, so that the gate refuses the candidate."""
     slots = MemorySlots(FunctionAnswerer(lambda _: "Dunno."), FunctionAnswerer(lambda _: "Dunno."), on_load=on_load)
     return Ports(WordRetriever(PASSAGES), VersionList(sessions, job), slots)

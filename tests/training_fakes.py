@@ -96,7 +96,7 @@ class MemorySlots:
     live_answers: FunctionAnswerer
     live: str | None = None
     spare: str | None = None
-    on_load: Callable[[], None] = lambda: None
+    on_load: Callable[[], object] = lambda: None
 
     def load(self, version_id: str, cancelled: Callable[[], bool]) -> None:
         self.spare = version_id

@@ -17,6 +17,7 @@ from services.database.removal import remove_file
 from services.database.tables import File, not_expired, now
 from services.gateway.paging import Cursor, Place, read_page
 from services.kit.errors import ApiError
+from training.dataset import parse_dataset
 from training.errors import InvalidDataset
 
 LONGEST_NAME = 255

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.gateway.schemas import Hyperparameters
+from services.gateway.fine_tuning_schemas import Hyperparameters
 from services.gateway.source_schemas import Name, Schedule
 
 SUFFIX = r"^[A-Za-z0-9_-]+$"

@@ -21,6 +21,7 @@ from services.worker import fine_tune, performing
 from services.worker.fine_tune import run_settings
 from services.worker.fine_tuning import FineTuning
 from services.worker.leftovers import work_folder
+from services.worker.outcome import record_outcome
 from services.worker.settings import TrainingSettings, WorkerSettings
 from services.worker.training_process import RunLost
 from tests.tiny import EXAMPLES, PASSAGES, answer, make_tiny
@@ -137,7 +138,7 @@ def test_a_killed_process_goes_on_from_its_checkpoint_on_the_same_rows(
     first = (home.work(job) / "trained.jsonl").read_bytes()
     home.file.unlink()  # a later try needs the upload no more
     seen: list[bytes] = []
-    monkeypatch.setattr(fine_tune, "record_outcome", _look_first(home, job, seen, fine_tune.record_outcome))
+    monkeypatch.setattr(fine_tune, "record_outcome", _look_first(home, job, seen, record_outcome))
     again = home.jobs.claim(job.id)
     assert again is not None
     done = home.perform(again, Ports(WordRetriever([]), *_of(tiny_ports(home.sessions, again))))
@@ -163,7 +164,7 @@ def _look_first(home: Home, job: Job, seen: list[bytes], record: Any) -> Any:
 
 def test_a_run_paused_while_its_candidate_loads_keeps_its_work_and_no_version(home: Home) -> None:
     job = home.claimed()
-    paused = home.perform(job, tiny_ports(home.sessions, job, lambda: home.jobs.request_pause("w", job.id) and None))
+    paused = home.perform(job, tiny_ports(home.sessions, job, lambda: home.jobs.request_pause("w", job.id)))
     assert (paused.status, paused.pause_requested) == ("running", True)  # the worker puts it aside
     assert home.work(job).is_dir()
     assert home.versions() == []
@@ -179,7 +180,7 @@ def test_a_run_paused_while_its_candidate_loads_keeps_its_work_and_no_version(ho
 
 def test_a_run_cancelled_while_its_candidate_loads_leaves_nothing(home: Home) -> None:
     job = home.claimed()
-    done = home.perform(job, tiny_ports(home.sessions, job, lambda: home.jobs.request_cancel("w", job.id) and None))
+    done = home.perform(job, tiny_ports(home.sessions, job, lambda: home.jobs.request_cancel("w", job.id)))
     assert done.status == "cancelled"
     assert home.versions() == []
     assert home.rows(Version) == []

@@ -41,7 +41,7 @@ def test_rows_that_one_pass_can_take_are_not_accumulated() -> None:
     ],
 )
 def test_settings_choose_among_what_is_there(asked: Any, gpus: int, found: Hardware) -> None:
-    assert choose(*asked, cuda_devices=gpus) == found
+    assert choose(*asked, gpus) == found
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_settings_choose_among_what_is_there(asked: Any, gpus: int, found: Hardw
 )
 def test_what_is_not_there_is_refused_in_words(asked: Any, gpus: int, message: str) -> None:
     with pytest.raises(OutOfRange, match=message):
-        choose(*asked, cuda_devices=gpus)
+        choose(*asked, gpus)
 
 
 def test_a_cpu_gets_eager_attention_and_no_device_map() -> None:

@@ -93,7 +93,7 @@ def run(base: Path, examples: Sequence[Example], evaluation: Sequence[Example] =
     retriever = WordRetriever(
         [passage("prices.md", "The bell costs 5 pounds and the lamp of the bike costs 6 pounds.")]
     )
-    ports = Ports(retriever, MemoryVersions(), MemorySlots(answerer, answerer), data_sets)
+    ports = Ports(retriever, MemoryVersions(), MemorySlots(answerer, answerer), data_sets=data_sets)
     return Run(Stages(asked, ports, told.append, lambda: False), told, data_sets)
 
 
