@@ -13,8 +13,7 @@ from services.database.checkpoints import record_checkpoint
 from services.database.jobs import Jobs
 from services.database.tables import now
 from tests.knowledge import Knowledge, knowledge
-from tests.training_fakes import example, jsonl
-from tests.unit.test_training_files import lines, preference
+from tests.training_fakes import example, jsonl, preferences
 
 EXAMPLES = jsonl([example(f"What is {number}?", f"It is {number}.") for number in range(12)])
 OTHERS = jsonl([example(f"Where is {number}?", f"Over there, {number}.") for number in range(10)])

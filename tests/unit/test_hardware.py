@@ -40,7 +40,7 @@ def test_rows_that_one_pass_can_take_are_not_accumulated() -> None:
         (("cuda", "4bit", 2), 2, Hardware("cuda", "4bit", 2)),
     ],
 )
-def test_settings_choose_among_what_is_there(asked: Any, gpus: int, found: Hardware) -> None:
+def test_settings_choose_among_what_is_there(asked: tuple[Any, Any, Any], gpus: int, found: Hardware) -> None:
     assert choose(*asked, gpus) == found
 
 
@@ -53,7 +53,7 @@ def test_settings_choose_among_what_is_there(asked: Any, gpus: int, found: Hardw
         (("cpu", "none", 65), 0, "between 1 and 64"),
     ],
 )
-def test_what_is_not_there_is_refused_in_words(asked: Any, gpus: int, message: str) -> None:
+def test_what_is_not_there_is_refused_in_words(asked: tuple[Any, Any, Any], gpus: int, message: str) -> None:
     with pytest.raises(OutOfRange, match=message):
         choose(*asked, gpus)
 
