@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from training.config import DatasetSettings
@@ -102,7 +103,9 @@ class DataSetReport:
             found.append(f"{len(self.unanswered_turns)} conversations have a question that nobody answers.")
         if self.sensitive:
             kinds = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in self.sensitive.items())
-            found.append(f"Personal data or secrets: {kinds}. A model may repeat what it was trained on; take them out.")
+            found.append(
+                f"Personal data or secrets: {kinds}. A model may repeat what it was trained on; take them out."
+            )
         named = ", ".join(f"{name} {share:.0%}" for name, share in self.languages.items())
         return [*found, f"Languages: {named}."]
 
@@ -198,7 +201,7 @@ def _sensitive(example: Example) -> list[Finding]:
 
 def _unanswered(example: Example) -> bool:
     roles = [message.role for message in example.messages if message.role != "system"]
-    return any(one == two == "user" for one, two in zip(roles, roles[1:], strict=False))
+    return any(one == two == "user" for one, two in pairwise(roles))
 
 
 def _languages(texts: Sequence[str]) -> dict[str, float]:

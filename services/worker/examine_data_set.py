@@ -24,7 +24,6 @@ from training.preparation import count_with
 from training.template import load_tokenizer
 from training.weights import materialize
 
-
 OpenCounter = Callable[[], CountTokens]
 
 

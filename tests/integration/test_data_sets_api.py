@@ -13,6 +13,7 @@ from openai import OpenAI
 
 from services.database.data_sets import FrozenSets
 from services.database.jobs import Jobs
+from services.database.lineage import add_version_origins
 from services.database.tables import Version
 from services.worker.examine_data_set import perform
 from tests.knowledge import Knowledge, knowledge
@@ -105,7 +106,9 @@ def test_deleting_a_file_names_the_data_sets_and_versions_that_hold_its_text(des
     asked = ask(client, "GET", f"/files/{file}/lineage").json()
     deleted = ask(client, "DELETE", f"/files/{file}").json()
     assert deleted["lineage"] == asked == ask(client, "GET", f"/files/{file}/lineage").json()
-    assert [(one["id"], one["name"], one["how"]) for one in asked["data_sets"]] == [(made["id"], "lineage", ["examples"])]
+    assert [(one["id"], one["name"], one["how"]) for one in asked["data_sets"]] == [
+        (made["id"], "lineage", ["examples"])
+    ]
     assert [(one["id"], one["live"], one["how"]) for one in asked["versions"]] == [("ver-l", False, ["examples"])]
     assert ask(client, "DELETE", f"/data_sets/{made['id']}").json()["deleted"]
     assert ask(client, "GET", f"/data_sets/{made['id']}").status_code == 404
@@ -114,13 +117,18 @@ def test_deleting_a_file_names_the_data_sets_and_versions_that_hold_its_text(des
 
 
 def _record_version(desk: Knowledge, data_set_id: str) -> None:
-    from services.database.lineage import add_version_origins
-
     with desk.sessions.begin() as session:
         session.add(
             Version(
-                id="ver-l", workspace_id="one", name="ft:base:l:1", base_model="base", path="", dataset_hash="",
-                template_fingerprint="", settings={}, status="published",
-            )  # fmt: skip
+                id="ver-l",
+                workspace_id="one",
+                name="ft:base:l:1",
+                base_model="base",
+                path="",
+                dataset_hash="",
+                template_fingerprint="",
+                settings={},
+                status="published",
+            )
         )
         add_version_origins(session, "one", "ver-l", {"dataset": {"data_set_id": data_set_id}})

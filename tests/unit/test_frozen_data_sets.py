@@ -172,9 +172,7 @@ def examining(frozen: FrozenSets, sessions: Sessions, tmp_path: Path) -> tuple[s
     job = new_job("one", "examine_data_set", {"data_set_id": row.id, "file_id": "file-1"}, 60.0)
     with sessions.begin() as session:
         session.add(job)
-        session.add(
-            File(id="file-1", workspace_id="one", filename="e", purpose="", bytes=1, sha256="", path=str(path))
-        )
+        session.add(File(id="file-1", workspace_id="one", filename="e", purpose="", bytes=1, sha256="", path=str(path)))
     assert Jobs(sessions).claim(job.id)
     return row.id, job.id
 

@@ -20,13 +20,29 @@ from tests.training_fakes import (
     passage,
 )
 from training.config import LoraSettings
+from training.dataset import canonical
 from training.dataset_report import DataSetReport
 from training.errors import BrokenTemplate, InvalidDataset
 from training.model import Dataset, Example, RunProgress
 from training.request import Ports, RunRequest, Settings
 from training.stages import SplitData, Stages
 
-THINGS = ["bell", "lamp", "lock", "pump", "seat", "tyre", "chain", "pedal", "fork", "hub", "rim", "stand", "rack", "grip"]
+THINGS = [
+    "bell",
+    "lamp",
+    "lock",
+    "pump",
+    "seat",
+    "tyre",
+    "chain",
+    "pedal",
+    "fork",
+    "hub",
+    "rim",
+    "stand",
+    "rack",
+    "grip",
+]
 
 
 def about(thing: str) -> Example:
@@ -75,7 +91,9 @@ def run(base: Path, examples: Sequence[Example], evaluation: Sequence[Example] =
     told: list[RunProgress] = []
     answerer = FunctionAnswerer(lambda _: "")
     data_sets = MemoryDataSets(evaluation)
-    retriever = WordRetriever([passage("prices.md", "The bell costs 5 pounds and the lamp of the bike costs 6 pounds.")])
+    retriever = WordRetriever(
+        [passage("prices.md", "The bell costs 5 pounds and the lamp of the bike costs 6 pounds.")]
+    )
     ports = Ports(retriever, MemoryVersions(), MemorySlots(answerer, answerer), data_sets)
     return Run(Stages(asked, ports, told.append, lambda: False), told, data_sets)
 
@@ -145,8 +163,6 @@ REFUSED: list[tuple[list[Example], str]] = [
 
 @pytest.mark.parametrize(("examples", "reason"), REFUSED)
 def test_what_cannot_be_trained_on_is_refused_in_words(base: Path, examples: list[Example], reason: str) -> None:
-    from training.dataset import canonical
-
     asked = run(base, [])
     asked.stages._request = replace(asked.stages._request, data=canonical(examples))
     with pytest.raises(InvalidDataset, match=reason):
@@ -170,12 +186,12 @@ def test_a_validation_file_that_stands_in_the_training_file_is_refused(base: Pat
 
 
 def test_what_is_left_must_be_enough(base: Path) -> None:
-    with pytest.raises(InvalidDataset, match="5 examples ask what the model is judged by .* 9 are left"):
+    with pytest.raises(InvalidDataset, match=r"5 examples ask what the model is judged by .* 9 are left"):
         run(base, EXAMPLES, EXAMPLES[:5]).read()
 
 
 def test_a_broken_validation_file_says_which_file_it_is(base: Path) -> None:
-    with pytest.raises(InvalidDataset, match="In the validation file: .*line 1: not JSON"):
+    with pytest.raises(InvalidDataset, match=r"In the validation file: .*line 1: not JSON"):
         run(base, EXAMPLES, validation=b"nonsense").read()
 
 

@@ -45,8 +45,10 @@ def line(*messages: tuple[str, object]) -> str:
         ('{"messages": ' + "[" * 3000 + "]" * 3000 + "}", "deep"),
         (line(("user", "Q"), ("assistant", [{"type": "image_url"}])), "a part of the type 'image_url'"),
         (GOOD[:-1] + ', "tools": [{"type": "function"}]}', 'it has "tools"; tool calls are not trained here'),
-        ('{"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A", "weight": 0}]}',
-         "the last turn has the weight 0"),
+        (
+            '{"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A", "weight": 0}]}',
+            "the last turn has the weight 0",
+        ),
     ],
 )
 def test_a_bad_line_is_named_with_its_number_and_its_fault(bad: str, reason: str) -> None:
