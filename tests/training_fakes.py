@@ -38,6 +38,20 @@ def jsonl(examples: Sequence[Example]) -> bytes:
     return "\n".join(json.dumps(row) for row in rows).encode()
 
 
+def preferences(count: int) -> bytes:
+    """A file of preferences in OpenAI's format."""
+
+    def row(number: int) -> dict[str, Any]:
+        said, other = f"Yes, for {number} days.", f"Well, you see, for {number} days, yes."
+        return {
+            "input": {"messages": [{"role": "user", "content": f"Is offer {number} open?"}]},
+            "preferred_output": [{"role": "assistant", "content": said}],
+            "non_preferred_output": [{"role": "assistant", "content": other}],
+        }
+
+    return "\n".join(json.dumps(row(number)) for number in range(count)).encode()
+
+
 class WordRetriever:
     """Ranks passages by the words that they share with the question."""
 

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from training.config import DatasetSettings
@@ -34,7 +35,8 @@ class Spread:
     @classmethod
     def of(cls, counts: Sequence[int]) -> Spread:
         ordered = sorted(counts) or [0]
-        return cls(*(ordered[max(0, math.ceil(share * len(ordered)) - 1)] for share in (0.5, 0.95)), ordered[-1])
+        p50, p95 = (ordered[max(0, math.ceil(share * len(ordered)) - 1)] for share in (0.5, 0.95))
+        return cls(p50, p95, ordered[-1])
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,7 @@ def _sensitive(example: Example) -> list[Finding]:
 
 def _unanswered(example: Example) -> bool:
     roles = [message.role for message in example.messages if message.role != "system"]
-    return any(one == two == "user" for one, two in zip(roles, roles[1:], strict=False))
+    return any(one == two == "user" for one, two in pairwise(roles))
 
 
 def _languages(texts: Sequence[str]) -> dict[str, float]:

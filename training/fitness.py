@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from training.config import DatasetSettings
 from training.dataset import check_count
@@ -10,21 +11,27 @@ from training.errors import InvalidDataset
 from training.model import Dataset, Example
 
 SHOWN_PAIRS = 5
+Method = Literal["supervised", "dpo"]
 
 
-def check_examples(dataset: Dataset, settings: DatasetSettings) -> None:
-    """Raises InvalidDataset for too few examples, preference pairs, and one answer to everything."""
+def check_examples(dataset: Dataset, settings: DatasetSettings, method: Method = "supervised") -> None:
+    """Raises InvalidDataset for too few examples, those of another method, and one answer to everything."""
     examples = dataset.examples
     check_count(len(examples), settings.min_examples)
-    if dataset.has_preferences:
+    if dataset.has_preferences and method == "supervised":
         raise InvalidDataset(
             "The data set holds preference pairs (a preferred answer and another one). They are for the method 'dpo'; "
             "the method 'supervised' needs conversations with one answer each."
         )
+    if not dataset.has_preferences and method == "dpo":
+        raise InvalidDataset(
+            "The data set holds conversations with one answer each. They are for the method 'supervised'; the method "
+            "'dpo' needs preference pairs: a preferred answer and another one."
+        )
     if len({distinct(example.answer) for example in examples}) < 2:
         raise InvalidDataset(
-            f"All {len(examples)} examples have the same answer: {_short(examples[0].answer)!r}. A model would learn to "
-            "say nothing else; add examples with other answers."
+            f"All {len(examples)} examples have the same answer: {_short(examples[0].answer)!r}. A model would learn "
+            "to say nothing else; add examples with other answers."
         )
 
 

@@ -32,52 +32,21 @@ _WORDS = {
     "più se suo sua ho ha anche nel alla questo questa quanto",
     "pt": "o a os as um uma e é não que de do da dos das em no na por para com meu minha se como quando onde posso são "
     "mas mais seu sua você eu ao ou está ser",
-    "nl": "de het een en is niet ik u je wij we van in op met voor dat die zijn aan te als wat wanneer waar hoe kan mijn "
-    "uw ook er maar bij naar of geen wordt deze dit",
+    "nl": "de het een en is niet ik u je wij we van in op met voor dat die zijn aan te als wat wanneer waar hoe kan "
+    "mijn uw ook er maar bij naar of geen wordt deze dit",
     "pl": "i w nie na się z do jest to że o jak co czy po ale za od dla mój moja kiedy gdzie może są przez ten ta tego "
     "jestem mam bez już tylko lub oraz",
     "sv": "och att det som en ett är på inte jag du vi för med av till den har kan om när var hur vad min din från men "
     "eller ska de man så blir också",
-    "tr": "ve bir bu için ile da de mi mı ne ben sen biz var yok değil çok nasıl zaman nerede kadar olarak daha gibi "
-    "sonra önce her ama veya",
+    "tr": "ve bir bu için ile da de mi m\u0131 ne ben sen biz var yok değil çok nas\u0131l zaman nerede kadar olarak "
+    "daha gibi sonra önce her ama veya",
 }
 NEGATIONS = frozenset(
-    [
-        "no",
-        "not",
-        "nor",
-        "never",
-        "none",
-        "without",
-        "nicht",
-        "kein",
-        "keine",
-        "keinen",
-        "ohne",
-        "nie",
-        "pas",
-        "sans",
-        "jamais",
-        "sin",
-        "nunca",
-        "non",
-        "senza",
-        "mai",
-        "não",
-        "sem",
-        "niet",
-        "geen",
-        "zonder",
-        "nooit",
-        "bez",
-        "nigdy",
-        "nie",
-        "inte",
-        "utan",
-        "ingen",
-        "yok",
-        "değil",
-    ]
+    re.findall(
+        r"\w+",
+        "no not nor never none without nicht kein keine keinen ohne nie pas sans jamais sin nunca non senza mai não "
+        "sem niet geen zonder nooit bez nigdy nie inte utan ingen yok değil",
+    )
 )
 FUNCTION_WORDS = frozenset(word for words in _WORDS.values() for word in words.split())
 _SCRIPTS = {

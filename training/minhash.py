@@ -1,8 +1,8 @@
 """MinHash with banded locality-sensitive hashing (Broder 1997; Leskovec, Rajaraman and Ullman, chapter 3).
 
 Two sets agree on one minimum with a probability that is their Jaccard similarity. Three minima make a band, and 64
-bands are looked up: of pairs with a similarity of 0.5 one in 5,100 is missed, of those with 0.6 one in six million. What
-is found is a candidate; whoever asks compares the sets themselves.
+bands are looked up: of pairs with a similarity of 0.5 one in 5,100 is missed, of those with 0.6 one in six million.
+What is found is a candidate; whoever asks compares the sets themselves.
 """
 
 from __future__ import annotations
@@ -65,7 +65,8 @@ def candidates(found: Signatures, labels: Labels) -> npt.NDArray[np.int64]:
             pairs.append(owner[:-step][same] * size + owner[step:][same])
         pairs = [np.unique(np.concatenate(pairs))]
     both = np.stack(np.divmod(pairs[0], size), axis=1)
-    return both[both[:, 0] != both[:, 1]]
+    different: npt.NDArray[np.int64] = both[both[:, 0] != both[:, 1]]
+    return different
 
 
 def _hash(text: str, known: dict[str, int]) -> int:

@@ -14,8 +14,9 @@ from training.stages import Stages
 def run(request: RunRequest, ports: Ports, progress: Progress, cancelled: Cancelled) -> RunResult:
     """Train, judge and, where the gate allows it, publish.
 
-    Raises InvalidDataset, UnknownBaseModel, BrokenTemplate, DamagedWeights where parity fails, EngineUnavailable, and Cancelled; no version is left then,
-    except that a candidate which no engine could be had for stays in the list. Publishing itself is not cancelled.
+    Raises InvalidDataset, UnknownBaseModel, BrokenTemplate, DamagedWeights where parity fails, EngineUnavailable, and
+    Cancelled; no version is left then, except that a candidate which no engine could be had for stays in the list.
+    Publishing itself is not cancelled.
     """
     stages = Stages(request, ports, progress, cancelled)
     data = stages.read_dataset()

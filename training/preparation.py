@@ -10,7 +10,7 @@ from training.config import DatasetSettings
 from training.dataset import check_count, parse_dataset
 from training.dataset_report import CountTokens, DataSetReport, examine
 from training.errors import InvalidDataset
-from training.fitness import check_contradictions, check_examples, check_overlap
+from training.fitness import Method, check_contradictions, check_examples, check_overlap
 from training.model import Dataset, Example
 from training.splitting import keep_out, sample, split
 
@@ -50,6 +50,7 @@ def examine_and_check(
     count_tokens: CountTokens | None,
     max_length: int,
     on_report: Callable[[DataSetReport], None],
+    method: Method = "supervised",
 ) -> None:
     """Make the report, hand it on, and only then refuse: whoever is refused can read why.
 
@@ -57,7 +58,7 @@ def examine_and_check(
     """
     examined = examine(dataset, settings, count_tokens, max_length)
     on_report(examined.report)
-    check_examples(dataset, settings)
+    check_examples(dataset, settings, method)
     found = examined.contradictions
     check_contradictions(dataset.examples, found.places, found.pairs, settings.max_contradictory)
     lengths = examined.report.lengths

@@ -138,11 +138,11 @@ def _check_texts(value: Any, depth: int) -> None:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise BadRow(f'the key "{twice}" stands twice in one object')
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise BadRow(f'the key "{key}" stands twice in one object')
+        found[key] = value
     return found
 
 

@@ -94,8 +94,8 @@ class DataSets(Protocol):
 
 @dataclass(frozen=True)
 class Ports:
-    """What a run needs from outside. A judge is optional: its marks are reported and decide nothing. Without `data_sets`
-    nothing of the data set is kept beyond the run.
+    """What a run needs from outside. A judge is optional: its marks are reported and decide nothing. Without
+    `data_sets` nothing of the data set is kept beyond the run.
     """
 
     retriever: Retriever

@@ -66,7 +66,7 @@ _ASSIGNED = re.compile(
     re.IGNORECASE,
 )
 _ASSIGNING = ("pass", "secret", "key", "token", "bearer")
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,42}")
+_IBAN = re.compile(r"(?<![A-Za-z0-9])(?=([A-Za-z]{2}\d{2}(?:[ -]?[A-Za-z0-9]){11,42}))")
 _IBAN_LENGTHS = dict(
     re.findall(
         r"([A-Z]{2})(\d{2})",
@@ -79,7 +79,7 @@ _IBAN_LENGTHS = dict(
 _CARD = re.compile(r"(?<![\d.,-])(?<!\d )[2-6]\d{3}(?:[ -]?\d){9,15}(?![\d])(?![.,-]\d)")
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.)+[A-Za-z]{2,24}(?![\w@])")
 _PHONE = re.compile(
-    r"(?<![\w+./:-])(?:(?:\+|00)[1-9]\d{0,2}[ ./-]?(?:\(\d{1,5}\)[ ./-]?)?(?:\d[ ./-]?){5,12}\d"
+    r"(?<![\w+./:-])(?<!\d )(?:(?:\+|00)[1-9]\d{0,2}[ ./-]?(?:\(\d{1,5}\)[ ./-]?)?(?:\d[ ./-]{0,3}){5,12}\d"
     r"|\(0?\d{2,5}\)[ ./-]?\d{2,4}(?:[ ./-]?\d{2,4}){1,4}|0\d{1,4}[ /-]\d{2,4}(?:[ -]?\d{2,4}){1,4}"
     r"|\d{3}[ .-]\d{3}[ .-]\d{4})(?![\w]|[.,:-]\d)"
 )
@@ -118,9 +118,9 @@ def _random(value: str) -> bool:
 
 def _ibans(text: str) -> Iterator[Span]:
     for found in _IBAN.finditer(text):
-        country = found.group()[:2].upper()
+        country = found.group(1)[:2].upper()
         length = int(_IBAN_LENGTHS.get(country, 0))
-        end, digits = _cut(found.group(), length)
+        end, digits = _cut(found.group(1), length)
         if length and len(digits) == length and _mod_97(digits.upper()) == 1:
             yield found.start(), found.start() + end, f"{country}** … **{digits[-2:].upper()}"
 

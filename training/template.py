@@ -20,7 +20,7 @@ def load_tokenizer(base: Path) -> Any:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=True)
-    except Exception as error:
+    except Exception as error:  # a folder may be wrong in any way; each is the same news to the user
         raise UnknownBaseModel(
             f"The base model's folder {base} has no tokenizer that can be read ({type(error).__name__}: {error}). "
             "Correct `base_model`, or restore the folder."

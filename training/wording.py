@@ -6,7 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
-from os.path import commonprefix
+from itertools import pairwise
 
 from retrieval.words import STOP_WORDS, stem
 from training.languages import FUNCTION_WORDS, NEGATIONS
@@ -22,7 +22,7 @@ _TELLING = frozenset(
     )
 )
 """Stop words that make another question of it."""
-EMPTY = frozenset(map(stem, ["a", "an", "the", "please", "pls", "s", "hi", "hello", "thanks"]))
+EMPTY = frozenset(map(stem, re.findall(r"\w+", "a an the please pls s hi hello thanks")))
 LEAST_LETTERS = 5
 """Shorter words that differ by a letter are two words."""
 SPARE = 0.05
@@ -53,7 +53,7 @@ class Wording:
     def shingles(self) -> frozenset[str]:
         """Its words, and each pair of neighbours, articles and politeness aside."""
         kept = [word for word in self.words if word not in EMPTY] or self.words
-        return frozenset(kept) | {f"{one} {two}" for one, two in zip(kept, kept[1:], strict=False)}
+        return frozenset(kept) | {f"{one} {two}" for one, two in pairwise(kept)}
 
     @cached_property
     def meant(self) -> frozenset[str]:
@@ -96,10 +96,10 @@ def _misspelt(one: str, other: str) -> bool:
         return False
     if not (one.isalpha() and other.isalpha()):
         return False
-    shared = len(commonprefix((one, other)))
+    shared = next((place for place, pair in enumerate(zip(one, other, strict=False)) if len(set(pair)) > 1), len(one))
     mine, theirs = one[shared:], other[shared:]
     swapped = mine[:2] == theirs[1::-1] and mine[2:] == theirs[2:]
     return swapped or mine[1:] == theirs[1:] or mine[1:] == theirs or mine == theirs[1:]
 
 
-_PLAIN = EMPTY | frozenset(stem(word) for word in (STOP_WORDS | FUNCTION_WORDS) - _TELLING - NEGATIONS)
+_PLAIN = EMPTY | frozenset(stem(bare(word)) for word in (STOP_WORDS | FUNCTION_WORDS) - _TELLING - NEGATIONS)

@@ -18,7 +18,7 @@ from training.config import DatasetSettings
 from training.contradictions import contradictions, equal_questions
 from training.dataset import parse_dataset
 from training.errors import InvalidDataset
-from training.fitness import check_contradictions, check_examples, check_overlap, distinct
+from training.fitness import Method, check_contradictions, check_examples, check_overlap, distinct
 from training.model import Dataset
 
 EXAMINE: JobKind = "examine_data_set"
@@ -63,7 +63,13 @@ class DataSets:
     def delete(self, workspace_id: str, data_set_id: str) -> None:
         self._frozen.delete(self.find(workspace_id, data_set_id))
 
-    def check_training(self, workspace_id: str, training_file: str, validation_file: str | None = None) -> None:
+    def check_training(
+        self,
+        workspace_id: str,
+        training_file: str,
+        validation_file: str | None = None,
+        method: Method = "supervised",
+    ) -> None:
         """Refuse, before a job is queued, what needs no more than a look: too few examples, one answer to everything,
         equal questions with contradictory answers, a validation file that stands in the training file.
 
@@ -71,7 +77,7 @@ class DataSets:
         """
         _, dataset = self._read(workspace_id, training_file, "training_file")
         try:
-            check_examples(dataset, self._settings)
+            check_examples(dataset, self._settings, method)
             found = contradictions(dataset.examples, equal_questions(dataset.examples))
             check_contradictions(dataset.examples, found.places, found.pairs, self._settings.max_contradictory)
         except InvalidDataset as error:

@@ -13,6 +13,7 @@ from openai import OpenAI
 
 from services.database.data_sets import FrozenSets
 from services.database.jobs import Jobs
+from services.database.lineage import add_version_origins
 from services.database.tables import Version
 from services.worker.examine_data_set import perform
 from tests.knowledge import Knowledge, knowledge
@@ -116,8 +117,6 @@ def test_deleting_a_file_names_the_data_sets_and_versions_that_hold_its_text(des
 
 
 def _record_version(desk: Knowledge, data_set_id: str) -> None:
-    from services.database.lineage import add_version_origins
-
     with desk.sessions.begin() as session:
         session.add(
             Version(
@@ -130,6 +129,6 @@ def _record_version(desk: Knowledge, data_set_id: str) -> None:
                 template_fingerprint="",
                 settings={},
                 status="published",
-            )  # fmt: skip
+            )
         )
         add_version_origins(session, "one", "ver-l", {"dataset": {"data_set_id": data_set_id}})

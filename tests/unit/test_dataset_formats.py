@@ -8,6 +8,7 @@ import pytest
 from training.config import DatasetSettings
 from training.dataset import canonical, parse_dataset
 from training.errors import InvalidDataset
+from training.fitness import check_examples
 from training.model import Dataset
 
 ANY = DatasetSettings(min_examples=1)
@@ -132,3 +133,14 @@ def test_mixed_formats_are_refused_with_the_lines_of_each() -> None:
 def test_keys_that_mean_nothing_are_counted() -> None:
     row = {"instruction": "Q", "output": "A", "id": 7, "text": "…"}
     assert read(row, {**row, "output": "B"}).unread == {"id": 2, "text": 2}
+
+
+def test_each_method_wants_its_own_kind_of_examples() -> None:
+    pairs = read(*({"prompt": f"Q{n}", "chosen": f"A{n}", "rejected": "Bad."} for n in range(10)))
+    plain = read(*({"instruction": f"Q{n}", "output": f"A{n}"} for n in range(10)))
+    check_examples(pairs, ANY, "dpo")
+    check_examples(plain, ANY, "supervised")
+    with pytest.raises(InvalidDataset, match="They are for the method 'dpo'"):
+        check_examples(pairs, ANY, "supervised")
+    with pytest.raises(InvalidDataset, match="'dpo' needs preference pairs"):
+        check_examples(plain, ANY, "dpo")

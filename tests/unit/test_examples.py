@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -138,8 +139,9 @@ def test_only_approved_examples_are_frozen_into_a_file_that_training_reads(desk:
     rows = lines(desk, exported["file_id"])
     assert [row["metadata"]["example_id"] for row in rows] == [one["id"] for one in made[1:]]
     assert rows[0]["messages"] == [*QUESTION, {"role": "assistant", "content": "You may, within 1 days."}]
-    read = parse_dataset(desk.http().get(f"/v1/files/{exported['file_id']}/content").content)
-    assert read.sha256 == exported["sha256"]
+    content = desk.http().get(f"/v1/files/{exported['file_id']}/content").content
+    assert sha256(content).hexdigest() == exported["sha256"]
+    read = parse_dataset(content)
     assert read.examples[0].document == "returns.md"
     file = desk.http().get(f"/v1/files/{exported['file_id']}").json()
     assert (file["purpose"], file["filename"]) == ("fine-tune", "examples-supervised-10.jsonl")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 
 import numpy as np
@@ -57,7 +58,7 @@ COPIES = [
     ("What is the warranty on the battery?", "What is the waranty on the battery?"),
     ("May I return a used bike after the trial?", "May I return a used bike after the trial period?"),
     ("Wie lange darf ich das Fahrrad zurückgeben?", "wie lange darf ich ein Fahrrad zuruckgeben"),
-    ("What is the bell?", "Ｗhat is\u200b the\u00a0bell"),
+    ("What is the bell?", "\uff37hat is\u200b the\u00a0bell"),
     ("I can't open the lock of my bike", "I cannot open the lock of my bike"),
     ("自行车可以退货吗", "自行车可以退货吗?"),
 ]
@@ -85,20 +86,7 @@ def test_another_word_of_meaning_is_another_question(one: str, two: str) -> None
 def test_a_long_text_with_one_word_changed_is_a_near_copy() -> None:
     words = [
         f"{stem}ing"
-        for stem in [
-            "walk",
-            "talk",
-            "sail",
-            "paint",
-            "print",
-            "build",
-            "climb",
-            "dream",
-            "float",
-            "grant",
-            "hunt",
-            "jump",
-        ]
+        for stem in re.findall(r"\w+", "walk talk sail paint print build climb dream float grant hunt jump")
     ]
     text = " ".join(f"{a} {b}" for a in words[:6] for b in words[6:])
     longer = " ".join([text, *(f"topic{n}" for n in range(30))])

@@ -20,6 +20,7 @@ from tests.training_fakes import (
     passage,
 )
 from training.config import LoraSettings
+from training.dataset import canonical
 from training.dataset_report import DataSetReport
 from training.errors import BrokenTemplate, InvalidDataset
 from training.model import Dataset, Example, RunProgress
@@ -162,8 +163,6 @@ REFUSED: list[tuple[list[Example], str]] = [
 
 @pytest.mark.parametrize(("examples", "reason"), REFUSED)
 def test_what_cannot_be_trained_on_is_refused_in_words(base: Path, examples: list[Example], reason: str) -> None:
-    from training.dataset import canonical
-
     asked = run(base, [])
     asked.stages._request = replace(asked.stages._request, data=canonical(examples))
     with pytest.raises(InvalidDataset, match=reason):
@@ -187,12 +186,12 @@ def test_a_validation_file_that_stands_in_the_training_file_is_refused(base: Pat
 
 
 def test_what_is_left_must_be_enough(base: Path) -> None:
-    with pytest.raises(InvalidDataset, match="5 examples ask what the model is judged by .* 9 are left"):
+    with pytest.raises(InvalidDataset, match=r"5 examples ask what the model is judged by .* 9 are left"):
         run(base, EXAMPLES, EXAMPLES[:5]).read()
 
 
 def test_a_broken_validation_file_says_which_file_it_is(base: Path) -> None:
-    with pytest.raises(InvalidDataset, match="In the validation file: .*line 1: not JSON"):
+    with pytest.raises(InvalidDataset, match=r"In the validation file: .*line 1: not JSON"):
         run(base, EXAMPLES, validation=b"nonsense").read()
 
 

@@ -94,8 +94,8 @@ def retrieve_file_content(request: Request, file_id: str, caller: Caller = KNOWL
 
 @router.delete("/v1/files/{file_id}")
 async def delete_file(request: Request, file_id: str, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
-    """Delete a file. Its passages are hidden when this returns, and purged from the index. `lineage` names the data sets
-    and versions that still have its text in them."""
+    """Delete a file. Its passages are hidden when this returns, and purged from the index. `lineage` names the data
+    sets and versions that still have its text in them."""
     state, asked_at = request.app.state, time.time()
     for store_id in await run_in_threadpool(state.files.delete, caller.workspace_id, file_id):
         await state.retrieval.delete_file(caller.workspace_id, store_id, file_id, asked_at)
