@@ -3,7 +3,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from sqlalchemy import select
 
 from services.database.data_sets import FrozenSets, latest, set_name
@@ -21,6 +23,7 @@ from training.dataset_report import examine
 from training.errors import InvalidDataset, UnknownBaseModel
 from training.model import Dataset
 from training.publish import Candidate
+from training.registry import write_manifest
 
 ANY = DatasetSettings(min_examples=1)
 
@@ -115,20 +118,24 @@ def test_a_run_keeps_its_data_set_under_the_name_that_the_workspace_knows_it_by(
     assert set_name(".jsonl") == ".jsonl"
 
 
-def candidate(data_set_id: str) -> Candidate:
+def candidate(folder: Path, data_set_id: str) -> Candidate:
+    path = folder / "ver-1"
+    path.mkdir()
+    save_file({"a": np.ones(3, np.float32)}, path / "model.safetensors")
+    write_manifest(path, "base", "sha")
     run = {"dataset": {"data_set_id": data_set_id}, "passage_files": ["file-doc"]}
-    return Candidate("ver-1", Path("/versions/ver-1"), "base", "sha", "print", run)
+    return Candidate("ver-1", path, "base", "sha", "print", run)
 
 
 def test_lineage_leads_from_a_file_an_answer_and_a_document_to_data_sets_and_versions(
-    frozen: FrozenSets, sessions: Sessions
+    frozen: FrozenSets, sessions: Sessions, tmp_path: Path
 ) -> None:
     dataset = parse_dataset(jsonl([example("Q?", "A", answer_id="chat-7"), example("P?", "B")]), ANY)
     row = frozen.freeze("one", dataset, ["file-1"], "desk")
-    job = new_job("one", "fine_tuning", {"suffix": "s"}, 60.0)
+    job = new_job("one", "fine_tuning", {"suffix": "s", "seed": 1}, 60.0)
     with sessions.begin() as session:
         session.add(job)
-    VersionList(sessions, job).candidate(candidate(row.id))
+    VersionList(sessions, job).candidate(candidate(tmp_path, row.id))
     with sessions() as session:
         found = {origin: lineage(session, "one", origin) for origin in ("file-1", "chat-7", "file-doc", "file-none")}
         assert lineage(session, "two", "file-1").versions == ()
@@ -145,17 +152,18 @@ def test_lineage_leads_from_a_file_an_answer_and_a_document_to_data_sets_and_ver
     assert found["file-1"].live_id is None
 
 
-def test_a_discarded_candidate_holds_no_text(frozen: FrozenSets, sessions: Sessions) -> None:
+def test_a_discarded_candidate_holds_no_text(frozen: FrozenSets, sessions: Sessions, tmp_path: Path) -> None:
     row = frozen.freeze("one", some("A", "B"), ["file-1"], "desk")
-    job = new_job("one", "fine_tuning", {"suffix": "s"}, 60.0)
+    job = new_job("one", "fine_tuning", {"suffix": "s", "seed": 1}, 60.0)
     with sessions.begin() as session:
         session.add(job)
     versions = VersionList(sessions, job)
-    versions.candidate(candidate(row.id))
+    made = candidate(tmp_path, row.id)
+    versions.candidate(made)
     versions.discard("ver-1")
     with sessions() as session:
         assert session.scalars(select(TextOrigin).where(TextOrigin.holder_id == "ver-1")).all() == []
-    versions.candidate(candidate(row.id))
+    versions.candidate(made)
     versions.published("ver-1")
     versions.discard("ver-1")
     with sessions() as session:
