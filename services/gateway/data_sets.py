@@ -116,6 +116,8 @@ class DataSets:
 
     def _check_validation(self, workspace_id: str, dataset: Dataset, validation_file: str) -> None:
         _, validation = self._read(workspace_id, validation_file, "validation_file")
+        if validation.has_preferences != dataset.has_preferences:
+            raise _refused("The validation file has to hold what the training file holds.", "validation_file")
         asked = {distinct(example.asked) for example in dataset.examples}
         shared = sum(distinct(example.asked) in asked for example in validation.examples)
         try:
@@ -124,10 +126,13 @@ class DataSets:
             raise _refused(str(error), "validation_file") from error
 
     def _read(self, workspace_id: str, file_id: str, param: str) -> tuple[File, Dataset]:
-        file, content = self._files.content(workspace_id, file_id)
+        try:
+            file, content = self._files.content(workspace_id, file_id)
+        except ApiError as error:
+            raise ApiError(error.status, error.message, code=error.code, param=param) from error
         if file.purpose != PURPOSE:
             message = f"'{file.id}' was uploaded for '{file.purpose}'; upload it with purpose '{PURPOSE}'."
-            raise ApiError(400, message, code="invalid_training_file", param=param)
+            raise _refused(message, param)
         try:
             return file, parse_dataset(content, ANY_NUMBER)
         except InvalidDataset as error:
@@ -135,4 +140,5 @@ class DataSets:
 
 
 def _refused(message: str, param: str) -> ApiError:
-    return ApiError(400, message, code="invalid_training_file", param=param)
+    code = "invalid_validation_file" if param == "validation_file" else "invalid_training_file"
+    return ApiError(400, message, code=code, param=param)

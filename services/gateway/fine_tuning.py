@@ -9,23 +9,17 @@ from sqlalchemy import select
 from services.contracts.jobs import JobKind
 from services.database.engine import Sessions
 from services.database.jobs import Jobs
-from services.database.tables import Checkpoint, File, Job, JobEvent
+from services.database.tables import Checkpoint, Job, JobEvent
+from services.gateway.data_sets import DataSets
 from services.gateway.dispatch import Dispatcher
-from services.gateway.files import Files
 from services.gateway.fine_tuning_schemas import FineTuningCreate
 from services.gateway.paging import Cursor, Place, read_page
 from services.kit.errors import ApiError
-from training.config import DatasetSettings
-from training.dataset import parse_dataset
-from training.errors import InvalidDataset
-from training.fitness import check_overlap, distinct
-from training.model import Dataset
 
 FINE_TUNING: JobKind = "fine_tuning"
 OWN_NAMES = ("tandem/base", "tandem/hybrid", "default")
 DEFAULT_SUFFIX, DEFAULT_SEED = "tandem", 17
 NOT_YET = frozenset({"dpo"})
-HOLDS = {"supervised": "conversations", "dpo": "preferences"}
 
 
 class FineTuning:
@@ -36,11 +30,11 @@ class FineTuning:
         sessions: Sessions,
         jobs: Jobs,
         dispatcher: Dispatcher,
-        files: Files,
+        data_sets: DataSets,
         base_model: str,
         aliases: Mapping[str, str],
     ) -> None:
-        self._sessions, self._jobs, self._dispatcher, self._files = sessions, jobs, dispatcher, files
+        self._sessions, self._jobs, self._dispatcher, self._data_sets = sessions, jobs, dispatcher, data_sets
         self._base_model, self._aliases = base_model, aliases
 
     def create(self, workspace_id: str, body: FineTuningCreate) -> Job:
@@ -52,10 +46,7 @@ class FineTuning:
         if self._aliases.get(body.model, body.model) not in (self._base_model, *OWN_NAMES):
             message = f"The model '{body.model}' cannot be tuned here; the base model is '{self._base_model}'."
             raise ApiError(404, message, code="model_not_found", param="model")
-        training = self._examples(workspace_id, body.training_file, method, "training_file")
-        if body.validation_file is not None:
-            validation = self._examples(workspace_id, body.validation_file, method, "validation_file")
-            _check_overlap(training, validation)
+        self._data_sets.check_training(workspace_id, body.training_file, body.validation_file, method)
         asked = {
             "model": self._base_model,
             "training_file": body.training_file,
@@ -111,33 +102,3 @@ class FineTuning:
         self.find(workspace_id, job_id)
         events = self._jobs.events(workspace_id, job_id, limit + 1, after)
         return events[:limit], len(events) > limit
-
-    def _examples(self, workspace_id: str, file_id: str, method: str, param: str) -> Dataset:
-        """What a file holds. Raises ApiError where it is not there, or not of the kind that the method trains on."""
-        file = self._found(workspace_id, file_id, param)
-        if file.purpose != "fine-tune":
-            message = f"'{file.id}' was uploaded for '{file.purpose}'; upload it with purpose 'fine-tune'."
-            raise ApiError(400, message, code=f"invalid_{param}", param=param)
-        _, content = self._files.content(workspace_id, file_id)
-        held = parse_dataset(content, DatasetSettings(min_examples=1))  # it was checked at its upload
-        holds = "preferences" if held.has_preferences else "conversations"
-        if holds != HOLDS[method]:
-            message = f"'{file.id}' holds {holds}; the method '{method}' trains on {HOLDS[method]}."
-            raise ApiError(400, message, code=f"invalid_{param}", param=param)
-        return held
-
-    def _found(self, workspace_id: str, file_id: str, param: str) -> File:
-        try:
-            return self._files.find(workspace_id, file_id)
-        except ApiError as error:
-            raise ApiError(error.status, error.message, code=error.code, param=param) from error
-
-
-def _check_overlap(training: Dataset, validation: Dataset) -> None:
-    """The run itself looks for near-copies too; here only what is word for word the same is found."""
-    trained = {distinct(example.question) for example in training.examples}
-    shared = sum(distinct(example.question) in trained for example in validation.examples)
-    try:
-        check_overlap(shared, len(validation.examples), DatasetSettings().max_overlap)
-    except InvalidDataset as error:
-        raise ApiError(400, str(error), code="invalid_validation_file", param="validation_file") from error

@@ -93,6 +93,9 @@ class FineTuningCreate(Strict):
     def _can_be_done(self) -> FineTuningCreate:
         if self.integrations:
             raise ValueError("integrations are not served here; the metrics come as events and as a result file")
+        for key in self.metadata or {}:
+            if '"' in key or "\\" in key:  # SQLite finds no such key in JSON
+                raise ValueError(f"the key {key!r} in metadata has a quotation mark or a backslash; leave them out")
         if self.hyperparameters is not None and "method" in self.model_fields_set:
             raise ValueError("hyperparameters stand in 'method', or beside it; give them once")
         return self
