@@ -94,7 +94,7 @@ class Counting:
     trained_tokens = 0
     trained_seconds = 0.0
     measure: Callable[[], tuple[float, float]] | None = None
-    _ticked = 0.0
+    _fresh_tokens, _ticked = 0, 0.0
 
     def take_up(self) -> None:
         """Go on counting where the checkpoint stopped."""
@@ -106,10 +106,16 @@ class Counting:
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
             self.trained_seconds += time.monotonic() - self._ticked
+            self._count_tokens()
             logs |= {"trained_tokens": self.trained_tokens, "trained_seconds": round(self.trained_seconds, 3)}
             logs |= self._validation()
             self._ticked = time.monotonic()
         super().log(logs, start_time)  # type: ignore[misc]
+
+    def _count_tokens(self: Any) -> None:
+        """Those of every process."""
+        fresh = torch.tensor(self._fresh_tokens, device=self.accelerator.device)
+        self.trained_tokens, self._fresh_tokens = self.trained_tokens + int(self.accelerator.reduce(fresh)), 0
 
     def _validation(self: Any) -> dict[str, float]:
         step, is_last = self.state.global_step, self.state.global_step >= self.state.max_steps
@@ -132,7 +138,7 @@ class AnswerTrainer(Counting, SFTTrainer):  # type: ignore[misc]
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        self.trained_tokens += int(inputs["attention_mask"].sum())
+        self._fresh_tokens += int(inputs["attention_mask"].sum())
         if return_outputs or inputs["input_ids"].device.type != "cpu" or self.accelerator.num_processes > 1:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.args.bf16):

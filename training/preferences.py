@@ -80,7 +80,7 @@ class _Stepping(Counting):
     """Counts the tokens of each step."""
 
     def training_step(self, model: Any, inputs: dict[str, Any], *rest: Any, **named: Any) -> Any:
-        self.trained_tokens += int(inputs["attention_mask"].sum())
+        self._fresh_tokens += int(inputs["attention_mask"].sum())
         return super().training_step(model, inputs, *rest, **named)  # type: ignore[misc]
 
 

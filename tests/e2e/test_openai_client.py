@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import csv
 import json
+import os
+import re
+import signal
 import struct
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -147,24 +152,69 @@ def test_the_fine_tuning_job_explains_itself_and_the_gate_its_verdict(client: Op
     assert any("stops by itself" in message for message in messages)
 
 
-def test_a_cancelled_job_leaves_no_process_and_no_version(
+def test_the_fine_tuning_job_leaves_its_metrics_and_checkpoints(client: OpenAI, tuning_job: str) -> None:
+    job = client.fine_tuning.jobs.retrieve(tuning_job)
+    (results,) = [client.files.retrieve(file_id) for file_id in job.result_files]
+    assert (results.purpose, results.filename) == ("fine-tune-results", "step_metrics.csv")
+    steps = list(csv.DictReader(client.files.content(results.id).text.splitlines()))
+    assert [int(step["step"]) for step in steps] == list(range(1, len(steps) + 1))
+    assert float(steps[-1]["train_loss"]) < float(steps[0]["train_loss"])
+    assert float(steps[-1]["full_valid_loss"]) > 0
+    checkpoints = client.fine_tuning.jobs.checkpoints.list(job.id).data
+    assert checkpoints[0].step_number == len(steps)
+    assert [one.step_number for one in checkpoints[1:]] == list(range(len(steps) // 25 * 25, 0, -25))
+    measured = {int(step["step"]): step["valid_loss"] for step in steps}
+    for one in checkpoints:
+        assert one.metrics.valid_loss == pytest.approx(float(measured[one.step_number]), abs=1e-4)
+
+
+def wait_until(client: OpenAI, job_id: str, look: Callable[[Any], bool], seconds: float = 240.0) -> Any:
+    """The job, once it looks so."""
+    deadline = time.monotonic() + seconds
+    while not look(job := client.fine_tuning.jobs.retrieve(job_id)):
+        assert time.monotonic() < deadline, f"after {seconds} s: {job}"
+        time.sleep(0.5)
+    return job
+
+
+def wait_until_gone(job_id: str, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while process_of(job_id) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert process_of(job_id) == ""
+
+
+def step_of(job: Any) -> int:
+    found = re.search(r"step (\d+) of", job.stage)
+    return int(found[1]) if found else 0
+
+
+def test_a_job_is_paused_resumed_killed_and_cancelled_and_leaves_nothing(
     client: OpenAI, platform: RunningPlatform, examples: Path
 ) -> None:
     with examples.open("rb") as data:
         file = client.files.create(file=data, purpose="fine-tune")
     with platform.http() as http:
         before = http.get("/v1/versions").json()["data"]
-        job = client.fine_tuning.jobs.create(model="smollm2-135m-instruct", training_file=file.id)
-        deadline = time.monotonic() + 120
-        while "step" not in http.get(f"/v1/jobs/{job.id}").json()["stage"] and time.monotonic() < deadline:
-            time.sleep(0.5)
-        client.fine_tuning.jobs.cancel(job.id)
-        assert platform.wait_for_job(job.id, seconds=60)["status"] == "cancelled"
+    job = client.fine_tuning.jobs.create(model="smollm2-135m-instruct", training_file=file.id)
+    wait_until(client, job.id, lambda one: step_of(one) >= 2)
+    client.fine_tuning.jobs.pause(job.id)
+    wait_until(client, job.id, lambda one: one.status == "paused", seconds=90)
+    wait_until_gone(job.id)
+    (kept,) = client.fine_tuning.jobs.checkpoints.list(job.id).data
+    client.fine_tuning.jobs.resume(job.id)
+    wait_until(client, job.id, lambda one: step_of(one) > kept.step_number)
+    os.kill(int(process_of(job.id)), signal.SIGKILL)
+    wait_until(client, job.id, lambda one: one.status == "queued" and "SIGKILL" in one.reason, seconds=60)
+    wait_until(client, job.id, lambda one: step_of(one) > kept.step_number)
+    messages = [event.message for event in client.fine_tuning.jobs.list_events(job.id, limit=100)]
+    assert any("Tried again" in message for message in messages)
+    client.fine_tuning.jobs.cancel(job.id)
+    wait_until(client, job.id, lambda one: one.status == "cancelled", seconds=60)
+    wait_until_gone(job.id)
+    with platform.http() as http:
         assert http.get("/v1/versions").json()["data"] == before
-    deadline = time.monotonic() + 20
-    while process_of(job.id) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert process_of(job.id) == ""
+    assert not (platform.home / "runs" / job.id).exists()
     assert ask(client, "tandem/rag").choices[0].message.content
 
 

@@ -138,6 +138,7 @@ def test_several_processes_train_the_same_and_go_on_from_a_checkpoint(tiny: Path
     assert result.steps == alone.steps == 12
     assert result.loss_before == pytest.approx(alone.loss_before, rel=1e-3)
     assert result.loss_after == pytest.approx(alone.loss_after, rel=0.1)
+    assert result.tokens == alone.tokens
     assert any("Going on from the checkpoint" in step.message for step in told)
     assert (result.adapter / "adapter_model.safetensors").is_file()
 
