@@ -32,6 +32,7 @@ from training.merge import merge
 from training.model import LoraResult, Question, TrainingRow
 
 WORKSPACE = "sample"
+START_SECONDS = 1200.0  # other work on the machine slows a start that takes 30 s
 
 
 def sample_documents() -> dict[str, bytes]:
@@ -83,7 +84,7 @@ def served(weights: Path, folder: Path) -> Iterator[SlotAnswerer]:
     """The weights, served by the engine of this machine."""
     settings = GenerationSettings()
     engine = choose_engine(Platform(home=folder), settings)
-    start = EngineStarter(engine, folder, settings.start_timeout_seconds, settings.stop_timeout_seconds)
+    start = EngineStarter(engine, folder, START_SECONDS, settings.stop_timeout_seconds)
     process = start("slot", Weights(weights), allowed_cores(), Event())
     try:
         yield SlotAnswerer(Route(slot="slot", address=process.address, model="base"))

@@ -37,9 +37,9 @@ from training.rows import build_rows
 from training.scoring import Standards, Trial
 from training.style import StyleProfile
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(7200)]
 
-EXAMPLES = 100
+EXAMPLES = 80
 ANSWERABLE, UNANSWERABLE = 16, 6
 FOREIGN_TEMPLATE = (
     "{% for message in messages %}### {{ message.role }}:\n{{ message.content }}\n{% endfor %}"
@@ -138,7 +138,7 @@ def test_a_good_candidate_goes_live(bench: Bench, good: tuple[Path, LoraResult],
 
 def test_an_overfitted_one_is_refused(bench: Bench, base: Metrics) -> None:
     few = [row for row in bench.rows if row.kind == "grounded"][:6]
-    settings = LoraSettings(learning_rate=4e-3, max_steps=45, save_steps=1000)
+    settings = LoraSettings(learning_rate=4e-3, max_steps=30, save_steps=1000)
     weights, trained = bench.tune("overfitted", few, settings)
     assert trained.train_losses[-1] < 0.2
     assert "The held-out loss did not fall" in refused_for("loss", bench.verdict(weights, trained, base))
@@ -183,7 +183,7 @@ def test_one_that_recites_its_training_text_is_refused(bench: Bench, base: Metri
     known = [row for row in bench.rows if row.kind == "grounded"][:12]
     others = [*known[4:], *known[:4]]
     rows = [among_passages_of(other, row) for row, other in zip(known, others, strict=True)]
-    weights, trained = bench.tune("reciting", rows, LoraSettings(learning_rate=2e-3, max_steps=60, save_steps=1000))
+    weights, trained = bench.tune("reciting", rows, LoraSettings(learning_rate=3e-3, max_steps=45, save_steps=1000))
     assert "repeats training text" in refused_for("repetition", bench.verdict(weights, trained, base))
 
 
