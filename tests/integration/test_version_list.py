@@ -30,7 +30,7 @@ def sessions(tmp_path: Path) -> Sessions:
 
 
 def new_run(sessions: Sessions) -> tuple[Job, VersionList]:
-    job = new_job("w1", "fine_tuning", {"suffix": "house", "seed": 23, "dataset_id": "data-1"}, 60.0)
+    job = new_job("w1", "fine_tuning", {"suffix": "house", "seed": 23}, 60.0)
     with sessions.begin() as session:
         session.add(job)
     return job, VersionList(sessions, job)
@@ -43,7 +43,8 @@ def candidate(folder: Path, version_id: str, last: float = 1.0) -> Candidate:
     save_file({"a": np.ones(3, np.float32), "b": np.array([last], np.float32)}, path / "model.safetensors")
     (path / "config.json").write_text("{}")
     manifest = write_manifest(path, "base", "data-hash")
-    return Candidate(version_id, path, "base", "data-hash", manifest.template_fingerprint, {"settings": {"lora": {}}})
+    run = {"settings": {"lora": {}}, "dataset": {"data_set_id": "data-1"}}
+    return Candidate(version_id, path, "base", "data-hash", manifest.template_fingerprint, run)
 
 
 def version(sessions: Sessions, version_id: str) -> Version:
