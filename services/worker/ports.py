@@ -90,14 +90,10 @@ class VersionList:
             add_version_origins(session, self._job.workspace_id, candidate.version_id, dict(candidate.run))
 
     def _lineage(self, candidate: Candidate) -> dict[str, Any]:
-        manifest, asked = read_manifest(candidate.path), self._job.request
+        manifest, data_set = read_manifest(candidate.path), candidate.run.get("dataset", {})
         weights = {"sha256": weights_fingerprint(manifest), "tensors": len(manifest.tensors), "files": manifest.files}
-        made_by = {
-            "code_version": code_version(),
-            "seed": asked["seed"],
-            "data_set_id": candidate.run["dataset"]["data_set_id"],
-        }
-        return {**made_by, "weights": weights}
+        made_by = {"code_version": code_version(), "seed": self._job.request["seed"]}
+        return {**made_by, "data_set_id": data_set.get("data_set_id"), "weights": weights}
 
     def _next_number(self, session: Session) -> int:
         """One more than the highest, not than their count: candidates of cancelled runs are forgotten."""

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from services.contracts.generation import Route, RoutingTable, SlotBody
 from services.database.engine import migrate, open_sessions
-from services.database.tables import Version, Workspace
+from services.database.tables import Publication, Version, Workspace
 from services.generation.process import session_members
 from services.kit.http import client
 from services.kit.settings import Platform
@@ -118,11 +119,11 @@ class Streamer:
     def _run(self) -> None:
         while not self._ending.is_set():
             try:
-                self.answers.append(self._answer(self.service.table().live["w"]))
+                self.answers.append(self.answer(self.service.table().live["w"]))
             except (httpx.HTTPError, KeyError) as error:
                 self.failures.append(repr(error))
 
-    def _answer(self, route: Route) -> set[str]:
+    def answer(self, route: Route) -> set[str]:
         """The names of the models that answered."""
         body = {"model": route.model, "messages": [{"role": "user", "content": WORDS}], "max_tokens": 100}
         models, count, last = set(), 0, time.monotonic()
@@ -216,6 +217,31 @@ def test_a_publish_and_a_rollback_fail_no_stream_and_mix_no_versions(service: Se
         f"\n{len(streamer.answers)} answers, pointer moved in {published['moved_ms']:.1f} ms, back in "
         f"{rolled_back.json()['moved_ms']:.1f} ms, longest wait for a token {streamer.longest_wait:.2f} s"
     )
+
+
+def test_a_canary_answers_beside_the_live_version_until_its_engine_dies(platform: Platform, service: Service) -> None:
+    assert service.live() == "v1"
+    bounds = {"share": 0.5, "margin": 0.05, "min_requests": 5, "replace": True}
+    asked = {"workspace_id": "w", "version_id": "v2", "by": "key-1", **bounds}
+    assert service.http.post("/canary", json=asked).status_code == 202
+    wait_for(lambda: "w" in service.table().canaries, 150)
+    assert service.http.post("/canary", json=asked).json()["error"]["code"] == "canary_refused"
+    with Streamer(service) as streamer:
+        assert streamer.answer(service.table().versions["v2"]) == {"v2"}
+        guard = service.slots()["v2"].pid
+        assert guard is not None
+        for member in session_members(guard):
+            os.kill(member, signal.SIGKILL)
+        wait_for(lambda: service.table().canaries == {}, 10)
+        wait_for(lambda: len(streamer.answers) > 1, 60)
+    assert (streamer.failures, set.union(*streamer.answers)) == ([], {"v1"})
+    with open_sessions(platform.database_url)() as session:
+        events = session.scalars(select(Publication).order_by(Publication.id.desc()).limit(2)).all()
+    assert [(one.event, one.version_id, one.by) for one in events] == [
+        ("canary_ended", "v2", None),
+        ("canary_started", "v2", "key-1"),
+    ]
+    assert "Its slot failed" in events[0].reason
 
 
 def test_a_live_engine_that_crashes_is_started_again_with_the_same_weights(service: Service) -> None:
