@@ -14,18 +14,18 @@ from services.database.examples import TooFewExamples, count_new, freeze_example
 from services.database.jobs import new_job
 from services.database.journal import forget_before
 from services.database.tables import Example, Feedback, Turn, Version, now
-from tests.unit.test_feedback import Desk
+from tests.feedback_desk import FeedbackDesk
 from training.dataset import parse_dataset
 
 QUESTION = [{"role": "user", "content": "May I return it?"}]
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+def desk(tmp_path: Path) -> FeedbackDesk:
+    return FeedbackDesk(tmp_path)
 
 
-def create(desk: Desk, number: int = 0, status: str = "approved", **more: Any) -> dict[str, Any]:
+def create(desk: FeedbackDesk, number: int = 0, status: str = "approved", **more: Any) -> dict[str, Any]:
     body = {"prompt": QUESTION, "answer": f"You may, within {number} days [1].", "status": status, **more}
     made = desk.http().post("/v1/examples", json=body)
     assert made.status_code == 200, made.text
@@ -33,19 +33,19 @@ def create(desk: Desk, number: int = 0, status: str = "approved", **more: Any) -
     return created
 
 
-def export(desk: Desk, kind: str = "supervised") -> dict[str, Any]:
+def export(desk: FeedbackDesk, kind: str = "supervised") -> dict[str, Any]:
     made = desk.http().post("/v1/examples/export", json={"kind": kind})
     assert made.status_code == 200, made.text
     exported: dict[str, Any] = made.json()
     return exported
 
 
-def lines(desk: Desk, file_id: str) -> list[dict[str, Any]]:
+def lines(desk: FeedbackDesk, file_id: str) -> list[dict[str, Any]]:
     content = desk.http().get(f"/v1/files/{file_id}/content").content
     return [json.loads(line) for line in content.splitlines()]
 
 
-def train(desk: Desk, file_id: str, status: str = "succeeded") -> str:
+def train(desk: FeedbackDesk, file_id: str, status: str = "succeeded") -> str:
     """A fine-tuning job on a file, and the version that it made; returns the job's id."""
     job = new_job("one", "fine_tuning", {"training_file": file_id}, 60.0)
     job.status = status
@@ -57,13 +57,13 @@ def train(desk: Desk, file_id: str, status: str = "succeeded") -> str:
     return job.id
 
 
-def test_an_example_by_hand_waits_for_a_review_and_loses_its_markers(desk: Desk) -> None:
+def test_an_example_by_hand_waits_for_a_review_and_loses_its_markers(desk: FeedbackDesk) -> None:
     made = create(desk, 7, status="proposed")
     assert (made["status"], made["origin"], made["answer"]) == ("proposed", "api", "You may, within 7 days.")
     assert desk.http().get(f"/v1/examples/{made['id']}").json() == made
 
 
-def test_a_verdict_has_its_reviewer_time_and_note(desk: Desk) -> None:
+def test_a_verdict_has_its_reviewer_time_and_note(desk: FeedbackDesk) -> None:
     made = create(desk, status="proposed")
     asked = {"status": "approved", "note": "Well said."}
     reviewed = desk.http("second").post(f"/v1/examples/{made['id']}", json=asked).json()
@@ -71,7 +71,7 @@ def test_a_verdict_has_its_reviewer_time_and_note(desk: Desk) -> None:
     assert abs(reviewed["reviewed_at"] - now().timestamp()) < 60
 
 
-def test_a_new_text_waits_for_a_review_unless_it_comes_with_one(desk: Desk) -> None:
+def test_a_new_text_waits_for_a_review_unless_it_comes_with_one(desk: FeedbackDesk) -> None:
     path = f"/v1/examples/{create(desk)['id']}"
     edited = desk.http().post(path, json={"answer": "No [1]."}).json()
     assert (edited["answer"], edited["status"], edited["reviewed_by"]) == ("No.", "proposed", None)
@@ -97,20 +97,20 @@ def test_a_new_text_waits_for_a_review_unless_it_comes_with_one(desk: Desk) -> N
         ({"prompt": QUESTION, "answer": "A", "sorce": "me"}, "sorce"),
     ],
 )
-def test_what_is_no_example_of_its_kind_is_refused(desk: Desk, asked: dict[str, Any], param: str) -> None:
+def test_what_is_no_example_of_its_kind_is_refused(desk: FeedbackDesk, asked: dict[str, Any], param: str) -> None:
     refused = desk.http().post("/v1/examples", json=asked)
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
     assert desk.examples() == []
 
 
-def test_an_edit_that_breaks_an_example_changes_nothing(desk: Desk) -> None:
+def test_an_edit_that_breaks_an_example_changes_nothing(desk: FeedbackDesk) -> None:
     made = create(desk, kind="preference", rejected="Nope.")
     refused = desk.http().post(f"/v1/examples/{made['id']}", json={"rejected": made["answer"]})
     assert refused.status_code == 400
     assert desk.http().get(f"/v1/examples/{made['id']}").json() == made
 
 
-def test_many_are_reviewed_at_once_or_none(desk: Desk) -> None:
+def test_many_are_reviewed_at_once_or_none(desk: FeedbackDesk) -> None:
     ids = [create(desk, number, status="proposed")["id"] for number in range(3)]
     refused = desk.http().post("/v1/examples/review", json={"ids": [*ids, "ex-none"], "status": "approved"})
     assert (refused.status_code, len(desk.examples(status="proposed"))) == (404, 3)
@@ -120,7 +120,7 @@ def test_many_are_reviewed_at_once_or_none(desk: Desk) -> None:
     assert [one["id"] for one in desk.examples(status="rejected")] == ids[2:]
 
 
-def test_the_queue_is_listed_in_pages_by_status_and_kind(desk: Desk) -> None:
+def test_the_queue_is_listed_in_pages_by_status_and_kind(desk: FeedbackDesk) -> None:
     made = [create(desk, number, status="proposed")["id"] for number in range(4)]
     pair = create(desk, 9, status="proposed", kind="preference", rejected="Nope.")["id"]
     page = desk.http().get("/v1/examples", params={"limit": 2, "order": "asc"}).json()
@@ -130,7 +130,7 @@ def test_the_queue_is_listed_in_pages_by_status_and_kind(desk: Desk) -> None:
     assert desk.http().get("/v1/examples", params={"status": "lost"}).status_code == 400
 
 
-def test_only_approved_examples_are_frozen_into_a_file_that_training_reads(desk: Desk) -> None:
+def test_only_approved_examples_are_frozen_into_a_file_that_training_reads(desk: FeedbackDesk) -> None:
     made = [create(desk, number, metadata={"document": "returns.md"}) for number in range(11)]
     create(desk, 50, status="proposed")
     desk.http().post(f"/v1/examples/{made[0]['id']}", json={"status": "rejected"})
@@ -147,7 +147,7 @@ def test_only_approved_examples_are_frozen_into_a_file_that_training_reads(desk:
     assert (file["purpose"], file["filename"]) == ("fine-tune", "examples-supervised-10.jsonl")
 
 
-def test_preferences_and_ratings_are_frozen_in_the_form_of_their_training(desk: Desk) -> None:
+def test_preferences_and_ratings_are_frozen_in_the_form_of_their_training(desk: FeedbackDesk) -> None:
     for number in range(10):
         create(desk, number, kind="preference", rejected=f"Nope {number}!")
         create(desk, number, kind="rating", label=number % 2 == 0)
@@ -159,7 +159,7 @@ def test_preferences_and_ratings_are_frozen_in_the_form_of_their_training(desk: 
     assert (rated["completion"][0]["content"], rated["label"]) == ("You may, within 3 days.", False)
 
 
-def test_the_same_examples_give_the_same_file_and_one_more_gives_another(desk: Desk) -> None:
+def test_the_same_examples_give_the_same_file_and_one_more_gives_another(desk: FeedbackDesk) -> None:
     for number in range(10):
         create(desk, number)
     first = export(desk)["file_id"]
@@ -171,7 +171,7 @@ def test_the_same_examples_give_the_same_file_and_one_more_gives_another(desk: D
     assert export(desk)["file_id"] not in (first, second)
 
 
-def test_too_few_approved_examples_are_refused_with_how_many_there_are(desk: Desk, tmp_path: Path) -> None:
+def test_too_few_approved_examples_are_refused_with_how_many_there_are(desk: FeedbackDesk, tmp_path: Path) -> None:
     for number in range(9):
         create(desk, number)
     refused = desk.http().post("/v1/examples/export", json={})
@@ -181,7 +181,7 @@ def test_too_few_approved_examples_are_refused_with_how_many_there_are(desk: Des
         freeze_examples(desk.sessions, str(tmp_path), "two", "supervised")
 
 
-def test_an_example_shows_the_files_jobs_and_versions_that_have_it(desk: Desk) -> None:
+def test_an_example_shows_the_files_jobs_and_versions_that_have_it(desk: FeedbackDesk) -> None:
     made = [create(desk, number) for number in range(10)]
     file_id = export(desk)["file_id"]
     jobs = [train(desk, file_id), train(desk, file_id, "failed")]
@@ -193,7 +193,7 @@ def test_an_example_shows_the_files_jobs_and_versions_that_have_it(desk: Desk) -
     assert desk.http().get(f"/v1/examples/{made[0]['id']}").status_code == 404
 
 
-def test_examples_are_new_until_a_job_that_does_not_fail_takes_them(desk: Desk) -> None:
+def test_examples_are_new_until_a_job_that_does_not_fail_takes_them(desk: FeedbackDesk) -> None:
     for number in range(10):
         create(desk, number)
     create(desk, 20, status="proposed")
@@ -207,7 +207,7 @@ def test_examples_are_new_until_a_job_that_does_not_fail_takes_them(desk: Desk) 
     assert count_new(desk.sessions, "one", "preference") == count_new(desk.sessions, "two", "supervised") == 0
 
 
-def upload(desk: Desk, count: int = 12) -> str:
+def upload(desk: FeedbackDesk, count: int = 12) -> str:
     rows = [{"messages": [*QUESTION, {"role": "assistant", "content": f"Answer {n}."}], "metadata": {"document": None}}
             for n in range(count)]  # fmt: skip
     data = "\n".join(json.dumps(row) for row in rows).encode()
@@ -215,7 +215,7 @@ def upload(desk: Desk, count: int = 12) -> str:
     return str(sent.json()["id"])
 
 
-def test_a_training_file_becomes_examples_once(desk: Desk) -> None:
+def test_a_training_file_becomes_examples_once(desk: FeedbackDesk) -> None:
     file_id = upload(desk)
     made = desk.http().post("/v1/examples/import", json={"file_id": file_id}).json()
     assert (made["examples"], made["status"]) == (12, "proposed")
@@ -229,14 +229,14 @@ def test_a_training_file_becomes_examples_once(desk: Desk) -> None:
     assert len(desk.examples()) == 12
 
 
-def test_a_document_is_no_file_of_examples(desk: Desk) -> None:
+def test_a_document_is_no_file_of_examples(desk: FeedbackDesk) -> None:
     sent = desk.http().post("/v1/files", files={"file": ("a.md", b"# Hello")}, data={"purpose": "assistants"})
     refused = desk.http().post("/v1/examples/import", json={"file_id": sent.json()["id"]})
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "invalid_training_file")
     assert "line 1" in refused.json()["error"]["message"]
 
 
-def corrected(desk: Desk) -> tuple[str, str]:
+def corrected(desk: FeedbackDesk) -> tuple[str, str]:
     """An approved correction of the answer, in a file that a version was trained on: the ids of example and file."""
     desk.rate(reason="wrong_fact", correction="Fourteen days.")
     example_id = desk.examples()[0]["id"]
@@ -249,7 +249,7 @@ def corrected(desk: Desk) -> tuple[str, str]:
     return example_id, file_id
 
 
-def test_a_deleted_answer_says_where_its_text_still_is(desk: Desk) -> None:
+def test_a_deleted_answer_says_where_its_text_still_is(desk: FeedbackDesk) -> None:
     example_id, file_id = corrected(desk)
     desk.rate(key="second", reason="wrong_fact", correction="Nobody approved this.")
     deleted = desk.http().delete("/v1/answers/chat-one").json()
@@ -263,21 +263,21 @@ def test_a_deleted_answer_says_where_its_text_still_is(desk: Desk) -> None:
     assert "Nobody approved this." not in {one["answer"] for one in desk.examples()}
 
 
-def test_a_deleted_answer_takes_its_examples_along_where_that_is_asked(desk: Desk) -> None:
+def test_a_deleted_answer_takes_its_examples_along_where_that_is_asked(desk: FeedbackDesk) -> None:
     example_id, file_id = corrected(desk)
     deleted = desk.http().delete("/v1/answers/chat-one", params={"examples": "delete"}).json()
     assert (deleted["examples"], [use["file_id"] for use in deleted["contained_in"]]) == ([], [file_id])
     assert desk.http().get(f"/v1/examples/{example_id}").status_code == 404
 
 
-def test_what_an_example_was_made_of_is_told_after_the_example_is_gone(desk: Desk) -> None:
+def test_what_an_example_was_made_of_is_told_after_the_example_is_gone(desk: FeedbackDesk) -> None:
     example_id, file_id = corrected(desk)
     desk.http().delete(f"/v1/examples/{example_id}")
     deleted = desk.http().delete("/v1/answers/chat-one").json()
     assert [use["file_id"] for use in deleted["contained_in"]] == [file_id]
 
 
-def test_old_answers_leave_the_journal_and_approved_examples_stay(desk: Desk) -> None:
+def test_old_answers_leave_the_journal_and_approved_examples_stay(desk: FeedbackDesk) -> None:
     example_id, _ = corrected(desk)
     desk.rate(key="second", reason="wrong_fact", correction="Nobody approved this.")
     with desk.sessions.begin() as session:
@@ -296,7 +296,7 @@ def test_old_answers_leave_the_journal_and_approved_examples_stay(desk: Desk) ->
         assert session.query(Example).filter(Example.status == "proposed").count() == 0
 
 
-def test_another_workspace_has_none_of_it(desk: Desk) -> None:
+def test_another_workspace_has_none_of_it(desk: FeedbackDesk) -> None:
     example_id, file_id = corrected(desk)
     http = desk.http("two")
     for method, path, body in (

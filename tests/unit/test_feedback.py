@@ -3,70 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 
-from services.database.tables import ApiKey, Turn
-from services.gateway.feedback import UNSAFE_NOTE, Verdicts
-from services.gateway.keys import digest
+from services.gateway.feedback import UNSAFE_NOTE
 from services.gateway.proposals import Proposing
-from tests.gateway_fakes import Gateway
-
-SCOPES = ["ask", "knowledge", "voice"]
-MESSAGES = [
-    {"role": "system", "content": "Answer from the passages."},
-    {"role": "user", "content": "Do you sell bikes?"},
-    {"role": "assistant", "content": "Yes, we do [2]."},
-    {"role": "user", "content": "Passages:\n\n[1] Refunds\n30 days.\n\nQuestion: How long may I return one?"},
-]
-
-
-class Desk:
-    """A gateway with one answer in each workspace's journal, and a second key in the first."""
-
-    def __init__(self, folder: Path) -> None:
-        self.gateway = Gateway(folder)
-        self.sessions = self.gateway.sessions
-        with self.sessions.begin() as session:
-            for name in ("one", "two"):
-                session.get_one(ApiKey, f"key-{name}").scopes = SCOPES
-                self.answer(session, name, f"chat-{name}")
-            second = ApiKey(id="key-second", workspace_id="one", name="s", digest=digest("second"), prefix="s")
-            second.scopes, second.requests_per_minute, second.tokens_per_minute = SCOPES, 100, 100_000
-            session.add(second)
-
-    @staticmethod
-    def answer(session: Any, workspace_id: str, turn_id: str) -> None:
-        empty: dict[str, Any] = {"passages": [], "citations": [], "timings": {}, "versions": {}}
-        session.add(
-            Turn(id=turn_id, workspace_id=workspace_id, model="tandem/rag", mode="rag", messages=MESSAGES, **empty,
-                 question="How long may I return one?", answer="You can do it in 30 days [1].")
-        )  # fmt: skip
-
-    def http(self, key: str = "one") -> TestClient:
-        return self.gateway.http(key)
-
-    def rate(self, rating: str = "down", key: str = "one", **more: Any) -> Any:
-        body = {"answer_id": "chat-one", "rating": rating, **more}
-        return self.http(key).post("/v1/feedback", json=body)
-
-    def examples(self, **wanted: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.http().get("/v1/examples", params={"order": "asc", **wanted}).json()["data"]
-        return found
-
-    def proposing(self, proposing: Proposing) -> None:
-        state = self.gateway.app.state
-        state.verdicts = Verdicts(self.sessions, state.journal, state.files, proposing)
+from tests.feedback_desk import FeedbackDesk
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+def desk(tmp_path: Path) -> FeedbackDesk:
+    return FeedbackDesk(tmp_path)
 
 
-def test_a_correction_is_proposed_with_its_conversation_and_without_markers(desk: Desk) -> None:
+def test_a_correction_is_proposed_with_its_conversation_and_without_markers(desk: FeedbackDesk) -> None:
     given = desk.rate(reason="wrong_fact", correction="You may return it within 14 days [1].").json()
     [example] = desk.examples()
     assert example["prompt"] == [
@@ -80,19 +30,19 @@ def test_a_correction_is_proposed_with_its_conversation_and_without_markers(desk
     assert (example["reviewed_by"], example["reviewed_at"], example["uses"]) == (None, None, [])
 
 
-def test_a_corrected_tone_is_also_a_preference(desk: Desk) -> None:
+def test_a_corrected_tone_is_also_a_preference(desk: FeedbackDesk) -> None:
     desk.rate(reason="wrong_tone", correction="You may return it within 30 days.")
     supervised, preference = sorted(desk.examples(), key=lambda one: one["kind"], reverse=True)
     assert supervised["answer"] == preference["answer"] == "You may return it within 30 days."
     assert (preference["kind"], preference["rejected"]) == ("preference", "You can do it in 30 days.")
 
 
-def test_a_tone_corrected_in_its_markers_alone_prefers_nothing(desk: Desk) -> None:
+def test_a_tone_corrected_in_its_markers_alone_prefers_nothing(desk: FeedbackDesk) -> None:
     desk.rate(reason="wrong_tone", correction="You can do it in 30 days.")
     assert [one["kind"] for one in desk.examples()] == ["supervised"]
 
 
-def test_thumbs_alone_propose_nothing_unless_a_setting_says_so(desk: Desk) -> None:
+def test_thumbs_alone_propose_nothing_unless_a_setting_says_so(desk: FeedbackDesk) -> None:
     desk.rate("up")
     desk.rate("down", key="second")
     assert desk.examples() == []
@@ -107,7 +57,7 @@ def test_thumbs_alone_propose_nothing_unless_a_setting_says_so(desk: Desk) -> No
     ]
 
 
-def test_an_unsafe_answer_proposes_nothing_and_takes_back_what_it_had_proposed(desk: Desk) -> None:
+def test_an_unsafe_answer_proposes_nothing_and_takes_back_what_it_had_proposed(desk: FeedbackDesk) -> None:
     desk.rate(reason="wrong_fact", correction="Approved before.")
     [approved] = desk.examples()
     desk.http().post(f"/v1/examples/{approved['id']}", json={"status": "approved"})
@@ -121,7 +71,7 @@ def test_an_unsafe_answer_proposes_nothing_and_takes_back_what_it_had_proposed(d
     assert len(desk.examples()) == 1
 
 
-def test_a_second_verdict_of_a_key_replaces_its_first_and_leaves_those_of_others(desk: Desk) -> None:
+def test_a_second_verdict_of_a_key_replaces_its_first_and_leaves_those_of_others(desk: FeedbackDesk) -> None:
     first = desk.rate("up").json()
     again = desk.rate("down", reason="wrong_fact", correction="Fourteen days.").json()
     other = desk.rate("up", key="second").json()
@@ -133,7 +83,7 @@ def test_a_second_verdict_of_a_key_replaces_its_first_and_leaves_those_of_others
     }
 
 
-def test_a_new_correction_replaces_one_that_waits_and_stands_beside_one_that_was_decided(desk: Desk) -> None:
+def test_a_new_correction_replaces_one_that_waits_and_stands_beside_one_that_was_decided(desk: FeedbackDesk) -> None:
     desk.rate(reason="wrong_fact", correction="First.")
     desk.rate(reason="wrong_fact", correction="Second.")
     [second] = desk.examples()
@@ -148,7 +98,7 @@ def test_a_new_correction_replaces_one_that_waits_and_stands_beside_one_that_was
     }
 
 
-def test_unreviewed_approval_is_a_setting_and_follows_the_verdict(desk: Desk) -> None:
+def test_unreviewed_approval_is_a_setting_and_follows_the_verdict(desk: FeedbackDesk) -> None:
     desk.proposing(Proposing(reviewed=False))
     for text in ("First.", "Second."):
         desk.rate(reason="wrong_fact", correction=text)
@@ -156,7 +106,7 @@ def test_unreviewed_approval_is_a_setting_and_follows_the_verdict(desk: Desk) ->
     assert (example["answer"], example["status"], example["reviewed_by"]) == ("Second.", "approved", None)
 
 
-def test_a_wrong_citation_names_the_right_file_which_goes_with_the_example(desk: Desk) -> None:
+def test_a_wrong_citation_names_the_right_file_which_goes_with_the_example(desk: FeedbackDesk) -> None:
     upload = {"file": ("returns.md", b"# Returns\n\nWithin 14 days.")}
     file = desk.http().post("/v1/files", files=upload, data={"purpose": "assistants"}).json()["id"]
     told = {"reason": "wrong_citation", "correct_file_id": file, "correct_quote": "Within 14 days."}
@@ -181,14 +131,14 @@ def test_a_wrong_citation_names_the_right_file_which_goes_with_the_example(desk:
         ({"rating": "sideways"}, "rating: Input should be 'up' or 'down'"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_words(desk: Desk, asked: dict[str, str], words: str) -> None:
+def test_what_makes_no_sense_is_refused_in_words(desk: FeedbackDesk, asked: dict[str, str], words: str) -> None:
     refused = desk.http().post("/v1/feedback", json={"answer_id": "chat-one", "rating": "down", **asked})
     assert refused.status_code == 400
     assert words in refused.json()["error"]["message"]
     assert desk.http().get("/v1/feedback").json()["data"] == []
 
 
-def test_feedback_is_listed_in_pages_and_by_what_it_says(desk: Desk) -> None:
+def test_feedback_is_listed_in_pages_and_by_what_it_says(desk: FeedbackDesk) -> None:
     with desk.sessions.begin() as session:
         for number in range(5):
             desk.answer(session, "one", f"chat-{number}")
@@ -205,7 +155,7 @@ def test_feedback_is_listed_in_pages_and_by_what_it_says(desk: Desk) -> None:
     assert http.get("/v1/feedback", params={"after": "fb-none"}).status_code == 404
 
 
-def test_another_workspace_has_neither_the_answer_nor_the_verdict(desk: Desk) -> None:
+def test_another_workspace_has_neither_the_answer_nor_the_verdict(desk: FeedbackDesk) -> None:
     given = desk.rate(reason="wrong_fact", correction="Fourteen days.").json()
     assert desk.rate(key="two").status_code == 404
     assert desk.http("two").get("/v1/feedback").json()["data"] == []
