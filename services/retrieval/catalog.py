@@ -317,9 +317,7 @@ def _collection(session: Session, workspace_id: str, store_id: str, collection_i
     return row
 
 
-def _wanted(
-    session: Session, statement: Select[str, str, int], workspace_id: str, **asked: Any
-) -> dict[FileKey, int]:
+def _wanted(session: Session, statement: Select[str, str, int], workspace_id: str, **asked: Any) -> dict[FileKey, int]:
     rows = session.execute(statement, {"workspace_id": workspace_id, "now": now(), **asked})
     return {(store_id, file_id): revision for store_id, file_id, revision in rows}
 
