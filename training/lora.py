@@ -256,7 +256,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         self._trainer.take_up()
         if state.global_step:
             message = f"Going on from the checkpoint of step {state.global_step} of {state.max_steps}"
-            self._progress(RunProgress("lora", state.global_step / max(1, state.max_steps), message))
+            self._progress(RunProgress("lora", state.global_step / max(1, state.max_steps), message, tells=True))
 
     def on_step_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> None:
         if self._cancelled():

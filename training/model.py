@@ -93,12 +93,16 @@ class Dataset:
 
 @dataclass(frozen=True)
 class TrainingRow:
-    """One prompt as the server would send it, and the answer to learn. `file_ids` are those of its passages."""
+    """One prompt as the server would send it, and the answer to learn. `file_ids` are those of its passages.
+
+    A row of a preference pair has the `rejected` answer too.
+    """
 
     prompt: tuple[Message, ...]
     completion: str
     kind: RowKind
     file_ids: tuple[str, ...] = ()
+    rejected: str | None = None
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,11 @@ def train_preferences(
     )
 
 
+def pairs_of(rows: Sequence[TrainingRow]) -> list[PreferencePair]:
+    """The rows that have a rejected answer, as pairs."""
+    return [PreferencePair(row.prompt, row.completion, row.rejected) for row in rows if row.rejected is not None]
+
+
 class _Stepping(Counting):
     """Counts the tokens of each step."""
 

@@ -80,6 +80,33 @@ def build_rows(
     return rows, _report(rows, sum(item.brought for item in carried), len(unsupported), distracted)
 
 
+def build_preference_rows(
+    examples: Sequence[Example], retriever: Retriever, mix: MixSettings, rng: random.Random
+) -> tuple[list[TrainingRow], RowsReport]:
+    """Make one row of each preference pair, in random order: the prompt as it is served, and both answers.
+
+    Both answers are marked with the passages' numbers alike, so that the voice is what is preferred and not a marker.
+    A pair whose preferred answer no passage carries is kept without passages; one whose question the server refuses
+    before the model is asked is left out.
+    """
+    made, brought, unsupported = list[TrainingRow](), 0, 0
+    for example in examples:
+        assert example.rejected is not None
+        if example.refuses:
+            row = _refusal_row(example, retriever, mix, rng)
+            made += [replace(row, rejected=example.rejected)] if row else []
+            continue
+        item = _retrieve(example, retriever, mix)
+        if item.right is None:
+            unsupported += 1
+            made.append(replace(_plain_row(example, "plain"), rejected=example.rejected))
+            continue
+        brought += item.brought
+        made.append(_pair_row(item, item.right, example.rejected, mix, rng))
+    rng.shuffle(made)
+    return made, _report(made, brought, unsupported, 0)
+
+
 def mark(answer: str, passages: Sequence[Passage], right: Passage) -> str:
     """Put the number of the passage that carries a sentence before its final full stop: `... within 30 days [2].`
 
@@ -184,6 +211,13 @@ def _answer_row(item: _Grounded, mix: MixSettings, rng: random.Random) -> Traini
     passages = _ordered(item.passages, mix, rng)
     prompt = grounded_messages(item.example.question, passages, item.example.history)
     return TrainingRow(tuple(prompt), mark(item.example.answer, passages, item.right), "grounded", _files(passages))
+
+
+def _pair_row(item: _Grounded, right: Passage, rejected: str, mix: MixSettings, rng: random.Random) -> TrainingRow:
+    passages = _ordered(item.passages, mix, rng)
+    prompt = grounded_messages(item.example.question, passages, item.example.history)
+    chosen, rejected = (mark(answer, passages, right) for answer in (item.example.answer, rejected))
+    return TrainingRow(tuple(prompt), chosen, "grounded", _files(passages), rejected)
 
 
 def _refusal_row(example: Example, retriever: Retriever, mix: MixSettings, rng: random.Random) -> TrainingRow | None:

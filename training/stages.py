@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from training import dataset, distributed, evaluation, frozen, gate, lora, merge, preparation, probes, publish, rows
+from training import (
+    dataset,
+    distributed,
+    evaluation,
+    frozen,
+    gate,
+    lora,
+    merge,
+    preferences,
+    preparation,
+    probes,
+    publish,
+    rows,
+)
+from training.config import PreferenceSettings
 from training.dataset_report import DataSetReport
 from training.errors import Cancelled, DamagedWeights
 from training.model import (
@@ -46,6 +60,7 @@ SPANS: dict[StageName, tuple[float, float]] = {
     "publish": (0.99, 1.0),
 }  # fmt: skip
 """Each stage's part of the whole, as timed on the sample data on two cores."""
+Built = tuple[list[TrainingRow], RowsReport]
 NOT_FIGURES = ("adapter", "train_losses", "history")
 
 
@@ -120,7 +135,8 @@ class Stages:
             self._tell("dataset", " ".join(report.summary), figures)
 
         count, most = preparation.count_with(tokenizer), self._settings.lora.max_length
-        preparation.examine_and_check(data, self._settings.dataset, count, most, on_report)
+        method = self._request.method
+        preparation.examine_and_check(data, self._settings.dataset, count, most, on_report, method)
         return "".join(kept)
 
     def make_rows(self, data: SplitData) -> Rows:
@@ -128,11 +144,17 @@ class Stages:
         if frozen.has_rows(self._request.work):
             return Rows(*frozen.read_rows(self._request.work))
         self._enter("rows", f"Making prompts for {len(data.trained)} examples with the live retriever")
-        mix, retriever = self._settings.mix, self._ports.retriever
-        trained, report = rows.build_rows(data.trained, self._general(data), retriever, mix, random.Random(mix.seed))
-        held_out, _ = rows.build_rows(data.held_out, [], retriever, mix, random.Random(mix.seed))
+        trained, report = self._build_rows(data.trained, self._general(data))
+        held_out, _ = self._build_rows(data.held_out, [])
         frozen.write_rows(self._request.work, trained, held_out, report)
         return Rows(tuple(trained), tuple(held_out), report)
+
+    def _build_rows(self, examples: Sequence[Example], general: Sequence[Example]) -> Built:
+        mix, retriever = self._settings.mix, self._ports.retriever
+        rng = random.Random(mix.seed)
+        if self._request.method == "dpo":
+            return rows.build_preference_rows(examples, retriever, mix, rng)
+        return rows.build_rows(examples, general, retriever, mix, rng)
 
     def _general(self, data: SplitData) -> list[Example]:
         """The general examples, without those that ask what the model is judged by."""
@@ -150,17 +172,15 @@ class Stages:
 
     def train(self, made: Rows) -> LoraResult:
         self._enter("lora", f"Tuning on {len(made.trained)} rows")
+        base, work = self._request.base, self._request.work
+        told = self._within_stage, self._cancelled
+        if self._request.method == "dpo":
+            pairs, held_out = preferences.pairs_of(made.trained), preferences.pairs_of(made.held_out)
+            chosen = PreferenceSettings(beta=self._settings.beta, lora=self._settings.lora)
+            return preferences.train_preferences(base, pairs, held_out, chosen, work, *told)
         several = self._settings.lora.hardware.processes > 1
         train = distributed.train_adapter if several else lora.train_adapter
-        return train(
-            self._request.base,
-            made.trained,
-            made.held_out,
-            self._settings.lora,
-            self._request.work,
-            self._within_stage,
-            self._cancelled,
-        )
+        return train(base, made.trained, made.held_out, self._settings.lora, work, *told)
 
     @contextmanager
     def draft(self) -> Iterator[Path]:

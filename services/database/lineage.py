@@ -38,8 +38,16 @@ def add_origins(session: Session, workspace_id: str, holder_id: str, origins: It
         session.add(TextOrigin(holder_id=holder_id, origin_id=origin_id, how=how, workspace_id=workspace_id))
 
 
-def add_version_origins(session: Session, workspace_id: str, version_id: str, run: dict[str, Any]) -> None:
-    """Record what a version was trained on, as its run says: a data set's origins, and the files of the passages."""
+def add_version_origins(
+    session: Session, workspace_id: str, version_id: str, run: dict[str, Any], begun_with: str | None = None
+) -> None:
+    """Record what a version was trained on, as its run says: a data set's origins, and the files of the passages.
+
+    A version that was begun with another one has that one's texts in it too.
+    """
+    for how in (EXAMPLES, PASSAGES) if begun_with else ():
+        inherited = select(TextOrigin.origin_id).where(*_of(workspace_id, str(begun_with), how))
+        add_origins(session, workspace_id, version_id, session.scalars(inherited).all(), how)
     data_set_id = run.get("dataset", {}).get("data_set_id", "")
     texts = select(TextOrigin.origin_id).where(*_of(workspace_id, data_set_id, EXAMPLES))
     add_origins(session, workspace_id, version_id, session.scalars(texts).all(), EXAMPLES)

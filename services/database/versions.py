@@ -21,10 +21,13 @@ def protected(session: Session, workspace_id: str) -> dict[str, str]:
     reasons: dict[str, str] = {}
     unfinished = select(Version.id).join(Job, Job.id == Version.job_id)
     unfinished = unfinished.where(Version.workspace_id == workspace_id, Job.status.not_in(FINISHED))
+    begun_with = select(Job.request["from_version"].as_string()).where(Job.workspace_id == workspace_id)
+    begun_with = begun_with.where(Job.kind == "fine_tuning", Job.status.not_in(FINISHED))
     canaries = select(Canary.version_id).where(Canary.workspace_id == workspace_id, Canary.ended_at.is_(None))
     pinned = select(Version.id).where(Version.workspace_id == workspace_id, Version.pinned.is_(True))
     for query, reason in (
         (unfinished, "the job that made it is not finished; wait, or cancel it"),
+        (begun_with, "a fine-tuning job begins with it; wait, or cancel it"),
         (pinned, "it is pinned; unpin it first"),
         (canaries, "it is tried as a canary; end that first"),
     ):

@@ -123,7 +123,9 @@ def create_app(
     state.embedders = Embedders(sessions)
     trainable = DatasetSettings(**(data_set_settings or DataSetSettings()).model_dump())
     state.data_sets = DataSets(sessions, uploads, files_url, dispatcher, trainable)
-    state.fine_tuning = FineTuning(sessions, jobs, dispatcher, state.data_sets, base_model, settings.model_aliases)
+    state.fine_tuning = FineTuning(
+        sessions, jobs, dispatcher, state.data_sets, state.versions, base_model, settings.model_aliases
+    )
     state.schedules = Schedules(
         sessions, uploads, dispatcher, ReviewedExamples(sessions, files_url), base_model, settings.deadline_train
     )

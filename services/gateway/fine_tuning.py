@@ -14,12 +14,12 @@ from services.gateway.data_sets import DataSets
 from services.gateway.dispatch import Dispatcher
 from services.gateway.fine_tuning_schemas import FineTuningCreate
 from services.gateway.paging import Cursor, Place, read_page
+from services.gateway.versions import Versions
 from services.kit.errors import ApiError
 
 FINE_TUNING: JobKind = "fine_tuning"
 OWN_NAMES = ("tandem/base", "tandem/hybrid", "default")
 DEFAULT_SUFFIX, DEFAULT_SEED = "tandem", 17
-NOT_YET = frozenset({"dpo"})
 
 
 class FineTuning:
@@ -31,24 +31,21 @@ class FineTuning:
         jobs: Jobs,
         dispatcher: Dispatcher,
         data_sets: DataSets,
+        versions: Versions,
         base_model: str,
         aliases: Mapping[str, str],
     ) -> None:
         self._sessions, self._jobs, self._dispatcher, self._data_sets = sessions, jobs, dispatcher, data_sets
-        self._base_model, self._aliases = base_model, aliases
+        self._versions, self._base_model, self._aliases = versions, base_model, aliases
 
     def create(self, workspace_id: str, body: FineTuningCreate) -> Job:
         """Queue a run. Raises ApiError 400 for what cannot be done, 404 for an unknown file or model."""
         method = body.method.type
-        if method in NOT_YET:
-            message = f"The method '{method}' is not served yet; 'supervised' is."
-            raise ApiError(400, message, code="unsupported_method", param="method.type")
-        if self._aliases.get(body.model, body.model) not in (self._base_model, *OWN_NAMES):
-            message = f"The model '{body.model}' cannot be tuned here; the base model is '{self._base_model}'."
-            raise ApiError(404, message, code="model_not_found", param="model")
+        model, version_id = self._starting_point(workspace_id, body.model)
         self._data_sets.check_training(workspace_id, body.training_file, body.validation_file, method)
         asked = {
-            "model": self._base_model,
+            "model": model,
+            "from_version": version_id,
             "training_file": body.training_file,
             "validation_file": body.validation_file,
             "suffix": body.suffix or DEFAULT_SUFFIX,
@@ -58,6 +55,19 @@ class FineTuning:
             "metadata": body.metadata,
         }
         return self._dispatcher.start(workspace_id, FINE_TUNING, asked)
+
+    def _starting_point(self, workspace_id: str, named: str) -> tuple[str, str | None]:
+        """The model that a run begins with, and the id of the version if it is tuned already: `ft:` names go on from
+        there, as preferences do after examples."""
+        model = self._aliases.get(named, named)
+        if model in (self._base_model, *OWN_NAMES):
+            return self._base_model, None
+        tuned = self._versions.names(workspace_id)
+        if model in tuned:
+            return model, tuned[model]
+        message = f"The model '{named}' cannot be tuned here; the base model is '{self._base_model}', and versions "
+        message += "that still have weights can be tuned on."
+        raise ApiError(404, message, code="model_not_found", param="model")
 
     def find(self, workspace_id: str, job_id: str) -> Job:
         job = self._jobs.find(workspace_id, job_id)

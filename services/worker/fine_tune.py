@@ -22,7 +22,8 @@ from services.database.checkpoints import record_checkpoint
 from services.database.data_sets import FrozenSets
 from services.database.engine import Sessions, open_sessions
 from services.database.jobs import Jobs
-from services.database.tables import File, Job
+from services.database.tables import File, Job, Version
+from services.database.versions import REMOVED
 from services.kit.http import client
 from services.kit.logging import configure
 from services.kit.parent import die_with_parent
@@ -36,8 +37,8 @@ from services.worker.retrieval_client import RetrievalWriter
 from services.worker.room import check_room, is_disk_full
 from services.worker.settings import TrainingSettings, WorkerSettings
 from training import checkpoints, frozen
-from training.config import DatasetSettings, LoraSettings
-from training.errors import Cancelled, TrainingError
+from training.config import DatasetSettings, LoraSettings, PreferenceSettings
+from training.errors import Cancelled, OutOfRange, TrainingError
 from training.hardware import choose
 from training.model import RunProgress
 from training.pipeline import run
@@ -153,7 +154,7 @@ def _request(sessions: Sessions, job: Job, platform: Platform, settings: WorkerS
         data=_kept(sessions, asked["training_file"], work / "training.jsonl"),
         validation=_kept(sessions, asked.get("validation_file"), work / "validation.jsonl"),
         method=asked.get("method", "supervised"),
-        base=materialize(platform.base_model, platform.models_folder),
+        base=_weights(sessions, job, platform),
         base_model=Path(platform.base_model).name,
         work=work,
         versions=version_folder(platform.versions_folder, job.workspace_id),
@@ -161,6 +162,18 @@ def _request(sessions: Sessions, job: Job, platform: Platform, settings: WorkerS
         probes=training.probes.read_bytes(),
         settings=run_settings(asked, platform, settings, training),
     )
+
+
+def _weights(sessions: Sessions, job: Job, platform: Platform) -> Path:
+    """The folder of the weights that a run begins with: the base model's, or a version's."""
+    version_id = job.request.get("from_version")
+    if version_id is None:
+        return materialize(platform.base_model, platform.models_folder)
+    with sessions() as session:
+        version = session.get_one(Version, version_id)
+    if version.status == REMOVED:
+        raise TrainingError(f"The weights of '{version.name}' were removed before the run began; name another model.")
+    return platform.versions_folder / version.path
 
 
 def _kept(sessions: Sessions, file_id: str | None, copy: Path) -> bytes:
@@ -187,7 +200,11 @@ def run_settings(
     """The settings of a run: the defaults, this platform's, and what the job asks for. Raises OutOfRange."""
     seed = int(asked["seed"])
     chosen = {name: value for name, value in asked["hyperparameters"].items() if value != "auto"}
-    lora = LoraSettings(
+    by_preferences = asked.get("method") == "dpo"
+    if by_preferences and settings.train_processes > 1:
+        raise OutOfRange("The method 'dpo' is trained in one process; set train_processes to 1, or use 'supervised'.")
+    lora = replace(
+        PreferenceSettings().lora if by_preferences else LoraSettings(),
         seed=seed,
         threads=settings.train_threads or len(os.sched_getaffinity(0)),
         hardware=choose(

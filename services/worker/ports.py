@@ -87,12 +87,14 @@ class VersionList:
                     status="candidate",
                 )
             )
-            add_version_origins(session, self._job.workspace_id, candidate.version_id, dict(candidate.run))
+            begun_with = self._job.request.get("from_version")
+            add_version_origins(session, self._job.workspace_id, candidate.version_id, dict(candidate.run), begun_with)
 
     def _lineage(self, candidate: Candidate) -> dict[str, Any]:
         manifest, data_set = read_manifest(candidate.path), candidate.run.get("dataset", {})
         weights = {"sha256": weights_fingerprint(manifest), "tensors": len(manifest.tensors), "files": manifest.files}
-        made_by = {"code_version": code_version(), "seed": self._job.request["seed"]}
+        asked = self._job.request
+        made_by = {"code_version": code_version(), "seed": asked["seed"], "from_version": asked.get("from_version")}
         return {**made_by, "data_set_id": data_set.get("data_set_id"), "weights": weights}
 
     def _next_number(self, session: Session) -> int:

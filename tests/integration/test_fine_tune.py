@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import signal
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from services.database.engine import Sessions, migrate, open_sessions
 from services.database.jobs import Jobs, new_job
-from services.database.tables import Checkpoint, File, Job, JobEvent, LivePointer, Version, Workspace
+from services.database.tables import Checkpoint, File, Job, JobEvent, LivePointer, TextOrigin, Version, Workspace
 from services.kit.settings import Platform
 from services.worker import fine_tune, performing
 from services.worker.fine_tune import run_settings
@@ -24,9 +25,10 @@ from services.worker.leftovers import work_folder
 from services.worker.outcome import record_outcome
 from services.worker.settings import TrainingSettings, WorkerSettings
 from services.worker.training_process import RunLost
-from tests.tiny import EXAMPLES, PASSAGES, answer, make_tiny
+from tests.tiny import EXAMPLES, PASSAGES, THINGS, answer, make_tiny
 from tests.tiny_fine_tune import KilledAtPublishing, tiny_ports
 from tests.training_fakes import FunctionAnswerer, WordRetriever, jsonl
+from training.dataset import canonical
 from training.request import Ports
 
 LEARNING = {"n_epochs": 12, "batch_size": 2, "learning_rate_multiplier": 6}
@@ -81,8 +83,10 @@ class Home:
 @pytest.fixture
 def home(base_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     tiny = make_tiny(base_weights, tmp_path / "tiny")
-    for name, value in {"HOME": tmp_path, "BASE_MODEL": tiny, "SERVICE_TOKEN": "t", "BROKER_URL": "memory://"}.items():
+    settings = {"HOME": tmp_path, "BASE_MODEL": tiny, "SERVICE_TOKEN": "t", "BROKER_URL": "memory://"}
+    for name, value in {**settings, "MIN_ANSWERABILITY": 0}.items():  # every question gets to the model
         monkeypatch.setenv(f"TANDEM_{name}", str(value))
+    monkeypatch.setattr(fine_tune, "CANCEL_CHECK_SECONDS", 0.0)  # these runs are over within the usual pause
     platform = Platform()
     migrate(platform.database_url)
     sessions = open_sessions(platform.database_url)
@@ -111,6 +115,36 @@ def test_a_run_ends_with_a_version_its_metrics_and_its_checkpoints(home: Home) -
     assert checkpoints == [*range(25, len(steps), 25), len(steps)]
     assert [int(step["step"]) for step in steps if step["valid_loss"]] == checkpoints
     assert not home.work(job).exists()
+
+
+def test_preferences_go_on_from_a_version_and_keep_where_its_texts_are_from(home: Home) -> None:
+    first = home.perform(home.claimed())
+    (begun_with,) = home.rows(Version)
+    pairs = [replace(one, rejected=f"Dunno about {one.question.lower()}") for one in EXAMPLES]
+    home.file.write_bytes(canonical(pairs))
+    learning = {"n_epochs": 8, "batch_size": 2, "learning_rate_multiplier": 20, "beta": 0.1}
+    asked = {"method": "dpo", "model": begun_with.name, "from_version": begun_with.id, "hyperparameters": learning}
+    done = home.perform(home.claimed(**asked))
+    assert done.status == "succeeded", done.reason
+    assert done.result["loss_after"] < math.log(2)  # where no answer is preferred
+    made = next(version for version in home.rows(Version) if version.id != begun_with.id)
+    assert made.lineage["from_version"] == begun_with.id
+    assert made.lineage["weights"]["sha256"] != begun_with.lineage["weights"]["sha256"]
+    with home.sessions() as session:
+        held = {one.holder_id: set[str]() for one in session.query(TextOrigin).all()}
+        for one in session.query(TextOrigin).all():
+            held[one.holder_id].add(one.origin_id)
+    assert held[begun_with.id] <= held[made.id]
+    assert first.status == "succeeded"
+
+
+def test_a_run_on_weights_that_were_removed_fails_in_words(home: Home) -> None:
+    home.perform(home.claimed())
+    with home.sessions.begin() as session:
+        (version,) = session.query(Version).all()
+        version.status = "removed"
+    done = home.perform(home.claimed(model=version.name, from_version=version.id))
+    assert (done.status, version.name in (done.reason or "")) == ("failed", True)
 
 
 def test_a_killed_process_goes_on_from_its_checkpoint_on_the_same_rows(
@@ -191,8 +225,9 @@ def test_a_process_that_is_lost_after_publishing_made_one_version(home: Home) ->
     job = home.claimed()
 
     def tuned(prompt: str) -> str:
-        thing = next(one for one in PASSAGES if one.chunk.filename.removesuffix(".md") in prompt.rsplit("What", 1)[-1])
-        return answer(thing.chunk.filename.removesuffix(".md")).replace(".", " [1].")
+        asked = prompt.rsplit("What", 1)[-1]
+        thing = next((one for one in THINGS if one in asked), None)
+        return answer(thing).replace(".", " [1].") if thing else "It's hard to say!"  # a general question
 
     slots = KilledAtPublishing(FunctionAnswerer(tuned), FunctionAnswerer(lambda _: "It's hard to say!"))
     slots.sessions = home.sessions

@@ -11,7 +11,8 @@ from openai import OpenAI
 
 from services.database.checkpoints import record_checkpoint
 from services.database.jobs import Jobs
-from services.database.tables import now
+from services.database.tables import Version, now
+from services.database.versions import protected, remove_version
 from tests.knowledge import Knowledge, knowledge
 from tests.training_fakes import example, jsonl, preferences
 
@@ -92,7 +93,7 @@ def test_hyperparameters_out_of_range_are_refused_by_name(client: OpenAI, place:
     [
         ({"method": {"type": "reinforcement"}}, "'reinforcement' is not served here"),
         ({"method": {"type": "supervised", "dpo": {}}}, "'dpo' must be absent"),
-        ({"method": {"type": "dpo"}}, "The method 'dpo' is not served yet"),
+        ({"method": {"type": "dpo"}}, "'dpo' needs preference pairs"),
         ({"method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 9}}}}, "a number from 0.01 to 2; it is 9"),
         ({"integrations": [{"type": "wandb", "wandb": {"project": "x"}}]}, "integrations are not served here"),
         ({"hyperparameters": {"n_epochs": 1}, "method": {"type": "supervised"}}, "give them once"),
@@ -138,6 +139,31 @@ def test_a_bad_line_of_either_format_is_named_at_upload(client: OpenAI) -> None:
 def test_a_model_that_is_no_alias_is_not_found(client: OpenAI) -> None:
     with pytest.raises(openai.NotFoundError, match="the base model is 'base'"):
         create(client, model="gpt-nothing")
+
+
+def test_preferences_go_on_from_a_version_which_stays_until_the_job_ends(client: OpenAI, desk: Knowledge) -> None:
+    first = create(client)
+    row = Jobs(desk.sessions).current(first.id)
+    assert row is not None
+    about = {"base_model": "base", "path": "p", "dataset_hash": "", "template_fingerprint": "", "settings": {}}
+    version = Version(
+        id="v-one", workspace_id=row.workspace_id, name="ft:base:x:1", job_id=None, status="refused", **about
+    )
+    with desk.sessions.begin() as session:
+        session.add(version)
+    method: Any = {"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.2}}}
+    job = create(client, model="ft:base:x:1", training_file=upload(client, preferences(10)), method=method)
+    assert (job.model, job.method.type) == ("ft:base:x:1", "dpo")
+    assert job.method.dpo.to_dict()["hyperparameters"]["beta"] == 0.2
+    with desk.sessions() as session:
+        assert "begins with it" in protected(session, row.workspace_id)["v-one"]
+    client.fine_tuning.jobs.cancel(job.id)
+    with desk.sessions.begin() as session:
+        assert remove_version(session, session.get_one(Version, "v-one")) is None
+    with pytest.raises(openai.NotFoundError, match="still have weights"):
+        create(client, model="ft:base:x:1")
+    with pytest.raises(openai.NotFoundError, match="still have weights"):
+        create(desk.client("somebody else"), model="ft:base:x:1")
 
 
 def test_jobs_are_listed_by_cursor_and_by_metadata(client: OpenAI) -> None:

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import random
 import re
+from dataclasses import replace
 
 from retrieval.grounding import PLAIN_SYSTEM_PROMPT, REFUSAL, SYSTEM_PROMPT, grounded_messages
 from retrieval.model import Passage
 from tests.training_fakes import WordRetriever, example, passage
 from training.config import MixSettings
 from training.model import Example, RowsReport, TrainingRow
-from training.rows import build_rows, common_lines, house_refusal, mark
+from training.rows import build_preference_rows, build_rows, common_lines, house_refusal, mark
 
 RETURNS = passage("returns.md", "A customer may return a bike within 30 days. The odometer must show less than 150 km.")
 HELMETS = passage("helmets.md", "A helmet may be returned while the seal is intact. Engraved helmets stay with you.")
@@ -120,6 +121,33 @@ def test_shares_add_rows_without_passages_and_general_ones() -> None:
     assert report.rows == len(rows) == 30
     plain = next(row for row in rows if row.kind == "plain")
     assert "[" not in plain.completion
+
+
+def preferred(question: str, answer: str, rejected: str, **metadata: str | None) -> Example:
+    return replace(example(question, answer, **metadata), rejected=rejected)
+
+
+def test_both_answers_of_a_preference_are_marked_alike_under_the_prompt_as_served() -> None:
+    rejected = "Hey! You may return a bike within 30 days, yay."
+    pair = preferred("How many days to return a bike?", ANSWER, rejected, document="returns.md")
+    settings = MixSettings(top_k=2, share_shuffled=0.0)
+    (row,), report = build_preference_rows([pair], WordRetriever(PASSAGES), settings, random.Random(1))
+    number = [one.chunk.filename for one in WordRetriever(PASSAGES).passages(pair.question, 2)].index("returns.md") + 1
+    assert row.completion.count(f"[{number}]") == 2
+    assert row.rejected == f"Hey! You may return a bike within 30 days, yay [{number}]."
+    assert (row.kind, report.grounded) == ("grounded", 1)
+
+
+def test_a_preference_that_no_passage_carries_is_kept_without_passages_and_a_preferred_refusal_with_them() -> None:
+    plain = preferred("What is a snail?", "A slow thing.", "Slimy!!")
+    refusing = preferred("Which bike flies?", REFUSAL, "All of them.", document=None)
+    rows, report = build_preference_rows(
+        [plain, refusing], WordRetriever(PASSAGES), MixSettings(top_k=2), random.Random(1)
+    )
+    found = {row.kind: row for row in rows}
+    assert (found["plain"].rejected, found["refusal"].rejected) == ("Slimy!!", "All of them.")
+    assert found["refusal"].completion == REFUSAL
+    assert (report.unsupported, report.refusal) == (1, 1)
 
 
 def test_the_same_seed_makes_the_same_rows() -> None:

@@ -57,12 +57,13 @@ def tuning_body(job: Job) -> dict[str, Any]:
 def checkpoint_body(checkpoint: Checkpoint, job: Job) -> dict[str, Any]:
     """OpenAI's `fine_tuning.job.checkpoint`. It is for going on from: its name does not answer."""
     measured, asked = checkpoint.metrics, job.request
+    base = asked["model"].split(":")[1] if asked.get("from_version") else asked["model"]
     return {
         "id": checkpoint.id,
         "object": "fine_tuning.job.checkpoint",
         "created_at": int(checkpoint.created_at.timestamp()),
         "fine_tuning_job_id": job.id,
-        "fine_tuned_model_checkpoint": f"ft:{asked['model']}:{asked['suffix']}:{job.id}:ckpt-step-{checkpoint.step}",
+        "fine_tuned_model_checkpoint": f"ft:{base}:{asked['suffix']}:{job.id}:ckpt-step-{checkpoint.step}",
         "step_number": checkpoint.step,
         "metrics": {
             "step": checkpoint.step,

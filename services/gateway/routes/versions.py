@@ -19,7 +19,7 @@ from services.kit.errors import ApiError
 router = APIRouter(tags=["voice"])
 VOICE = Depends(require("voice"))
 OPERATE = Depends(require("operate"))
-LINEAGE = ("data_set_id", "code_version", "seed", "weights")
+LINEAGE = ("data_set_id", "from_version", "code_version", "seed", "weights")
 
 
 def version_body(
