@@ -64,8 +64,8 @@ def tuning_job(platform: RunningPlatform, examples: Path) -> str:
 def tuned(platform: RunningPlatform, tuning_job: str) -> str:
     """The name of the live version that the job made.
 
-    A third of the examples makes a version that the gate may well refuse; an operator can publish such a one by hand, and
-    so does this fixture.
+    A third of the examples makes a version that the gate may well refuse; an operator can publish such a one by hand,
+    and so does this fixture.
     """
     result = platform.wait_for_job(tuning_job, seconds=1)["result"]
     if not result["live"]:
