@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import threading
 import time
@@ -21,8 +22,6 @@ from tests.figures import note
 from tests.running import RunningPlatform
 from training.registry import write_manifest
 
-CLIENTS = 8
-TOKENS = 100
 QUESTION = "What does your ride plan include?"
 
 
@@ -31,12 +30,14 @@ class Load:
     """Streams answers from several clients until told to stop, and keeps what each of them saw."""
 
     platform: RunningPlatform
+    clients: int
+    tokens: int
     stop: threading.Event = field(default_factory=threading.Event)
     answers: list[dict[str, Any]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     def run(self) -> list[threading.Thread]:
-        threads = [threading.Thread(target=self._client) for _ in range(CLIENTS)]
+        threads = [threading.Thread(target=self._client) for _ in range(self.clients)]
         for thread in threads:
             thread.start()
         return threads
@@ -54,10 +55,10 @@ class Load:
         chunks = client.chat.completions.create(
             model="tandem/tuned",
             messages=[{"role": "user", "content": QUESTION}],
-            max_tokens=TOKENS,
+            max_tokens=self.tokens,
             stream=True,
             stream_options={"include_usage": True},
-            extra_body={"min_tokens": TOKENS},
+            extra_body={"min_tokens": self.tokens},
         )
         last = None
         for chunk in chunks:
@@ -71,31 +72,30 @@ class Load:
 
 
 @pytest.fixture
-def second_version(platform: RunningPlatform, tuned: str) -> Iterator[str]:
+def second_version(platform: RunningPlatform, tuned: str) -> Iterator[Version]:
     """Another version to publish: the base weights under a version's name, so that its answers differ."""
+    other = secrets.token_hex(4)
     sessions = open_sessions(f"sqlite:///{platform.home}/tandem.db")
     with sessions() as session:
         first = session.scalars(select(Version).where(Version.name == tuned)).one()
     base = platform.home / "models" / "smollm2-135m-instruct"
-    folder = Path(first.path).with_name("ver-second")
+    folder = Path(first.path).with_name(f"ver-{other}")
     shutil.copytree(base, folder)
     write_manifest(folder, first.base_model, "none")
-    name = "ft:smollm2-135m-instruct:second:2"
+    second = Version(
+        id=f"ver-{other}",
+        workspace_id="default",
+        name=f"ft:smollm2-135m-instruct:{other}:2",
+        base_model=first.base_model,
+        path=str(folder),
+        dataset_hash="none",
+        template_fingerprint=first.template_fingerprint,
+        settings={},
+        status="candidate",
+    )
     with sessions.begin() as session:
-        session.add(
-            Version(
-                id="ver-second",
-                workspace_id="default",
-                name=name,
-                base_model=first.base_model,
-                path=str(folder),
-                dataset_hash="none",
-                template_fingerprint=first.template_fingerprint,
-                settings={},
-                status="candidate",
-            )
-        )
-    yield name
+        session.add(second)
+    yield second
     with platform.http() as http:
         http.post(f"/v1/versions/{tuned}/publish")
 
@@ -113,15 +113,16 @@ def publish(http: httpx.Client, name: str, seconds: float = 300.0) -> float:
     raise AssertionError(f"{name} was not published within {seconds} s")
 
 
-def test_publish_and_rollback_under_eight_streaming_clients(
-    platform: RunningPlatform, tuned: str, second_version: str
+@pytest.mark.parametrize(("clients", "tokens"), [(8, 100), pytest.param(16, 150, marks=pytest.mark.long)])
+def test_publish_and_rollback_under_streaming_clients(
+    platform: RunningPlatform, tuned: str, second_version: Version, clients: int, tokens: int
 ) -> None:
-    load = Load(platform)
+    load = Load(platform, clients, tokens)
     threads = load.run()
     try:
         with platform.http() as http:
             time.sleep(10.0)
-            published_after = publish(http, second_version)
+            published_after = publish(http, second_version.name)
             published_at = time.monotonic()
             time.sleep(10.0)
             started = time.monotonic()
@@ -133,18 +134,24 @@ def test_publish_and_rollback_under_eight_streaming_clients(
         for thread in threads:
             thread.join(timeout=120.0)
     assert load.failures == []
-    assert {answer["tokens"] for answer in load.answers} == {TOKENS}
+    assert {answer["tokens"] for answer in load.answers} == {tokens}
     assert len({answer["weights"] for answer in load.answers}) == 2
-    usual = longest_wait(load.answers, before=published_at - 20.0)
-    during = longest_wait(load.answers, after=published_at - 5.0)
+    usual = waits(load.answers, before=published_at - 5.0)
+    during = waits(load.answers, after=published_at - 5.0)
     note(
-        f"{len(load.answers)} answers of {TOKENS} tokens from {CLIENTS} clients, none failed; publish call "
-        f"{published_after * 1000:.0f} ms, rollback call {rolled_back_after * 1000:.0f} ms; longest wait for a first "
-        f"token {usual:.2f} s before, {during:.2f} s around the moves, added {max(0.0, during - usual):.2f} s"
+        f"{len(load.answers)} answers of {tokens} tokens from {clients} clients, none failed; publish call "
+        f"{published_after * 1000:.0f} ms, rollback call {rolled_back_after * 1000:.0f} ms; p95 and longest wait for "
+        f"a first token {p95(usual):.2f} and {max(usual):.2f} s before, {p95(during):.2f} and {max(during):.2f} s "
+        f"around the moves, added {max(0.0, p95(during) - p95(usual)):.2f} and {max(0.0, max(during) - max(usual)):.2f}"
     )
     late = [answer for answer in load.answers if published_at + 2 < answer["at"] < rolled_back_at - 1]
-    assert {answer["weights"] for answer in late} == {"ver-second"}
+    assert {answer["weights"] for answer in late} == {second_version.id}
 
 
-def longest_wait(answers: list[dict[str, Any]], before: float = float("inf"), after: float = 0.0) -> float:
-    return max((answer["wait"] for answer in answers if after <= answer["at"] <= before), default=0.0)
+def waits(answers: list[dict[str, Any]], before: float = float("inf"), after: float = 0.0) -> list[float]:
+    """The seconds to the first token of the answers that began then, the shortest first."""
+    return sorted(answer["wait"] for answer in answers if after <= answer["at"] <= before)
+
+
+def p95(ordered: list[float]) -> float:
+    return ordered[int(0.95 * (len(ordered) - 1))]

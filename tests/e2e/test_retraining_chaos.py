@@ -101,7 +101,7 @@ def check_one_live_version_answers(platform: RunningPlatform, job_id: str) -> di
     asked: Any = [{"role": "user", "content": "Who is in your team?"}]
     answer: Any = platform.openai().chat.completions.create(model="tandem/tuned", messages=asked, max_tokens=16)
     assert answer.choices[0].message.content
-    assert answer.versions["weights"] == live[0]["name"]
+    assert answer.versions["weights"] == live[0]["id"]
     return dict(live[0])
 
 
