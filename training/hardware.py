@@ -85,9 +85,13 @@ class Hardware:
         return arguments
 
     def command(self, module: str, *arguments: str) -> tuple[str, ...]:
-        """The command that runs a module in all processes of one training."""
-        kind = "--cpu" if self.device == "cpu" else "--multi_gpu"
-        launch = (sys.executable, "-m", "accelerate.commands.launch", kind, "--num_processes", str(self.processes))
+        """The command that runs a module in all processes of one training.
+
+        On a CPU too: of accelerate's launchers on one machine only that of `--multi_gpu` starts several processes, and
+        `use_cpu` keeps them off any GPU.
+        """
+        start = (sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu")
+        launch = (*start, "--num_processes", str(self.processes))
         fixed = ("--num_machines", "1", "--mixed_precision", "bf16", "--dynamo_backend", "no")
         return (*launch, *fixed, "--main_process_port", "0", "--module", module, *arguments)
 

@@ -61,8 +61,9 @@ def test_training_prefers_the_chosen_and_leaves_the_base(
     assert result.loss_after < result.loss_before
     assert result.margin_after > 0
     assert result.train_margins[-1] > result.train_margins[0]
-    assert (result.steps, result.tokens > 0) == (len(told), True)
-    assert told[-1].data["rewards/margins"] == round(result.train_margins[-1], 4)
+    steps = [step for step in told if "step" in step.data]
+    assert (result.steps, result.tokens > 0) == (len(steps), True)
+    assert steps[-1].data["rewards/margins"] == round(result.train_margins[-1], 4)
     merged = merge(tiny, result.adapter, tmp_path / "merged")
     assert parity(tiny, result.adapter, merged, ROWS, ParitySettings(min_agreement=0.5, answer_tokens=100)).passed
 
@@ -86,12 +87,12 @@ def test_single_ratings_train_by_kto(tiny: Path, tmp_path: Path) -> None:  # noq
 
 def test_a_cancelled_training_goes_on_from_its_checkpoint(tiny: Path, tmp_path: Path) -> None:  # noqa: F811
     told: list[RunProgress] = []
-    with pytest.raises(Cancelled, match="step 4 of 6"):
+    with pytest.raises(Cancelled, match="step 3 of 6"):
         train_preferences(tiny, PAIRS[:8], [], DPO, tmp_path, told.append, lambda: len(told) >= 3)
     assert not (tmp_path / "adapter").exists()
     resumed: list[RunProgress] = []
     result = train_preferences(tiny, PAIRS[:8], [], DPO, tmp_path, resumed.append, lambda: False)
-    assert resumed[0].data["step"] == 3
+    assert next(step.data["step"] for step in resumed if "step" in step.data) == 4
     assert (result.steps, math.isnan(result.loss_after), result.accuracy) == (6, True, None)
 
 
@@ -109,6 +110,7 @@ def test_what_cannot_be_preferred_is_refused_in_words(tiny: Path, tmp_path: Path
         PreferenceSettings(method="kto", lora=replace(LORA, per_device_train_batch_size=1))
 
 
+@pytest.mark.long  # it tunes the base model, half a minute
 def test_the_base_model_learns_a_preference(base_weights: Path, tmp_path: Path) -> None:
     settings = PreferenceSettings(lora=LoraSettings(learning_rate=1e-4, num_train_epochs=2, save_steps=100))
     result = train_preferences(base_weights, PAIRS[:8], PAIRS[8:], settings, tmp_path, silent, lambda: False)
