@@ -118,7 +118,7 @@ def test_a_run_ends_with_a_version_its_metrics_and_its_checkpoints(home: Home) -
 
 
 def test_preferences_go_on_from_a_version_and_keep_where_its_texts_are_from(home: Home) -> None:
-    first = home.perform(home.claimed(hyperparameters={**LEARNING, "n_epochs": 1}))
+    first = home.perform(home.claimed())
     (begun_with,) = home.rows(Version)
     pairs = [replace(one, rejected=f"Dunno about {one.question.lower()}") for one in EXAMPLES]
     home.file.write_bytes(canonical(pairs))
@@ -139,7 +139,7 @@ def test_preferences_go_on_from_a_version_and_keep_where_its_texts_are_from(home
 
 
 def test_a_run_on_weights_that_were_removed_fails_in_words(home: Home) -> None:
-    home.perform(home.claimed(hyperparameters={**LEARNING, "n_epochs": 1}))
+    home.perform(home.claimed())
     with home.sessions.begin() as session:
         (version,) = session.query(Version).all()
         version.status = "removed"
