@@ -12,7 +12,7 @@ from tests.figures import FIGURES, note
 from tests.running import BRINDLE, RunningPlatform, start, stop
 from training.weights import materialize
 
-EVERY = 4  # every fourth example: enough for the form of an answer; `make demo` and the benchmarks take all
+EVERY = 2  # every second example: enough for the form of an answer; `make demo` and the benchmarks take all
 PUBLISH_SECONDS = 300.0
 OTHER_MODEL = "gpt-4o-mini-2024-07-18"  # as a script written for OpenAI's fine-tuning names it
 ALIASES = {OTHER_MODEL: "tandem/base"}
@@ -39,7 +39,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPlatfo
 
 @pytest.fixture(scope="session")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A training file: a quarter of the sample's examples, refusals among them."""
+    """A training file: half of the sample's examples, refusals among them."""
     lines = (BRINDLE / "train.jsonl").read_text(encoding="utf-8").splitlines()
     path = tmp_path_factory.mktemp("examples") / "examples.jsonl"
     path.write_text("\n".join(lines[::EVERY]), encoding="utf-8")
@@ -64,7 +64,7 @@ def tuning_job(platform: RunningPlatform, examples: Path) -> str:
 def tuned(platform: RunningPlatform, tuning_job: str) -> str:
     """The name of the live version that the job made.
 
-    A quarter of the examples makes a version that the gate may well refuse; an operator can publish such a one by hand,
+    Half of the examples makes a version that the gate may well refuse; an operator can publish such a one by hand,
     and so does this fixture.
     """
     result = platform.wait_for_job(tuning_job, seconds=1)["result"]

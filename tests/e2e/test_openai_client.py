@@ -189,6 +189,7 @@ def step_of(job: Any) -> int:
     return int(found[1]) if found else 0
 
 
+@pytest.mark.long
 def test_a_job_is_paused_resumed_killed_and_cancelled_and_leaves_nothing(
     client: OpenAI, platform: RunningPlatform, examples: Path
 ) -> None:
