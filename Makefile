@@ -11,7 +11,7 @@ demo: system install
 	$(BIN)/python samples/demo.py
 
 test: system install-dev browser check
-	$(BIN)/python -m pytest tests/contract tests/integration tests/e2e tests/browser -m "not long" --reruns 1
+	$(BIN)/python -m pytest tests/contract tests/integration tests/e2e tests/browser -m "not long" --reruns 1 --durations 30
 
 test-long: system install-dev browser
 	$(BIN)/python -m pytest tests -m long --timeout 3600

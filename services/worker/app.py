@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from celery.signals import setup_logging, worker_ready
+from celery.signals import setup_logging
 
 from services.contracts.jobs import INDEX_QUEUE, TICK
 from services.kit.logging import configure
@@ -21,12 +19,3 @@ app.conf.beat_schedule = {"tick": {"task": TICK, "schedule": TICK_SECONDS, "opti
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _configure_logging(**_kwargs: object) -> None:
     configure("worker")
-
-
-@worker_ready.connect  # type: ignore[untyped-decorator]
-def _load_embedder(sender: Any, **_kwargs: object) -> None:
-    """So that the first file after a start does not wait for it. A worker that only trains has no use for one."""
-    if INDEX_QUEUE in sender.app.amqp.queues.consume_from:
-        from services.worker.parts import parts
-
-        parts()

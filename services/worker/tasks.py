@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
+
+from celery.signals import worker_ready
 
 from retrieval.errors import EmbedderMismatch, IndexUnavailable
 from services.contracts.jobs import (
     EXAMINE_DATA_SET,
     FINE_TUNE,
     INDEX_FILE,
+    INDEX_QUEUE,
     RECONCILE,
     REINDEX_STORE,
     SYNC_SOURCE,
@@ -23,6 +27,13 @@ from services.worker.parts import background, fine_tuning, parts, send, sessions
 from services.worker.performing import fail, perform
 from services.worker.scheduling import due_syncs
 from services.worker.training_process import RunLost, run_training
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def load_embedder(sender: Any, **_kwargs: object) -> None:
+    """So that the first file after a start does not wait for it. A worker that only trains has no use for one."""
+    if INDEX_QUEUE in sender.app.amqp.queues.consume_from:
+        parts()
 
 
 @app.task(name=INDEX_FILE)  # type: ignore[untyped-decorator]

@@ -13,9 +13,9 @@ from qdrant_client import QdrantClient
 
 from retrieval.errors import InputError
 from retrieval.index.edge import EdgeEngine
-from retrieval.index.llama_store import ChunkEmbedding, ChunkVectorStore, from_node, to_node
 from retrieval.index.port import CollectionRef, IndexEngine
 from retrieval.index.remote import RemoteEngine
+from retrieval.llama_store import ChunkEmbedding, ChunkVectorStore, from_node, to_node
 from tests.contract.test_vector_index import BM25, EMBEDDER, make_point
 
 REF = CollectionRef("w1", "s1", "col_1")
