@@ -45,7 +45,7 @@ class Supervisor:
         self.platform = platform
         self.grace_s = grace_s
         self.started_at = time.time()
-        self.stopping = False
+        self.stopped_by: signal.Signals | None = None
         self.guardian: subprocess.Popen[bytes] | None = None
         self.lock = state.Lock(platform.run_folder)
         told = {**inherited, **environment(platform)}
@@ -75,18 +75,18 @@ class Supervisor:
 
     def _listen_to_signals(self) -> None:
         def stop(number: int, _frame: FrameType | None) -> None:
-            log.info("stopping on %s", signal.Signals(number).name)
-            self.stopping = True
+            self.stopped_by = signal.Signals(number)  # told later: a signal may come while a line is being written
 
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, stop)
 
     def _watch(self) -> None:
-        while not self.stopping:
+        while self.stopped_by is None:
             for changed in [child for child in self.children if child.tend(time.time())]:
                 self._log(changed)
                 self._write()
             time.sleep(TICK_S)
+        log.info("stopping on %s", self.stopped_by.name)
 
     def _log(self, child: Child) -> None:
         body = child.body()

@@ -18,6 +18,7 @@ import time
 from types import FrameType
 
 SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
+POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 8.0  # vLLM ends in 0.5 s; a bound for one that hangs
 CLEANING_SECONDS = 2.0  # what vLLM's resource tracker gets to remove shared memory
 
@@ -29,23 +30,23 @@ def main(arguments: list[str]) -> int:
     engine = subprocess.Popen(
         arguments[split + 1 :], stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent, process_group=0
     )
-    ending = threading.Event()
+    told: list[int] = []  # no Event: a signal that came while the main thread held its lock would wait for it for ever
 
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        ending.set()
+    def end(number: int, _frame: FrameType | None) -> None:
+        told.append(number)
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
-    threading.Thread(target=_await_service_end, args=(ending,), daemon=True).start()
-    while engine.poll() is None and not ending.wait(0.1):
-        pass
+    threading.Thread(target=_await_service_end, args=(told,), daemon=True).start()
+    while engine.poll() is None and not told:
+        time.sleep(POLL_SECONDS)
     return _end(engine)
 
 
-def _await_service_end(ending: threading.Event) -> None:
+def _await_service_end(told: list[int]) -> None:
     while os.read(0, 1024):
         pass
-    ending.set()
+    told.append(0)
 
 
 def _end(engine: subprocess.Popen[bytes]) -> int:

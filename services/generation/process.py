@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -18,8 +20,11 @@ from services.generation.engine import Engine, Launch
 from services.kit.http import client
 from services.kit.private import append_descriptor
 
+log = logging.getLogger(__name__)
+
 LOG_TAIL_LINES = 3
 KEPT_LOG_BYTES = 20_000_000
+GONE_SECONDS = 5.0  # a killed process is there until the kernel has its memory back, 4 GB of it here
 
 
 class EngineProcess:
@@ -65,21 +70,27 @@ class EngineProcess:
         core_groups.pin(session_members(self.pid), cores)
 
     def stop(self, seconds: float) -> None:
-        """End the engine; after `seconds` kill what is left of it. Harmless second time."""
+        """End the engine; after `seconds` kill what is left of it. None of it is there any more then.
+
+        Harmless second time.
+        """
         if self._guard.poll() is None:
             self._guard.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        try:
             self._guard.wait(seconds)
+        except subprocess.TimeoutExpired:
+            log.warning("an engine did not end within %s s and is killed; its log is %s", seconds, self._log)
         self._kill_what_is_left()
         if self._guard.stdin:
             self._guard.stdin.close()
 
     def _kill_what_is_left(self) -> None:
-        for member in session_members(self.pid):
-            try:
-                os.kill(member, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        deadline = time.monotonic() + GONE_SECONDS
+        while (members := session_members(self.pid)) and time.monotonic() < deadline:
+            for member in members:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(member, signal.SIGKILL)
+            time.sleep(0.05)
         self._guard.wait()
 
     def _log_tail(self) -> str:
