@@ -77,7 +77,8 @@ class OpenVinoEmbedder:
         return _unit(vector)[0]
 
     def count_tokens(self, text: str) -> int:
-        return len(self._counter.encode(text, add_special_tokens=False).ids)
+        # the batch form leaves out the tokens' places in the text, a fifth of the time
+        return len(self._counter.encode_batch_fast([text], add_special_tokens=False)[0])
 
     def _inputs(self, encodings: Sequence[Encoding]) -> Inputs:
         shape = len(encodings), max(len(one.ids) for one in encodings)
