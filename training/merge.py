@@ -83,8 +83,16 @@ def _logits(model: Any, row: dict[str, list[int]]) -> torch.Tensor:
 
 def _report(difference: float, equal: torch.Tensor, settings: ParitySettings) -> ParityReport:
     agreement = float(equal.float().mean())
-    passed = difference < settings.max_logit_difference and agreement >= settings.min_agreement
+    exact, agrees = difference < settings.max_logit_difference, agreement >= settings.min_agreement
+    passed = exact and agrees
     verdict = "are the adapter's" if passed else "differ from the adapter's"
+    advice = ""
+    if exact and not agrees:
+        advice = (
+            " In fp32 merging changes nothing, so it is rounding to bf16, or these weights were written wrong. A model "
+            "that learned little has near ties everywhere: train on more examples or longer, or allow it with "
+            "`min_agreement` in [training]."
+        )
     return ParityReport(
         passed=passed,
         max_logit_difference=difference,
@@ -93,6 +101,6 @@ def _report(difference: float, equal: torch.Tensor, settings: ParitySettings) ->
         message=(
             f"The merged weights {verdict}: largest logit difference {difference:.1e} in fp32 (allowed below "
             f"{settings.max_logit_difference:.0e}); as served, the same first token on {agreement:.1%} of "
-            f"{equal.numel()} answer tokens (wanted {settings.min_agreement:.1%})."
+            f"{equal.numel()} answer tokens (wanted {settings.min_agreement:.1%}).{advice}"
         ),
     )

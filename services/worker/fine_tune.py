@@ -220,7 +220,8 @@ def run_settings(
     served: dict[str, Any] = {"top_k": platform.top_k, "min_answerability": platform.min_answerability}
     mix, evaluation = replace(training.mix(), seed=seed, **served), replace(training.evaluation(), **served)
     data_set = DatasetSettings(**DataSetSettings().model_dump())
-    made = Settings(dataset=data_set, lora=lora, mix=mix, evaluation=evaluation, gate=training.gate())
+    parity, gate = training.parity(), training.gate()
+    made = Settings(dataset=data_set, lora=lora, mix=mix, parity=parity, evaluation=evaluation, gate=gate)
     return replace(made, beta=float(chosen.get("beta", made.beta)))
 
 

@@ -13,7 +13,7 @@ from retrieval.chunking import ChunkingSettings
 from retrieval.formats.limits import MIB, Limits
 from retrieval.parsing import ParsingLimits
 from services.kit.settings import ServiceSettings, service_config
-from training.config import EvaluationSettings, GateSettings, MixSettings
+from training.config import EvaluationSettings, GateSettings, MixSettings, ParitySettings
 from training.probes import PROBES
 
 
@@ -90,8 +90,8 @@ class WorkerSettings(ServiceSettings):
 class TrainingSettings(ServiceSettings):
     """What training rows are made of, how a candidate is asked, and what it must reach: `[training]`.
 
-    Each key means what it does in `MixSettings`, `EvaluationSettings` and `GateSettings` of training/config.py, which
-    also check its range.
+    Each key means what it does in `MixSettings`, `EvaluationSettings`, `ParitySettings` and `GateSettings` of
+    training/config.py, which also check its range.
     """
 
     toml_table = "training"
@@ -105,6 +105,7 @@ class TrainingSettings(ServiceSettings):
     max_answer_tokens: int = EvaluationSettings.max_tokens
     removed: int = EvaluationSettings.removed
     repeat_words: int = EvaluationSettings.repeat_words
+    min_agreement: float = ParitySettings.min_agreement
     style_gain: float = GateSettings.style_gain
     style_margin: float = GateSettings.style_margin
     fact_margin: float = GateSettings.fact_margin
@@ -131,10 +132,13 @@ class TrainingSettings(ServiceSettings):
     def evaluation(self) -> EvaluationSettings:
         return EvaluationSettings(max_tokens=self.max_answer_tokens, **self._named(EvaluationSettings))
 
+    def parity(self) -> ParitySettings:
+        return ParitySettings(**self._named(ParitySettings))
+
     def gate(self) -> GateSettings:
         return GateSettings(**self._named(GateSettings))
 
-    def _named(self, kind: type[MixSettings | EvaluationSettings | GateSettings]) -> dict[str, Any]:
+    def _named(self, kind: type[MixSettings | EvaluationSettings | ParitySettings | GateSettings]) -> dict[str, Any]:
         """The values of the keys that have the names of a dataclass's fields."""
         names = {one.name for one in fields(kind)} & type(self).model_fields.keys()
         return {name: getattr(self, name) for name in names}

@@ -27,7 +27,8 @@ LENIENT = {
     f"TRAINING_{name}": "1.0"
     for name in ("STYLE_MARGIN", "FACT_MARGIN", "CITATION_MARGIN", "REFUSAL_MARGIN", "GENERAL_MARGIN", "CLEAR_FALL",
                  "MAX_REPEATED", "MAX_FAILED")
-} | {"TRAINING_MIN_STOP_RATE": "0.0", "TRAINING_MIN_MARKED": "0.0", "TRAINING_STYLE_GAIN": "0.0"}  # fmt: skip
+} | {"TRAINING_MIN_STOP_RATE": "0.0", "TRAINING_MIN_MARKED": "0.0", "TRAINING_STYLE_GAIN": "0.0",
+     "TRAINING_MIN_AGREEMENT": "0.9"}  # fmt: skip
 """A gate that lets twenty examples pass: what is tested is what follows when everything goes live."""
 
 
