@@ -5,7 +5,7 @@
 The chunks are synthetic (benchmarks/synthetic.py) and go through the builder that re-indexing uses, in a process of its
 own. Then the collection is searched in process as the retrieval service does, without embedding the question, and its
 dense stage is compared with exact search by the same engine: recall@10, for several widths of the graph search. It
-takes 4 GB of disk and 45 minutes at full size; --folder says where. The last line is JSON.
+takes 8 GB of disk, 13 GB of memory and 16 to 45 minutes at full size; --folder says where. The last line is JSON.
 """
 
 from __future__ import annotations
