@@ -10,14 +10,13 @@ from typing import Any
 
 import httpx
 import pytest
-import redis.asyncio
 from starlette.testclient import TestClient
 
 from services.database.bootstrap import SCOPES
 from services.database.tables import ApiKey, Collection, Workspace
 from services.gateway.app import create_app
 from services.gateway.settings import GatewaySettings
-from services.kit.queue import make_celery
+from services.kit.queue import make_celery, redis_client
 from tests.integration.test_reindexing import TYRES
 from tests.worker_desk import TOKEN, Desk, open_desk
 
@@ -63,7 +62,7 @@ def front(tmp_path: Path) -> Iterator[Front]:
             httpx.AsyncClient(transport=service, base_url="http://x", headers={"Authorization": f"Bearer {TOKEN}"}),
             httpx.AsyncClient(transport=nowhere, base_url="http://x"),
             make_celery("memory://"),
-            redis.asyncio.Redis(unix_socket_path=str(tmp_path / "none.sock")),
+            redis_client(f"redis+socket://{tmp_path}/none.sock"),
         )
         with TestClient(app) as http:
             yield Front(desk, http)
