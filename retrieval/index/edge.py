@@ -35,6 +35,7 @@ from retrieval.index.port import (
     BATCH,
     DENSE,
     KEYWORD_FIELDS,
+    SEARCH_WIDTH,
     SPARSE,
     Candidates,
     CollectionRef,
@@ -57,8 +58,9 @@ class EdgeEngine:
 
     embedded = True
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, search_width: int = SEARCH_WIDTH) -> None:
         self._root = root
+        self._search_width = search_width
 
     def folder(self, ref: CollectionRef) -> Path:
         """Raises UnknownCollection for an id that is no plain folder name."""
@@ -68,7 +70,7 @@ class EdgeEngine:
         return self._root.joinpath(*parts)
 
     def create(self, ref: CollectionRef, dimension: int) -> EdgeIndex:
-        return create_folder(self.folder(ref), dimension, str(ref))
+        return create_folder(self.folder(ref), dimension, str(ref), self._search_width)
 
     def open(self, ref: CollectionRef) -> EdgeIndex:
         if not self.exists(ref):
@@ -76,7 +78,7 @@ class EdgeEngine:
         try:
             with _engine(f"collection {ref} could not be opened"):
                 shard = qdrant.EdgeShard.load(str(self.folder(ref)))
-            return EdgeIndex(shard, str(ref), _stored_dimension(self.folder(ref)))
+            return EdgeIndex(shard, str(ref), _stored_dimension(self.folder(ref)), self._search_width)
         except IndexUnavailable as error:
             if _is_open_elsewhere(error):
                 raise
@@ -100,23 +102,24 @@ class EdgeEngine:
         """Nothing is held beyond the open collections."""
 
 
-def create_folder(folder: Path, dimension: int, name: str) -> EdgeIndex:
+def create_folder(folder: Path, dimension: int, name: str, search_width: int = SEARCH_WIDTH) -> EdgeIndex:
     """Make a collection in a folder; `name` stands in its error messages."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _engine(f"collection {name} could not be made"):
         shard = qdrant.EdgeShard.create(str(folder), _config(dimension))
         for field in KEYWORD_FIELDS:
             shard.update(qdrant.UpdateOperation.create_field_index(field, qdrant.PayloadSchemaType.Keyword))
-    return EdgeIndex(shard, name, dimension)
+    return EdgeIndex(shard, name, dimension, search_width)
 
 
 class EdgeIndex:
     """One open folder."""
 
-    def __init__(self, shard: qdrant.EdgeShard, name: str, dimension: int) -> None:
+    def __init__(self, shard: qdrant.EdgeShard, name: str, dimension: int, search_width: int) -> None:
         self._shard = shard
         self._name = name
         self._dimension = dimension
+        self._params = qdrant.SearchParams(hnsw_ef=search_width)
         self._open = True
         self._ranged: set[str] = set()
 
@@ -224,7 +227,7 @@ class EdgeIndex:
                 return
 
     def _stage(self, query: qdrant.Query, limit: int, allowed: qdrant.Filter) -> tuple[Scored, ...]:
-        request = qdrant.QueryRequest(limit=limit, query=query, filter=allowed, with_payload=True)
+        request = qdrant.QueryRequest(limit=limit, query=query, filter=allowed, params=self._params, with_payload=True)
         found = self._call("be searched", partial(self._shard.query, request))
         return tuple(Scored(chunk_from_record(str(hit.id), hit.payload or {}), float(hit.score)) for hit in found)
 

@@ -16,6 +16,8 @@ from retrieval.model import Attributes, Chunk, Point, SparseVector
 DENSE, SPARSE = "dense", "sparse"
 KEYWORD_FIELDS = ("workspace_id", "file_id", "file_revision", "facts")
 BATCH = 256  # points a call; Edge slows down beyond it
+SEARCH_WIDTH = 100
+"""Points that a search of the dense graph keeps in view (HNSW's ef): the engine's own. Wider finds more, slower."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from retrieval.index.port import (
     BATCH,
     DENSE,
     KEYWORD_FIELDS,
+    SEARCH_WIDTH,
     SPARSE,
     Candidates,
     CollectionRef,
@@ -49,13 +50,15 @@ class RemoteEngine:
 
     embedded = False
 
-    def __init__(self, client: QdrantClient) -> None:
+    def __init__(self, client: QdrantClient, search_width: int = SEARCH_WIDTH) -> None:
         self._client = client
+        self._search_width = search_width
 
     @classmethod
-    def at(cls, url: str, api_key: str = "", timeout: int = 30) -> RemoteEngine:
+    def at(cls, url: str, api_key: str = "", timeout: int = 30, search_width: int = SEARCH_WIDTH) -> RemoteEngine:
         """The server at a URL; it is first called when a collection is."""
-        return cls(QdrantClient(url=url, api_key=api_key or None, timeout=timeout, check_compatibility=False))
+        client = QdrantClient(url=url, api_key=api_key or None, timeout=timeout, check_compatibility=False)
+        return cls(client, search_width)
 
     def create(self, ref: CollectionRef, dimension: int) -> RemoteIndex:
         name = _name(ref)
@@ -68,7 +71,7 @@ class RemoteEngine:
             if not _is_local(self._client):
                 for field in KEYWORD_FIELDS:
                     self._client.create_payload_index(name, field, models.PayloadSchemaType.KEYWORD)
-        return RemoteIndex(self._client, name, dimension)
+        return RemoteIndex(self._client, name, dimension, self._search_width)
 
     def open(self, ref: CollectionRef) -> RemoteIndex:
         if not self.exists(ref):
@@ -78,7 +81,7 @@ class RemoteEngine:
         dense = vectors.get(DENSE) if isinstance(vectors, dict) else None
         if dense is None:
             raise IndexUnavailable(f"collection {ref} has no vectors named {DENSE}; it was not made by Tandem")
-        return RemoteIndex(self._client, _name(ref), dense.size)
+        return RemoteIndex(self._client, _name(ref), dense.size, self._search_width)
 
     def exists(self, ref: CollectionRef) -> bool:
         with _engine(f"collection {ref} could not be looked up"):
@@ -101,10 +104,11 @@ class RemoteEngine:
 class RemoteIndex:
     """One collection on the server."""
 
-    def __init__(self, client: QdrantClient, name: str, dimension: int) -> None:
+    def __init__(self, client: QdrantClient, name: str, dimension: int, search_width: int) -> None:
         self._client = client
         self._name = name
         self._dimension = dimension
+        self._params = models.SearchParams(hnsw_ef=search_width)
         self._ranged: set[str] = set()
 
     def upsert(self, points: Sequence[Point]) -> None:
@@ -141,7 +145,14 @@ class RemoteIndex:
         if sparse.indices:
             stages.append((SPARSE, models.SparseVector(indices=list(sparse.indices), values=list(sparse.values))))
         requests = [
-            models.QueryRequest(query=query, using=name, limit=limit, filter=_scope_filter(scope), with_payload=True)
+            models.QueryRequest(
+                query=query,
+                using=name,
+                limit=limit,
+                filter=_scope_filter(scope),
+                params=self._params,
+                with_payload=True,
+            )
             for name, query in stages
         ]
         with self._calling("be searched"):

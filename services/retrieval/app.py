@@ -99,5 +99,5 @@ def _open(platform: Platform, settings: RetrievalSettings, model: str, *, local_
 def open_engine(platform: Platform, settings: RetrievalSettings) -> IndexEngine:
     """The engine that the settings name: a Qdrant server, or Qdrant Edge under the platform's home."""
     if not settings.index_url:
-        return EdgeEngine(platform.index_folder)
-    return RemoteEngine.at(settings.index_url, settings.index_api_key)
+        return EdgeEngine(platform.index_folder, settings.search_width)
+    return RemoteEngine.at(settings.index_url, settings.index_api_key, search_width=settings.search_width)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from retrieval.expansion import ExpansionSettings
 from retrieval.fusion import FusionSettings
+from retrieval.index.port import SEARCH_WIDTH
 from retrieval.search import SearchSettings
 from services.kit.settings import ServiceSettings, service_config
 
@@ -15,11 +16,12 @@ from services.kit.settings import ServiceSettings, service_config
 class RetrievalSettings(ServiceSettings):
     """`index_url` empty keeps the index in this process, under the platform's home; else it is a Qdrant server's URL.
 
-    `candidates` is how many chunks each stage hands to the fusion, `max_open_collections` how many stay open on this
-    machine, `rerank_model` a cross-encoder's folder or hub id (none where empty). `embedder_threads` is for batches of
-    texts; on OpenVINO a question has one more of its own, on torch it shares them. `former_embedders` is how many
-    embedders besides the one that is set may be loaded, for stores that are not reindexed yet; with 0 such a store
-    answers with an error. `check_at_start` reads every live collection's vectors.
+    `candidates` is how many chunks each stage hands to the fusion, `search_width` how many the search of the dense
+    graph keeps in view, `max_open_collections` how many stay open on this machine, `rerank_model` a cross-encoder's
+    folder or hub id (none where empty). `embedder_threads` is for batches of texts; on OpenVINO a question has one more
+    of its own, on torch it shares them. `former_embedders` is how many embedders besides the one that is set may be
+    loaded, for stores that are not reindexed yet; with 0 such a store answers with an error. `check_at_start` reads
+    every live collection's vectors.
     """
 
     toml_table: ClassVar[str | None] = "retrieval"
@@ -28,6 +30,7 @@ class RetrievalSettings(ServiceSettings):
     index_url: str = ""
     index_api_key: str = ""
     candidates: int = Field(default=30, ge=1, le=1000)
+    search_width: int = Field(default=SEARCH_WIDTH, ge=1, le=10_000)
     fusion: Literal["relative", "weighted", "dbsf", "rrf"] = "relative"
     dense_weight: float = Field(default=0.5, ge=0.0, le=1.0)
     rrf_k: int = Field(default=10, ge=1)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from qdrant_client import QdrantClient
+from qdrant_client import QdrantClient, models
 
 from retrieval.chunking import chunk_id
 from retrieval.embedding import Bm25Encoder
@@ -339,3 +339,17 @@ class TestAttributeFilters:
         scope = Scope("w1", attributes=parse_filter(compare("gt", "year", 2025)))
         assert found(again, "words", scope)[0] == ["words of legal"]
         again.close()
+
+
+def test_the_server_is_asked_with_the_width_that_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = QdrantClient(location=":memory:")
+    ask, asked = client.query_batch_points, []
+
+    def spied(name: str, requests: list[models.QueryRequest]) -> list[models.QueryResponse]:
+        asked.extend(requests)
+        return ask(name, requests)
+
+    monkeypatch.setattr(client, "query_batch_points", spied)
+    index = RemoteEngine(client, search_width=300).create(CollectionRef("w1", "s1", "c1"), EMBEDDER.dimension)
+    found(index, "anything")
+    assert [request.params.hnsw_ef for request in asked if request.params] == [300, 300]

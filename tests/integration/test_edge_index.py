@@ -6,16 +6,19 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from retrieval.build import BuildSpec, build
 from retrieval.errors import IndexUnavailable, UnknownCollection
 from retrieval.index.edge import EdgeEngine
 from retrieval.index.port import CollectionRef
+from retrieval.model import SparseVector
 from retrieval.records import write_points
-from tests.contract.test_vector_index import EMBEDDER, found, make_point
+from tests.contract.test_vector_index import EMBEDDER, EVERYTHING, found, make_point
 
 REF = CollectionRef("w1", "s1", "col_1")
 
@@ -101,3 +104,27 @@ def test_building_again_replaces_what_a_broken_off_build_left(tmp_path: Path) ->
     write_points(points, [make_point("one")])
     spec = BuildSpec(str(EdgeEngine(tmp_path).folder(REF)), str(points), EMBEDDER.dimension)
     assert build(spec) == 1
+
+
+def test_a_wider_search_of_the_graph_finds_more_of_the_nearest(tmp_path: Path) -> None:
+    points, dimension = 7000, 384  # above the size from which the engine builds a graph
+    random = np.random.default_rng(5)
+    vectors = random.standard_normal((points + 50, dimension))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    stored, asked = vectors[:points], vectors[points:]
+    index = EdgeEngine(tmp_path).create(REF, dimension)
+    index.upsert(
+        [replace(make_point(f"line {at}", position=at), dense=tuple(one.tolist())) for at, one in enumerate(stored)]
+    )
+    index.optimize()
+    index.flush()
+    index.close()
+    nearest = [f"line {at}" for at in (asked @ stored.T).argmax(axis=1)]
+
+    def found_with(width: int) -> int:
+        opened = EdgeEngine(tmp_path, width).open(REF)
+        firsts = [opened.search(one.tolist(), SparseVector((), ()), 1, EVERYTHING).dense[0] for one in asked]
+        opened.close()
+        return sum(first.chunk.text == text for first, text in zip(firsts, nearest, strict=True))
+
+    assert found_with(10) < 25 < 45 < found_with(1000)
