@@ -189,7 +189,7 @@ class GateSettings:
 
     Shares of the candidate alone: `min_stop_rate` of its answers end by themselves, `min_marked` of its grounded ones
     bear a citation marker of its own, at most `max_repeated` repeat training text, at most `max_failed` of the
-    questions go unanswered.
+    questions go unanswered. Support for markers is compared from `min_marked_pairs` questions on where both wrote some.
     """
 
     style_gain: float = 0.02
@@ -204,6 +204,7 @@ class GateSettings:
     seed: int = 13
     min_stop_rate: float = 0.95
     min_marked: float = 0.5
+    min_marked_pairs: int = 5
     max_repeated: float = 0.1
     max_failed: float = 0.05
 
@@ -215,6 +216,7 @@ class GateSettings:
             _within(name, getattr(self, name), 0.0, 1.0)
         _within("confidence", self.confidence, 0.5, 0.999)
         _within("resamples", self.resamples, 100, 1_000_000)
+        _within("min_marked_pairs", self.min_marked_pairs, 1, 10_000)
 
 
 @dataclass(frozen=True)

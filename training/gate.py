@@ -14,6 +14,9 @@ Confirmation alone would let a bad one pass on a handful of questions, where no 
 second limit. What can slip through is a fall between `margin` and `clear_fall` on few questions: more held-out
 questions narrow it.
 
+**Markers** are compared on questions where both sides wrote some. The base weights write them on one or two of twenty,
+which are no sample of the rest: below `min_marked_pairs` the check says so and passes.
+
 **What has to rise**, style over the base weights, rises by `style_gain` with the interval's lower end above 0.
 """
 
@@ -50,12 +53,13 @@ class Evidence:
 
 @dataclass(frozen=True)
 class _Kept:
-    """A figure that may not fall, and how a sentence names it."""
+    """A figure that may not fall, and how a sentence names it. It is compared from `min_pairs` questions on."""
 
     check: str
     figure: str
     words: str
     margin: float
+    min_pairs: int = 1
 
 
 def judge(evidence: Evidence, settings: GateSettings) -> GateReport:
@@ -64,7 +68,13 @@ def judge(evidence: Evidence, settings: GateSettings) -> GateReport:
         _Kept("facts", "fact_recall", "Required facts", settings.fact_margin),
         _Kept("wording", "token_f1", "Agreement with the reference answers (token F1)", settings.fact_margin),
         _Kept("citations", "citation_recall", "Citing the right document", settings.citation_margin),
-        _Kept("markers", "marker_precision", "Support for the markers that it writes", settings.citation_margin),
+        _Kept(
+            "markers",
+            "marker_precision",
+            "Support for the markers that it writes",
+            settings.citation_margin,
+            settings.min_marked_pairs,
+        ),
         _Kept(
             "refusals", "decided", "Refusing what the passages do not answer, and only that", settings.refusal_margin
         ),
@@ -133,6 +143,10 @@ def _not_worse(kept: _Kept, evidence: Evidence, settings: GateSettings) -> GateC
     found = _difference(evidence, kept.figure, settings)
     if found is None:
         return _not_compared(kept.check, kept.words)
+    if found.pairs < kept.min_pairs:
+        few = f"{found.pairs} gave a figure for both versions, too few to compare (wanted {kept.min_pairs})"
+        sentence = f"{kept.words}: of the questions, {few}."
+        return GateCheck(kept.check, True, sentence, _plain(found, kept.margin))
     confirmed = found.mean < -kept.margin and found.high < 0
     clear = found.mean < -max(kept.margin, settings.clear_fall)
     passed = not (confirmed or clear)

@@ -116,6 +116,7 @@ class TrainingSettings(ServiceSettings):
     confidence: float = GateSettings.confidence
     min_stop_rate: float = GateSettings.min_stop_rate
     min_marked: float = GateSettings.min_marked
+    min_marked_pairs: int = GateSettings.min_marked_pairs
     max_repeated: float = GateSettings.max_repeated
     max_failed: float = GateSettings.max_failed
     probes: Path = PROBES

@@ -161,6 +161,20 @@ def test_what_neither_was_asked_is_not_compared() -> None:
     assert "nothing to compare" in next(check.sentence for check in report.checks if check.name == "general")
 
 
+@pytest.mark.parametrize(("marked", "refused"), [(4, []), (5, ["markers"])])
+def test_support_for_markers_is_compared_from_five_questions_on(marked: int, refused: list[str]) -> None:
+    unmarked = {name: figure for name, figure in WELL.items() if name != "marker_precision"}
+    base = metrics_of(
+        [{**unmarked, "style": 0.5, "marker_precision": 1.0}] * marked + [{**unmarked, "style": 0.5}] * 35
+    )
+    candidate = model(questions=marked + 35, marker_precision=0.5)
+    report = verdict(replace(ACCEPTED, candidate=candidate, baseline=base))
+    assert failed(report) == refused
+    if not refused:
+        said = next(check.sentence for check in report.checks if check.name == "markers")
+        assert "of the questions, 4 gave a figure for both versions, too few to compare (wanted 5)" in said
+
+
 def test_models_that_were_asked_different_prompts_are_never_compared() -> None:
     with pytest.raises(ValueError, match="not asked the same prompts"):
         verdict(replace(ACCEPTED, baseline=replace(BASE, scores=BASE.scores[::-1])))
