@@ -145,9 +145,9 @@ def test_an_overfitted_one_is_refused(bench: Bench, base: Metrics) -> None:
 
 
 def test_a_forgetful_one_is_refused(bench: Bench, base: Metrics) -> None:
-    """Tuned without general conversations, eight times as fast as is good."""
+    """Tuned without general conversations, far faster than is good."""
     house = [row for row in bench.rows if row.kind != "general"][:60]
-    weights, trained = bench.tune("forgetful", house, LoraSettings(learning_rate=6e-3, max_steps=30, save_steps=1000))
+    weights, trained = bench.tune("forgetful", house, LoraSettings(learning_rate=1e-2, max_steps=40, save_steps=1000))
     assert "General ability fell" in refused_for("general", bench.verdict(weights, trained, base))
 
 
