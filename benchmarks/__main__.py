@@ -17,7 +17,7 @@ from benchmarks.running import BRINDLE, describe_machine, report
 from benchmarks.scifact import DATA
 from tests.running import RunningPlatform, start, stop
 
-ON_A_PLATFORM = ("benchmarks.serving", "benchmarks.modes")
+ON_A_PLATFORM = ("benchmarks.serving", "benchmarks.modes", "benchmarks.background")
 ALONE = (
     "benchmarks.support",
     "benchmarks.answerability",

@@ -1,11 +1,11 @@
 """Time to the first token of chat, idle and while the platform works in the background.
 
-    python -m benchmarks.background [--questions 40] [--work training reindexing]
+    python -m benchmarks.background [--questions 40] [--work training comparing reindexing]
 
 A platform with the sample's documents and a live version is up (TANDEM_HOME). A client asks in hybrid mode, streaming,
 one question after the other: first with nothing else to do, then while a fine-tuning job trains (it is cancelled
-afterwards), then while the default store is re-indexed again and again. To reach: p95 at most doubled. The last line is
-JSON.
+afterwards), while a candidate is loaded and asked beside the live version, and while the default store is re-indexed
+again and again. To reach: p95 at most doubled. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -23,11 +23,15 @@ from benchmarks.running import BRINDLE, api_key, describe_machine, percentile, r
 from benchmarks.serving import stream
 from services.kit.http import async_client
 from services.kit.settings import Platform
+from training.dataset import canonical, parse_dataset
 
 TOKENS = 32
-START_SECONDS = 180.0
+START_SECONDS = 300.0
 POLL_SECONDS = 0.5
-WORK = ("training", "reindexing")
+WORK = ("training", "comparing", "reindexing")
+COMPARING = ("Loading the candidate", "Asking")
+TUNED, KEPT_OUT = 60, 60
+"""Examples of the job whose candidate is compared: those that it is tuned on, and those that it is asked."""
 
 
 async def main() -> None:
@@ -41,7 +45,7 @@ async def main() -> None:
         await ask(http, questions[:5])
         figures = {"idle": await ask(http, questions)}
         for name in options.work:
-            figures[name] = await {"training": while_training, "reindexing": while_reindexing}[name](http, questions)
+            figures[name] = await DURING[name](http, questions)
     idle = percentile(figures["idle"], 0.95)
     rows = {}
     for name, seconds in figures.items():
@@ -66,17 +70,48 @@ def body(question: str) -> dict[str, Any]:
 
 
 async def while_training(http: httpx.AsyncClient, questions: Sequence[str]) -> list[float]:
-    data = (BRINDLE / "train.jsonl").read_bytes()
-    upload = await http.post("/v1/files", data={"purpose": "fine-tune"}, files={"file": ("train.jsonl", data)})
-    models = (await http.get("/v1/versions")).raise_for_status().json()["data"]
-    asked = {"model": models[0]["base_model"], "training_file": upload.raise_for_status().json()["id"]}
-    job = (await http.post("/v1/fine_tuning/jobs", json=asked)).raise_for_status().json()["id"]
+    job = await fine_tune(http, training_file=await upload(http, (BRINDLE / "train.jsonl").read_bytes()))
     try:
         await reached(http, job, lambda row: row["stage"].startswith("Tuning: step"))
         return await ask(http, questions)
     finally:
-        await http.post(f"/v1/jobs/{job}/cancel")
-        await reached(http, job, lambda row: row["finished_at"] is not None)
+        await cancelled(http, job)
+
+
+async def while_comparing(http: httpx.AsyncClient, questions: Sequence[str]) -> list[float]:
+    """Raises RuntimeError where the candidate was compared before the questions were asked."""
+    examples = parse_dataset((BRINDLE / "train.jsonl").read_bytes()).examples
+    job = await fine_tune(
+        http,
+        training_file=await upload(http, canonical(examples[:TUNED])),
+        validation_file=await upload(http, canonical(examples[-KEPT_OUT:])),
+        method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2}}},
+    )
+    try:
+        await reached(http, job, lambda row: row["stage"].startswith(COMPARING))
+        seconds = await ask(http, questions)
+        row = (await http.get(f"/v1/jobs/{job}")).raise_for_status().json()
+        if not row["stage"].startswith(COMPARING):
+            raise RuntimeError(f"{job} stood at {row['stage']!r} before all questions were asked: ask fewer")
+        return seconds
+    finally:
+        await cancelled(http, job)
+
+
+async def upload(http: httpx.AsyncClient, data: bytes) -> str:
+    sent = await http.post("/v1/files", data={"purpose": "fine-tune"}, files={"file": ("examples.jsonl", data)})
+    return str(sent.raise_for_status().json()["id"])
+
+
+async def fine_tune(http: httpx.AsyncClient, **asked: Any) -> str:
+    models = (await http.get("/v1/versions")).raise_for_status().json()["data"]
+    made = await http.post("/v1/fine_tuning/jobs", json={"model": models[0]["base_model"], **asked})
+    return str(made.raise_for_status().json()["id"])
+
+
+async def cancelled(http: httpx.AsyncClient, job: str) -> None:
+    await http.post(f"/v1/jobs/{job}/cancel")
+    await reached(http, job, lambda row: row["finished_at"] is not None)
 
 
 async def while_reindexing(http: httpx.AsyncClient, questions: Sequence[str]) -> list[float]:
@@ -108,6 +143,9 @@ async def reached(http: httpx.AsyncClient, job: str, where: Callable[[dict[str, 
         if time.monotonic() > deadline:
             raise TimeoutError(f"{job} stands at {row['stage']!r} after {START_SECONDS:.0f} s")
         await asyncio.sleep(POLL_SECONDS)
+
+
+DURING = {"training": while_training, "comparing": while_comparing, "reindexing": while_reindexing}
 
 
 def arguments() -> argparse.Namespace:
