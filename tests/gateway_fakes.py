@@ -144,6 +144,7 @@ class Gateway:
             base_model="smollm2-135m-instruct",
             top_k=3,
             min_answerability=0.0,
+            max_answer_tokens=64,
             retrieval=_http(self.retrieval),
             generation=generation,
             celery=Celery(),

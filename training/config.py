@@ -135,7 +135,7 @@ class ParitySettings:
     """Bounds of the comparison between adapter and merged weights.
 
     `max_logit_difference` holds in fp32; `min_agreement` is the share of answer tokens on which the weights as served
-    (bf16) rank the same token first as the fp32 adapter does, over at least `answer_tokens` tokens.
+    (bf16) rank the same token first as the fp32 adapter does, near ties included, over at least `answer_tokens` tokens.
     """
 
     max_logit_difference: float = 1e-3
@@ -154,14 +154,14 @@ class ParitySettings:
 class EvaluationSettings:
     """How a candidate is asked: answers of at most `max_tokens`, `concurrency` at once, with `top_k` passages.
 
-    `max_tokens` is the gateway's own default, so an answer that is cut here is cut there too. `removed` of the
+    `max_tokens` is that of the gateway, so an answer that is cut here is cut there too. `removed` of the
     answerable questions are asked a second time without the passages that answer them. Below `min_answerability` the
     server refuses by itself, and so does the evaluation. Probes of general ability get `probe_tokens`. An answer
     repeats training text from `repeat_words` consecutive words on.
     """
 
     top_k: int = 3
-    max_tokens: int = 256
+    max_tokens: int = 512
     concurrency: int = 8
     removed: int = 5
     min_answerability: float = 0.0

@@ -105,6 +105,20 @@ def told(prepared: Prepared, kept_out: KeptOut) -> tuple[str, dict[str, Any]]:
     return f"{told} {len(lines)} were removed, since they ask what the model is judged by: lines {shown}.", figures
 
 
+def told_cut(examples: Sequence[Example], tokenizer: Any, most: int) -> tuple[str, dict[str, Any]] | None:
+    """Training answers of more tokens than the server gives, as an event; None where there are none."""
+    counts = [len(ids) for ids in tokenizer([one.answer for one in examples], add_special_tokens=False)["input_ids"]]
+    lines = [example.line for example, count in zip(examples, counts, strict=True) if count >= most]
+    if not lines:
+        return None
+    told = (
+        f"{len(lines)} of {len(examples)} training answers do not fit an answer: the longest has {max(counts)} tokens, "
+        f"and max_answer_tokens is {most}. What is learned from them will be cut, and the gate refuses a model that is "
+        "cut often: raise max_answer_tokens, or shorten them."
+    )
+    return told, {"cut_lines": lines, "longest": max(counts), "max_answer_tokens": most}
+
+
 def _check_left(kept: int, removed: int, settings: DatasetSettings) -> None:
     try:
         check_count(kept, settings.min_examples)

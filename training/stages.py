@@ -112,6 +112,8 @@ class Stages:
         self._kept_out = KeptOut(preparation.read_validation(self._request.validation), tuple(stored))
         prepared = preparation.divide(data, self._kept_out, settings)
         self._tell("dataset", *preparation.told(prepared, self._kept_out))
+        if cut := preparation.told_cut(prepared.trained, tokenizer, self._settings.evaluation.max_tokens):
+            self._tell("dataset", *cut)
         report = DatasetReport(
             examples=len(data.examples),
             trained=len(prepared.trained),

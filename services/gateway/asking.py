@@ -56,7 +56,7 @@ async def to_question(asked: Asked, caller: Caller, state: Any) -> Question:
         sampling={
             "temperature": settings.temperature,
             **asked.sampling,
-            "max_tokens": asked.max_tokens or settings.max_tokens,
+            "max_tokens": asked.max_tokens or state.max_answer_tokens,
         },
         system=system or None,
         answer_unsourced=settings.answer_unsourced,

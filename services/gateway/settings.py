@@ -15,7 +15,6 @@ class GatewaySettings(ServiceSettings):
     model_config = service_config("gateway")
 
     model_aliases: dict[str, str] = Field(default_factory=dict)
-    max_tokens: int = Field(default=256, ge=1)
     temperature: float = Field(default=0.0, ge=0.0, le=2.0)
     max_waiting: int = Field(default=64, ge=1)
     max_body_bytes: int = Field(default=64 * 2**20, ge=1024)

@@ -124,6 +124,8 @@ class Platform(_TomlSettings):
     min_answerability: float = 0.5
     """Below this guess from retrieval's scores, in 0..1, the server says that the documents do not answer; 0 turns it
     off. Training leaves out the prompts that the model would never see."""
+    max_answer_tokens: int = Field(default=512, ge=1)
+    """Longest answer where the request does not say, in tokens; a candidate's answers are cut there too."""
 
     def model_post_init(self, _context: Any) -> None:
         fill = {

@@ -218,7 +218,8 @@ def run_settings(
         learning_rate=lora.learning_rate * float(chosen.get("learning_rate_multiplier", 1.0)),
     )
     served: dict[str, Any] = {"top_k": platform.top_k, "min_answerability": platform.min_answerability}
-    mix, evaluation = replace(training.mix(), seed=seed, **served), replace(training.evaluation(), **served)
+    mix = replace(training.mix(), seed=seed, **served)
+    evaluation = replace(training.evaluation(), max_tokens=platform.max_answer_tokens, **served)
     data_set = DatasetSettings(**DataSetSettings().model_dump())
     parity, gate = training.parity(), training.gate()
     made = Settings(dataset=data_set, lora=lora, mix=mix, parity=parity, evaluation=evaluation, gate=gate)

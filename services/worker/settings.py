@@ -102,7 +102,6 @@ class TrainingSettings(ServiceSettings):
     share_general: float = MixSettings.share_general
     share_distractors: float = MixSettings.share_distractors
     share_shuffled: float = MixSettings.share_shuffled
-    max_answer_tokens: int = EvaluationSettings.max_tokens
     removed: int = EvaluationSettings.removed
     repeat_words: int = EvaluationSettings.repeat_words
     min_agreement: float = ParitySettings.min_agreement
@@ -131,7 +130,7 @@ class TrainingSettings(ServiceSettings):
         return MixSettings(**self._named(MixSettings))
 
     def evaluation(self) -> EvaluationSettings:
-        return EvaluationSettings(max_tokens=self.max_answer_tokens, **self._named(EvaluationSettings))
+        return EvaluationSettings(**self._named(EvaluationSettings))
 
     def parity(self) -> ParitySettings:
         return ParitySettings(**self._named(ParitySettings))

@@ -23,7 +23,7 @@ from training.config import DatasetSettings, GateSettings, LoraSettings, ParityS
 from training.errors import Cancelled, DamagedWeights, InvalidDataset
 from training.hardware import Hardware
 from training.lora import train_adapter
-from training.merge import merge, parity
+from training.merge import merge, parity, same_or_tied
 from training.model import STAGES, RunProgress, TrainingRow
 from training.pipeline import run
 from training.registry import verify_manifest
@@ -156,6 +156,14 @@ def test_merged_weights_of_another_adapter_fail_parity(tiny: Path, tmp_path: Pat
     report = parity(tiny, result.adapter, tiny, ROWS, settings)
     assert not report.passed
     assert "differ from the adapter's" in report.message
+    assert report.near_ties <= report.agreement
+
+
+def test_first_tokens_that_bf16_cannot_tell_apart_tie() -> None:
+    expected = torch.tensor([[16.0, 15.9, 15.7], [-16.0, -15.0, -14.9]])[[0, 0, 0, 1, 1]]
+    same, tied = same_or_tied(expected, torch.tensor([0, 1, 2, 1, 0]))
+    assert same.tolist() == [True, False, False, False, False]
+    assert tied.tolist() == [False, True, False, True, False]
 
 
 def test_an_adapter_with_broken_numbers_is_not_merged(tiny: Path, tmp_path: Path) -> None:

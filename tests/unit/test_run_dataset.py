@@ -19,7 +19,7 @@ from tests.training_fakes import (
     jsonl,
     passage,
 )
-from training.config import LoraSettings
+from training.config import EvaluationSettings, LoraSettings
 from training.dataset import canonical
 from training.dataset_report import DataSetReport
 from training.errors import BrokenTemplate, InvalidDataset
@@ -113,6 +113,20 @@ def test_the_report_is_told_and_kept_before_anything_is_trained(base: Path) -> N
     assert second.message == (
         "13 examples are trained on, 1 are held out. None of the training file asks what the model is judged by."
     )
+
+
+def test_training_answers_that_would_be_cut_when_served_are_told(base: Path) -> None:
+    long = example("How do I mend the bell?", "Turn the screw. " * 12)
+    settings = Settings(evaluation=EvaluationSettings(max_tokens=40))
+    ready = run(base, [*EXAMPLES, long], settings=settings)
+    ready.read()
+    cut = ready.events()[-1]
+    assert cut.data["cut_lines"] == [15]
+    assert cut.message.startswith("1 of 13 training answers do not fit an answer: the longest has ")
+    assert "max_answer_tokens is 40" in cut.message
+    usual = run(base, [*EXAMPLES, long])
+    usual.read()
+    assert "are held out" in usual.events()[-1].message
 
 
 def test_a_validation_file_is_what_the_model_is_asked_and_its_near_copies_are_not_trained_on(base: Path) -> None:

@@ -46,10 +46,10 @@ def test_the_judge_is_asked_for_the_model_with_question_reference_and_answer() -
 
 def test_training_settings_become_those_of_rows_evaluation_and_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TANDEM_TRAINING_SHARE_DISTRACTORS", "0.3")
-    monkeypatch.setenv("TANDEM_TRAINING_MAX_ANSWER_TOKENS", "99")
+    monkeypatch.setenv("TANDEM_TRAINING_REPEAT_WORDS", "9")
     monkeypatch.setenv("TANDEM_TRAINING_GENERAL_MARGIN", "0.2")
     settings = TrainingSettings()
     assert settings.mix().share_distractors == 0.3
-    assert settings.evaluation().max_tokens == 99
+    assert settings.evaluation().repeat_words == 9
     assert settings.gate().general_margin == 0.2
     assert settings.gate().style_gain == 0.02
