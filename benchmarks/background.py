@@ -26,11 +26,11 @@ from services.kit.settings import Platform
 from training.dataset import canonical, parse_dataset
 
 TOKENS = 32
-START_SECONDS = 300.0
+START_SECONDS = 900.0
 POLL_SECONDS = 0.5
 WORK = ("training", "comparing", "reindexing")
 COMPARING = ("Loading the candidate", "Asking")
-TUNED, KEPT_OUT = 60, 60
+TUNED, KEPT_OUT = 40, 60
 """Examples of the job whose candidate is compared: those that it is tuned on, and those that it is asked."""
 
 
