@@ -102,9 +102,9 @@ def _report(difference: float, same: torch.Tensor, tied: torch.Tensor, settings:
     advice = ""
     if exact and not agrees:
         advice = (
-            " In fp32 merging changes nothing, so it is rounding to bf16, or these weights were written wrong. Train "
-            "again; if it comes again, a model that learned little may be too unsure of its words: train on more "
-            "examples or longer, or allow it with `min_agreement` in [training]."
+            " In fp32 merging changes nothing, so it is rounding to bf16, or these weights were written wrong. A model "
+            "that learned little may be too unsure of its words: train on more examples or longer, or allow it with "
+            "`min_agreement` in [training]."
         )
     return ParityReport(
         passed=passed,

@@ -156,7 +156,6 @@ def test_merged_weights_of_another_adapter_fail_parity(tiny: Path, tmp_path: Pat
     report = parity(tiny, result.adapter, tiny, ROWS, settings)
     assert not report.passed
     assert "differ from the adapter's" in report.message
-    assert report.near_ties <= report.agreement
 
 
 def test_first_tokens_that_bf16_cannot_tell_apart_tie() -> None:
