@@ -58,7 +58,8 @@ def as_served(mix: Mapping[str, float], removed: int) -> tuple[MixSettings, Eval
     platform, training = Platform(), TrainingSettings()
     served: dict[str, Any] = {"top_k": platform.top_k, "min_answerability": platform.min_answerability}
     rows: dict[str, Any] = {**served, **mix}
-    answers: dict[str, Any] = {**served, "removed": removed, "max_tokens": platform.max_answer_tokens}
+    answered = {"removed": removed, "max_tokens": platform.max_answer_tokens, "guarded": platform.guarded}
+    answers: dict[str, Any] = {**served, **answered}
     return replace(training.mix(), **rows), replace(training.evaluation(), **answers)
 
 

@@ -48,7 +48,8 @@ def main() -> None:
         sessions, RetrievalWriter(client(platform.retrieval_url, platform.service_token)), "default"
     )
     served: dict[str, Any] = {"top_k": platform.top_k, "min_answerability": platform.min_answerability}
-    settings = EvaluationSettings(removed=1000, max_tokens=platform.max_answer_tokens, **served)
+    served |= {"guarded": platform.guarded, "max_tokens": platform.max_answer_tokens}
+    settings = EvaluationSettings(removed=1000, **served)
     trials = make_trials(sample_questions(), retriever, settings)
     asked, removed = [t for t in trials if not t.removed], [t for t in trials if t.removed]
     slots = GenerationSlots(client(platform.generation_url, platform.service_token), "default", 60.0)

@@ -92,7 +92,7 @@ def _attributed(passages: Sequence[Passage], start: int, end: int, sentence: str
 
 def _citation(number: int, passages: Sequence[Passage], start: int, end: int, sentence: str, origin: str) -> Citation:
     passage = passages[number - 1]
-    score = support(sentence, _passage_text(passage))
+    score = support(sentence, passage_text(passage))
     return Citation(
         index=number,
         passage=passage,
@@ -105,7 +105,8 @@ def _citation(number: int, passages: Sequence[Passage], start: int, end: int, se
     )
 
 
-def _passage_text(passage: Passage) -> str:
+def passage_text(passage: Passage) -> str:
+    """What a sentence is checked against: the passage with its title and headings."""
     return "\n".join([passage.chunk.title, *passage.chunk.headings, passage.chunk.text])
 
 
@@ -113,6 +114,11 @@ def is_refusal(answer: str) -> bool:
     """Whether the answer's first sentence says that the documents do not answer."""
     spans = sentences(answer)
     return bool(spans) and bool(_REFUSALS.search(answer[spans[0][0] : spans[0][1]]))
+
+
+def is_grounded(answer: str, citations: Sequence[Citation]) -> bool | None:
+    """Whether a passage supports any sentence of the answer; None for a refusal, which claims nothing."""
+    return None if is_refusal(answer) else any(citation.supported for citation in citations)
 
 
 def best_quote(sentence: str, passage_text: str) -> str:

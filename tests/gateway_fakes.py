@@ -44,6 +44,8 @@ class FakeModel:
         self.bodies = list[dict[str, Any]]()
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path != "/v1/chat/completions":
+            return httpx.Response(404)  # a server that neither tells its context nor counts tokens
         body = json.loads(request.content)
         self.bodies.append(body)
         if len(body["messages"]) > self.fits:
@@ -144,6 +146,7 @@ class Gateway:
             base_model="smollm2-135m-instruct",
             top_k=3,
             min_answerability=0.0,
+            guarded=False,
             max_answer_tokens=64,
             retrieval=_http(self.retrieval),
             generation=generation,

@@ -166,6 +166,7 @@ def knowledge(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Knowledge
         base_model="base",
         top_k=3,
         min_answerability=ALWAYS_REFUSE,
+        guarded=False,
         max_answer_tokens=64,
         retrieval=httpx.AsyncClient(
             transport=httpx.ASGITransport(service, raise_app_exceptions=False),

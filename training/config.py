@@ -156,7 +156,8 @@ class EvaluationSettings:
 
     `max_tokens` is that of the gateway, so an answer that is cut here is cut there too. `removed` of the
     answerable questions are asked a second time without the passages that answer them. Below `min_answerability` the
-    server refuses by itself, and so does the evaluation. Probes of general ability get `probe_tokens`. An answer
+    server refuses by itself, and where it is `guarded` also an answer whose first sentence no passage supports; so does
+    the evaluation. Probes of general ability get `probe_tokens`. An answer
     repeats training text from `repeat_words` consecutive words on.
     """
 
@@ -165,6 +166,7 @@ class EvaluationSettings:
     concurrency: int = 8
     removed: int = 5
     min_answerability: float = 0.0
+    guarded: bool = False
     probe_tokens: int = 48
     repeat_words: int = 12
 

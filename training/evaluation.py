@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 from retrieval.answerability import answerability
 from retrieval.grounding import REFUSAL, grounded_messages, plain_messages
+from retrieval.guard import opens_supported
 from retrieval.model import Message, Passage
 from retrieval.words import share_of_words
 from training.config import EvaluationSettings
@@ -161,7 +162,10 @@ def _ask_one(trial: Trial, answerer: Answerer, settings: EvaluationSettings) -> 
     else:
         messages = plain_messages(question.question, question.history)
     try:
-        return Outcome(trial, answerer.answer(messages, settings.max_tokens))
+        completion = answerer.answer(messages, settings.max_tokens)
+        if settings.guarded and trial.passages and not opens_supported(completion.text, trial.passages):
+            completion = replace(completion, text=REFUSAL, finish_reason="stop")
+        return Outcome(trial, completion)
     except Exception as error:  # noqa: BLE001 - an adapter may fail in any way; each failure is counted and shown
         return Outcome(trial, None, f"{type(error).__name__}: {error}")
 

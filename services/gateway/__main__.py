@@ -22,6 +22,7 @@ def main() -> None:
         base_model=platform.base_model,
         top_k=platform.top_k,
         min_answerability=platform.min_answerability,
+        guarded=platform.guarded,
         max_answer_tokens=platform.max_answer_tokens,
         retrieval=async_client(platform.retrieval_url, platform.service_token),
         generation=async_client(platform.generation_url, platform.service_token),

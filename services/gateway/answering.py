@@ -1,28 +1,34 @@
 """How a question becomes an answer. Read this first.
 
-choose weights and mode -> retrieve -> ground -> stream from the slot -> cite -> journal
+choose weights and mode -> retrieve -> ground -> fit to the context -> stream from the slot -> guard -> cite -> journal
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
+
 from retrieval.answerability import answerability
 from retrieval.filters import Filter
-from retrieval.grounding import REFUSAL, cite, grounded_messages, plain_messages, prompt_version
+from retrieval.grounding import REFUSAL, cite, grounded_messages, is_grounded, plain_messages, prompt_version
 from retrieval.model import Citation, Message, Passage
 from services.contracts.generation import Route
+from services.gateway.fitting import Parts, Size, TooLong, fit, halved, may_exceed
 from services.gateway.models import GROUNDED, Choice
+from services.gateway.outgoing import EndedBy, Outgoing
 from services.gateway.passages import RetrievalClient, Retrieved
 from services.gateway.slots import ContextExceeded, Piece, Slots, SlotUnavailable
 from services.kit.errors import ApiError
 
 log = logging.getLogger(__name__)
+MOST_CUTS = 3
+"""Estimates may be off; what still does not fit after so many cuts is refused."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,7 @@ class Question:
     """What a client asks: the last user message, what was said before it, and how to answer.
 
     `keep_history`: a conversation that does not fit the model's context is refused, and keeps its oldest turns.
+    `guarded`: the first statement is held back, and refused where no passage supports it.
     """
 
     workspace_id: str
@@ -42,6 +49,7 @@ class Question:
     system: str | None = None
     answer_unsourced: bool = False
     min_answerability: float = 0.0
+    guarded: bool = False
     keep_history: bool = False
     filters: Filter | None = None
     score_threshold: float = 0.0
@@ -49,7 +57,11 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """A finished answer and all it takes to explain it. Times are in milliseconds."""
+    """A finished answer and all it takes to explain it. Times are in milliseconds.
+
+    `grounded`: whether a passage supports any of it; None for a refusal and in modes without passages. `ended_by` says
+    why the server ended it before the model did, where it did.
+    """
 
     text: str
     finish_reason: str
@@ -63,6 +75,8 @@ class Answer:
     answerability: float | None = None
     unsourced: bool = False
     searched: str | None = None
+    grounded: bool | None = None
+    ended_by: EndedBy | None = None
 
 
 @dataclass(frozen=True)
@@ -102,25 +116,35 @@ class Answering:
         retrieved, unsourced = await self._retrieve(question)
         clock.mark("retrieval_ms")
         yield Started(retrieved.passages, _searched(question, retrieved), unsourced)
-        text: list[str] = []
-        last, route = Piece("", "stop"), question.choice.route
-        messages = _messages(question, retrieved.passages, unsourced)
+        written = _Written(question, retrieved, unsourced)
         if _unanswerable(question, retrieved, unsourced):
-            text.append(REFUSAL)
             clock.mark("first_token_ms")
+            written.text, written.ended_by = REFUSAL, "guard"
             yield REFUSAL
         else:
-            async with aclosing(self._generate(question, retrieved.passages, unsourced)) as pieces:
-                async for prompt, passages, piece, served in pieces:
-                    messages, retrieved, last, route = prompt, replace(retrieved, passages=passages), piece, served
-                    if piece.text:
-                        if not text:
-                            clock.mark("first_token_ms")
-                        text.append(piece.text)
-                        yield piece.text
+            async with aclosing(self._sent(written)) as texts:
+                async for text in texts:
+                    if not written.text:
+                        clock.mark("first_token_ms")
+                    written.text += text
+                    yield text
         clock.mark("total_ms")
-        answered = replace(question, choice=replace(question.choice, route=route))
-        yield _finish(answered, retrieved, messages, "".join(text), last, clock.timings, unsourced)
+        yield await run_in_threadpool(_finish, written, clock.timings)
+
+    async def _sent(self, written: _Written) -> AsyncGenerator[str, None]:
+        """The text that goes to the client, as it may go; ends the model's where it loops or is not supported."""
+        outgoing: Outgoing | None = None
+        async with aclosing(self._generate(written)) as pieces:
+            async for piece in pieces:
+                outgoing = outgoing or written.outgoing()
+                written.last = piece
+                if piece.text and (text := await outgoing.take(piece.text)):
+                    yield text
+                if outgoing.ended_by:
+                    break
+        if outgoing and not outgoing.ended_by and (text := await outgoing.rest(written.last.finish_reason or "stop")):
+            yield text
+        written.ended_by = outgoing.ended_by if outgoing else None
 
     async def _retrieve(self, question: Question) -> tuple[Retrieved, bool]:
         nothing = Retrieved(question.text, (), {})
@@ -143,33 +167,35 @@ class Answering:
             raise
         return found, False
 
-    async def _generate(
-        self, question: Question, passages: tuple[Passage, ...], unsourced: bool
-    ) -> AsyncGenerator[tuple[list[Message], tuple[Passage, ...], Piece, Route], None]:
-        """Pieces with the prompt and the slot they come from. What does not fit goes first the oldest history, then the
-        last passage; a slot that breaks off before its first piece is tried once more by a fresh routing table."""
-        route, retried, history = question.choice.route, False, question.history
+    async def _generate(self, written: _Written) -> AsyncGenerator[Piece, None]:
+        """The model's pieces; `written` is told the prompt and the slot they come from. What does not fit the context
+        goes; a slot that breaks off before its first piece is tried once more by a fresh routing table."""
+        retried, tries = False, 0
+        await self._fit_beforehand(written)
         while True:
-            messages = _messages(replace(question, history=history), passages, unsourced)
-            body = {"messages": [vars(message) for message in messages], **question.sampling}
             begun = False
             try:
-                async with aclosing(self._slots.stream(route, body)) as pieces:
+                async with aclosing(self._slots.stream(written.route, written.body())) as pieces:
                     async for piece in pieces:
                         begun = True
-                        yield messages, passages, piece, route
+                        yield piece
                 return
             except ContextExceeded as error:
-                if history and not question.keep_history:
-                    history = history[2:]
-                elif len(passages) > 1:
-                    passages = passages[:-1]
-                else:
-                    raise _too_long(error, bool(history)) from error
+                tries += 1
+                if tries > MOST_CUTS:
+                    raise _too_long(written, str(error)) from error
+                _cut(written, await self._slots.size(written.route, written.message_bodies()), str(error))
             except SlotUnavailable as error:
                 if begun or retried:
                     raise _broke_off(error) from error
-                route, retried = await self._same_weights(question), True
+                written.route, retried = await self._same_weights(written.question), True
+
+    async def _fit_beforehand(self, written: _Written) -> None:
+        """Count a prompt that may be too long, and cut it: a model's server cuts the answer short without a word."""
+        context = await self._slots.context(written.route)
+        rough = context and may_exceed(written.parts(), context)
+        if rough and (size := await self._slots.size(written.route, written.message_bodies())):
+            _cut(written, size, "")
 
     async def _same_weights(self, question: Question) -> Route:
         table = await self._slots.table(fresh=True)
@@ -188,43 +214,85 @@ def _unanswerable(question: Question, retrieved: Retrieved, unsourced: bool) -> 
     return not retrieved.passages or answerability(retrieved.query, retrieved.passages) < question.min_answerability
 
 
-def _messages(question: Question, passages: Sequence[Passage], unsourced: bool) -> list[Message]:
-    if question.choice.mode in GROUNDED and not unsourced:
-        messages = grounded_messages(question.text, passages, question.history)
-    else:
-        messages = plain_messages(question.text, question.history)
-    if question.system:
-        messages[0] = Message("system", f"{messages[0].content}\n\n{question.system}")
-    return messages
+@dataclass
+class _Written:
+    """An answer in the making: what is asked, the prompt and slot as they turned out, what has come so far."""
+
+    question: Question
+    retrieved: Retrieved
+    unsourced: bool
+    text: str = ""
+    last: Piece = field(default_factory=lambda: Piece("", "stop"))
+    ended_by: EndedBy | None = None
+
+    def __post_init__(self) -> None:
+        self.route, self.history = self.question.choice.route, self.question.history
+        self.max_tokens: int = self.question.sampling["max_tokens"]
+
+    def messages(self) -> list[Message]:
+        question, passages = self.question, self.retrieved.passages
+        if question.choice.mode in GROUNDED and not self.unsourced:
+            messages = grounded_messages(question.text, passages, self.history)
+        else:
+            messages = plain_messages(question.text, self.history)
+        if question.system:
+            messages[0] = Message("system", f"{messages[0].content}\n\n{question.system}")
+        return messages
+
+    def message_bodies(self) -> list[dict[str, str]]:
+        return [vars(message) for message in self.messages()]
+
+    def body(self) -> dict[str, Any]:
+        """The request to the slot."""
+        sampling = {**self.question.sampling, "max_tokens": self.max_tokens}
+        if "min_tokens" in sampling:
+            sampling["min_tokens"] = min(sampling["min_tokens"], self.max_tokens)
+        return {"messages": self.message_bodies(), **sampling}
+
+    def parts(self) -> Parts:
+        question = self.question
+        fixed = f"{question.system or ''}{question.text}{grounded_messages('', ())[0].content}"
+        return Parts(fixed, self.history, self.retrieved.passages, self.max_tokens, question.keep_history)
+
+    def outgoing(self) -> Outgoing:
+        guarded = self.question.guarded and self.question.choice.mode in GROUNDED and not self.unsourced
+        return Outgoing(self.retrieved.passages, guarded)
 
 
-def _finish(
-    question: Question,
-    retrieved: Retrieved,
-    messages: Sequence[Message],
-    text: str,
-    last: Piece,
-    timings: dict[str, float],
-    unsourced: bool,
-) -> Answer:
+def _cut(written: _Written, size: Size | None, reason: str) -> None:
+    """Take out of the prompt what does not fit. Where the model's server counts no tokens, half of what may go."""
+    parts = written.parts()
+    try:
+        fitted = fit(parts, size) if size else halved(parts)
+    except TooLong as error:
+        raise _too_long(written, reason) from error
+    written.history, written.max_tokens = fitted.history, fitted.max_tokens
+    written.retrieved = replace(written.retrieved, passages=fitted.passages)
+
+
+def _finish(written: _Written, timings: dict[str, float]) -> Answer:
+    question, retrieved, text = written.question, written.retrieved, written.text
+    citations = tuple(cite(text, retrieved.passages))
     return Answer(
         text=text,
-        finish_reason=last.finish_reason or "stop",
-        citations=tuple(cite(text, retrieved.passages)),
+        finish_reason="stop" if written.ended_by else written.last.finish_reason or "stop",
+        citations=citations,
         passages=retrieved.passages,
-        messages=tuple(messages),
-        prompt_tokens=last.prompt_tokens,
-        completion_tokens=last.completion_tokens,
+        messages=tuple(written.messages()),
+        prompt_tokens=written.last.prompt_tokens,
+        completion_tokens=written.last.completion_tokens,
         timings=timings,
         versions={
-            "weights": question.choice.route.version_id or "base",
+            "weights": written.route.version_id or "base",
             "model": question.choice.name,
             "index": retrieved.collections,
             "prompt": prompt_version(),
         },
         answerability=answerability(retrieved.query, retrieved.passages) if retrieved.passages else None,
-        unsourced=unsourced,
+        unsourced=written.unsourced,
         searched=_searched(question, retrieved),
+        grounded=is_grounded(text, citations) if question.choice.mode in GROUNDED else None,
+        ended_by=written.ended_by,
     )
 
 
@@ -232,11 +300,11 @@ def _searched(question: Question, retrieved: Retrieved) -> str | None:
     return retrieved.query if question.choice.mode in GROUNDED else None
 
 
-def _too_long(error: Exception, with_history: bool) -> ApiError:
+def _too_long(written: _Written, reason: str) -> ApiError:
     what = 'The conversation does not fit the model\'s context; truncation="auto" leaves its oldest turns out'
-    if not with_history:
+    if not written.history:
         what = "The question does not fit the model's context, even without history and passages"
-    message = f"{what}: {error}"
+    message = f"{what}: {reason}" if reason else f"{what}."
     return ApiError(400, message, code="context_length_exceeded", param="messages")
 
 

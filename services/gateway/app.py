@@ -70,6 +70,7 @@ def create_app(
     base_model: str,
     top_k: int,
     min_answerability: float,
+    guarded: bool,
     max_answer_tokens: int,
     retrieval: httpx.AsyncClient,
     generation: httpx.AsyncClient,
@@ -108,7 +109,8 @@ def create_app(
     held = StoreFiles(sessions, stores, uploads, dispatcher, jobs)
     state = app.state
     state.settings, state.base_model = settings, base_model
-    state.top_k, state.min_answerability, state.max_answer_tokens = top_k, min_answerability, max_answer_tokens
+    state.top_k, state.min_answerability, state.guarded = top_k, min_answerability, guarded
+    state.max_answer_tokens = max_answer_tokens
     state.sessions, state.waiting = sessions, set()
     state.keys, state.limits, state.counters = Keys(sessions), Limits(counters), counters
     state.retrieval_http, state.generation = retrieval, generation

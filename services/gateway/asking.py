@@ -61,6 +61,7 @@ async def to_question(asked: Asked, caller: Caller, state: Any) -> Question:
         system=system or None,
         answer_unsourced=settings.answer_unsourced,
         min_answerability=state.min_answerability,
+        guarded=state.guarded,
         keep_history=asked.keep_history,
         filters=asked.filters,
         score_threshold=asked.score_threshold,

@@ -6,6 +6,7 @@ The shapes of the API differ only in how they present what comes out of here.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -18,10 +19,11 @@ from starlette.concurrency import run_in_threadpool
 
 from services.gateway.answering import Answer, Answering, Question, Started
 from services.gateway.keys import Caller
-from services.gateway.metrics import ANSWERS, FIRST_TOKEN, IN_FLIGHT, TOKENS
+from services.gateway.metrics import ANSWERS, FIRST_TOKEN, IN_FLIGHT, TOKENS, UNJOURNALED
 from services.gateway.settings import GatewaySettings
-from services.kit.errors import ApiError
+from services.kit.errors import ApiError, internal
 
+log = logging.getLogger(__name__)
 CLIENT_CLOSED_REQUEST = 499
 Sent = list[str | ServerSentEvent]
 Result = TypeVar("Result")
@@ -69,6 +71,9 @@ class Delivery:
             outcome = error.code
             await self.state.canaries.failed(self.question.choice, error)
             raise
+        except Exception:
+            outcome = "failed"
+            raise
         finally:
             self.state.waiting.discard(self.id)
             await stream.aclose()
@@ -79,9 +84,17 @@ class Delivery:
         FIRST_TOKEN.labels(mode).observe(answer.timings.get("first_token_ms", 0) / 1000)
         TOKENS.labels(mode, "prompt").inc(answer.prompt_tokens)
         TOKENS.labels(mode, "completion").inc(answer.completion_tokens)
-        await run_in_threadpool(self.keep, answer)
+        await self._journal(answer)
         await self.state.canaries.answered(self.question.choice, answer)
         await self.state.limits.spend(self.caller, answer.prompt_tokens + answer.completion_tokens)
+
+    async def _journal(self, answer: Answer) -> None:
+        """Write the answer down. One that cannot be is delivered all the same: the client waits for it, not for us."""
+        try:
+            await run_in_threadpool(self.keep, answer)
+        except Exception as error:  # noqa: BLE001 - whatever the database says, the answer is finished
+            UNJOURNALED.inc()
+            log.error("the answer %s is delivered, but not in the journal: %s", self.id, type(error).__name__)
 
 
 async def whole(request: Request, delivery: Delivery) -> Answer | None:
@@ -118,6 +131,10 @@ async def _events(
                 yield event
     except ApiError as error:
         for event in failed(error):
+            yield event
+    except Exception:  # the response has begun: no handler of the app can tell the client any more
+        log.exception("a stream broke off")
+        for event in failed(internal()):
             yield event
 
 

@@ -25,6 +25,9 @@ def explained(answer: Answer) -> dict[str, Any]:
     explained["passages"] = passage_bodies(answer.passages)
     if answer.answerability is not None:
         explained["answerability"] = round(answer.answerability, 3)
+    explained["grounded"] = answer.grounded
+    if answer.ended_by:
+        explained["ended_by"] = answer.ended_by
     return explained | ({"unsourced": True} if answer.unsourced else {})
 
 

@@ -7,24 +7,33 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from services.contracts.generation import Route, RoutingTable
+from services.gateway.fitting import Size
 from services.kit.errors import ApiError
 from services.kit.http import async_client
 
 log = logging.getLogger(__name__)
 _closing: set[asyncio.Task[None]] = set()
+MEASURE_SECONDS = 10.0
+USAGE = {"include_usage": True, "continuous_usage_stats": True}
+"""Counts with every piece: an answer that is ended early has them too."""
 NOTHING_SERVED = RoutingTable(epoch=-1, base=None, live={}, versions={}, loading=[])
+
+
+TOO_LONG = ("context length", "too long", "maximum model length", "max_model_len")
+"""What servers say of a prompt, or of an answer asked for, that is longer than the model's context."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of an answer as it arrives. The last one has the finish reason and the token counts."""
+    """A part of an answer as it arrives, with the token counts so far where the slot tells them; the last one has the
+    finish reason and the counts in any case."""
 
     text: str
     finish_reason: str | None = None
@@ -57,6 +66,7 @@ class Slots:
         self._table, self._read_at = NOTHING_SERVED, float("-inf")
         self._connect = connect or (lambda address: async_client(address, "", timeout))
         self._clients: dict[str, httpx.AsyncClient] = {}
+        self._contexts: dict[str, int | None] = {}
         self._lock = asyncio.Lock()
 
     async def table(self, fresh: bool = False) -> RoutingTable:
@@ -85,6 +95,7 @@ class Slots:
         routes = [*filter(None, [table.base]), *table.live.values(), *table.versions.values()]
         for address in set(self._clients) - {route.address for route in routes}:
             client = self._clients.pop(address)
+            self._contexts.pop(address, None)
             asyncio.get_running_loop().call_later(self._timeout, _close, client)
 
     async def load(self, workspace_id: str, version_id: str, replace: bool) -> None:
@@ -110,10 +121,8 @@ class Slots:
         Raises ContextExceeded, SlotUnavailable before the first piece, ApiError for anything else the slot says, or
         does not say within the timeout.
         """
-        client = self._clients.get(route.address)
-        if client is None:
-            client = self._clients[route.address] = self._connect(route.address)
-        payload = {**body, "model": route.model, "stream": True, "stream_options": {"include_usage": True}}
+        client = self._client(route)
+        payload = {**body, "model": route.model, "stream": True, "stream_options": USAGE}
         try:
             async with client.stream("POST", "/v1/chat/completions", json=payload) as response:
                 if response.status_code != 200:
@@ -125,6 +134,33 @@ class Slots:
         except httpx.TimeoutException as error:
             message = f"The model said nothing for {self._timeout:.0f} s; ask again, or ask for less."
             raise ApiError(504, message, code="model_timeout") from error
+
+    async def context(self, route: Route) -> int | None:
+        """The longest context of the slot's model in tokens, asked once an address; None where it does not tell."""
+        if route.address not in self._contexts:
+            try:
+                response = await self._client(route).get("/v1/models", timeout=MEASURE_SECONDS)
+                found = response.raise_for_status().json()["data"][0].get("max_model_len")
+            except (httpx.HTTPError, ValueError, LookupError, TypeError):
+                return None  # the answer itself will tell what is wrong
+            self._contexts[route.address] = int(found) if found else None
+        return self._contexts[route.address]
+
+    async def size(self, route: Route, messages: Sequence[dict[str, str]]) -> Size | None:
+        """How long a prompt is for the slot's model; None where its server does not count tokens."""
+        asked = {"model": route.model, "messages": list(messages)}
+        try:
+            response = await self._client(route).post("/tokenize", json=asked, timeout=MEASURE_SECONDS)
+            counted = response.raise_for_status().json()
+            return Size(int(counted["count"]), int(counted["max_model_len"]))
+        except (httpx.HTTPError, ValueError, LookupError, TypeError):
+            return None
+
+    def _client(self, route: Route) -> httpx.AsyncClient:
+        client = self._clients.get(route.address)
+        if client is None:
+            client = self._clients[route.address] = self._connect(route.address)
+        return client
 
     async def close(self) -> None:
         for client in self._clients.values():
@@ -152,10 +188,14 @@ async def _pieces(response: httpx.Response) -> AsyncIterator[Piece]:
             finish = choice.get("finish_reason") or finish
             text = choice.get("delta", {}).get("content") or ""
             if text:
-                yield Piece(text)
+                yield Piece(text, None, *_counts(event))
         elif event.get("usage"):
-            usage = event["usage"]
-            yield Piece("", finish or "stop", usage["prompt_tokens"], usage["completion_tokens"])
+            yield Piece("", finish or "stop", *_counts(event))
+
+
+def _counts(event: dict[str, Any]) -> tuple[int, int]:
+    usage = event.get("usage") or {}
+    return usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
 
 
 def _refusal(status: int, text: str) -> Exception:
@@ -164,7 +204,7 @@ def _refusal(status: int, text: str) -> Exception:
         message = str((content.get("error") or content).get("message", text))
     except (ValueError, AttributeError):
         message = text
-    if status == 400 and ("context length" in message or "too long" in message or "maximum model length" in message):
+    if status == 400 and any(words in message for words in TOO_LONG):
         return ContextExceeded(message)
     if status >= 500:
         return SlotUnavailable(f"status {status}: {message[:200]}")

@@ -35,6 +35,11 @@ class ApiError(Exception):
         self.status, self.message, self.code, self.param, self.retry_after = status, message, code, param, retry_after
 
 
+def internal() -> ApiError:
+    """What a client is told of a fault of ours."""
+    return ApiError(500, "An internal error happened; the service's log has the cause.", code="internal")
+
+
 def body(status: int, message: str, code: str, param: str | None = None) -> dict[str, Any]:
     kind = TYPES.get(status, "server_error")
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
@@ -66,7 +71,7 @@ def install(app: FastAPI, domain: Sequence[tuple[type[Exception], int, str]] = (
 
     async def on_unknown(request: Request, error: Exception) -> JSONResponse:
         log.error("unhandled error in %s %s", request.method, request.url.path, exc_info=error)
-        return respond(ApiError(500, "An internal error happened; the service's log has the cause.", code="internal"))
+        return respond(internal())
 
     app.add_exception_handler(ApiError, on_api_error)
     app.add_exception_handler(HTTPException, on_http_error)

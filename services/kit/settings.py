@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+PACKAGED_MODEL = "smollm2-135m-instruct"
 LONGEST_SOCKET_FOLDER = 70  # a Unix socket's path may have 107 bytes; the longest name under the folder has 30
 
 
@@ -115,7 +116,7 @@ class Platform(_TomlSettings):
     listen_host: str = ""
     """The host that services listen on where it is not the one in their address: `0.0.0.0` in a container."""
     service_token: str = ""
-    base_model: str = "smollm2-135m-instruct"
+    base_model: str = PACKAGED_MODEL
     embedding_model: str = "all-minilm-l6-v2"
     embedding_runtime: Literal["openvino", "torch"] = "openvino"
     """What runs the embedder; a model that OpenVINO cannot run is run by torch."""
@@ -124,6 +125,9 @@ class Platform(_TomlSettings):
     min_answerability: float = 0.5
     """Below this guess from retrieval's scores, in 0..1, the server says that the documents do not answer; 0 turns it
     off. Training leaves out the prompts that the model would never see."""
+    guard: Literal["auto", "off", "first_sentence"] = "auto"
+    """`first_sentence` holds an answer's first sentence back until the check has read it, and says that the documents
+    do not answer where no passage supports it; `auto` does so for the packaged model alone. The gate does the same."""
     max_answer_tokens: int = Field(default=512, ge=1)
     """Longest answer where the request does not say, in tokens; a candidate's answers are cut there too."""
 
@@ -147,6 +151,11 @@ class Platform(_TomlSettings):
             password = self._secret("broker_password")
             url = f"redis+socket://:{password}@{self.run_folder}/broker.sock"
             object.__setattr__(self, "broker_url", url)
+
+    @property
+    def guarded(self) -> bool:
+        """Whether an answer's first sentence is checked before it is sent."""
+        return self.guard == "first_sentence" or (self.guard == "auto" and self.base_model == PACKAGED_MODEL)
 
     @property
     def run_folder(self) -> Path:

@@ -219,7 +219,8 @@ def run_settings(
     )
     served: dict[str, Any] = {"top_k": platform.top_k, "min_answerability": platform.min_answerability}
     mix = replace(training.mix(), seed=seed, **served)
-    evaluation = replace(training.evaluation(), max_tokens=platform.max_answer_tokens, **served)
+    answers: dict[str, Any] = {**served, "max_tokens": platform.max_answer_tokens, "guarded": platform.guarded}
+    evaluation = replace(training.evaluation(), **answers)
     data_set = DatasetSettings(**DataSetSettings().model_dump())
     parity, gate = training.parity(), training.gate()
     made = Settings(dataset=data_set, lora=lora, mix=mix, parity=parity, evaluation=evaluation, gate=gate)

@@ -88,7 +88,7 @@ def bench(base_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     retriever = LocalRetriever(index, embedder, bm25)
     platform = Platform()
     as_served: dict[str, Any] = {"top_k": platform.top_k, "min_answerability": platform.min_answerability}
-    settings = EvaluationSettings(max_tokens=160, **as_served)
+    settings = EvaluationSettings(max_tokens=160, guarded=platform.guarded, **as_served)
     mix = replace(TrainingSettings().mix(), **as_served)
     examples = parse_dataset((BRINDLE / "train.jsonl").read_bytes()).examples[::2][:EXAMPLES]
     general = parse_dataset(WorkerSettings().general_examples.read_bytes()).examples

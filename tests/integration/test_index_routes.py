@@ -59,6 +59,7 @@ def front(tmp_path: Path) -> Iterator[Front]:
             "base",
             3,
             0.5,
+            False,
             64,
             httpx.AsyncClient(transport=service, base_url="http://x", headers={"Authorization": f"Bearer {TOKEN}"}),
             httpx.AsyncClient(transport=nowhere, base_url="http://x"),

@@ -49,6 +49,7 @@ def http(tmp_path: Path, sessions: Sessions) -> Iterator[TestClient]:
         base_model="base",
         top_k=3,
         min_answerability=0.5,
+        guarded=False,
         max_answer_tokens=64,
         retrieval=httpx.AsyncClient(transport=nobody),
         generation=httpx.AsyncClient(transport=nobody),

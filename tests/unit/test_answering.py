@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+import re
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -47,6 +48,8 @@ class FakeSlot:
         self.fits, self.down, self.bodies = fits, down, list[dict[str, object]]()
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path != "/v1/chat/completions":
+            return httpx.Response(404)  # a server that neither tells its context nor counts tokens
         body = json.loads(request.content)
         self.bodies.append(body)
         if self.down:
@@ -55,6 +58,49 @@ class FakeSlot:
         if body["messages"][-1]["content"].count(TEXT) > self.fits or len(body["messages"]) - 2 > self.fits:
             return httpx.Response(400, json={"error": {"message": "exceeds the maximum context length"}})
         return httpx.Response(200, content=sse("You may return it ", "within 30 days [1]."))
+
+
+class CountingSlot:
+    """A slot as vLLM is one: it tells its context and counts tokens (a word is one), refuses what is longer, and
+    streams `text` word by word. `calls` are the paths that were asked for."""
+
+    CONTEXT = 2048
+
+    def __init__(self, text: str = "You may return it within 30 days [1].") -> None:
+        self.text, self.calls, self.bodies = text, list[str](), list[dict[str, Any]]()
+        self.closed_after: int | None = None
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.calls.append(request.url.path)
+        if request.url.path == "/v1/models":
+            return httpx.Response(200, json={"data": [{"id": "m", "max_model_len": self.CONTEXT}]})
+        body = json.loads(request.content)
+        count = sum(len(message["content"].split()) + 4 for message in body["messages"])
+        if request.url.path == "/tokenize":
+            return httpx.Response(200, json={"count": count, "max_model_len": self.CONTEXT})
+        if count > self.CONTEXT or body["max_tokens"] > self.CONTEXT:
+            return httpx.Response(400, json={"error": {"message": "exceeds the maximum context length"}})
+        self.bodies.append(body)
+        return httpx.Response(200, stream=_Words(self, body["max_tokens"]))
+
+
+class _Words(httpx.AsyncByteStream):
+    def __init__(self, slot: CountingSlot, most: int) -> None:
+        self.slot, self.most = slot, most
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        words = re.findall(r"\s*\S+", self.slot.text)
+        for number, word in enumerate(words[: self.most], start=1):
+            self.slot.closed_after = number
+            usage = {"prompt_tokens": 7, "completion_tokens": number}
+            yield _line({"choices": [{"delta": {"content": word}}], "usage": usage})
+        finish = "stop" if len(words) <= self.most else "length"
+        yield _line({"choices": [{"delta": {}, "finish_reason": finish}]})
+        yield _line({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": min(self.most, len(words))}})
+
+
+def _line(event: dict[str, Any]) -> bytes:
+    return f"data: {json.dumps(event)}\n\n".encode()
 
 
 class Retrieval:
@@ -164,3 +210,76 @@ def test_retrieval_down_is_503_unless_unsourced_answers_are_allowed() -> None:
     _, answer = ask(answering(FakeSlot(), Retrieval(1, up=False)), question("rag", answer_unsourced=True))
     assert answer.unsourced
     assert answer.citations == ()
+
+
+def test_max_tokens_is_a_cap_and_not_a_reason_to_refuse() -> None:
+    slot = CountingSlot()
+    _, answer = ask(answering(slot, Retrieval(2)), question("rag", sampling={"max_tokens": 4096, "min_tokens": 3000}))
+    assert answer.text == slot.text
+    assert slot.bodies[0]["max_tokens"] < 2048
+    assert slot.bodies[0]["min_tokens"] <= slot.bodies[0]["max_tokens"]
+
+
+@pytest.mark.parametrize("turns", [40, 400, 1000])
+def test_a_long_conversation_is_cut_in_one_step(turns: int) -> None:
+    spoken = (Message("user", "And what about the other one, the red one with the basket in front?"),
+              Message("assistant", "That one may be returned as well, within the same number of days."))  # fmt: skip
+    slot = CountingSlot()
+    _, answer = ask(answering(slot, Retrieval(2)), question("rag", history=spoken * (turns // 2)))
+    assert answer.text == slot.text
+    assert len(slot.calls) <= 3
+    kept = len(slot.bodies[0]["messages"]) - 2
+    assert kept == min(turns, kept)
+    assert turns < 100 or 60 < kept < 130  # as many as the context holds
+    assert len(answer.passages) == 2
+
+
+def test_an_answer_that_loops_ends_before_its_second_round_and_frees_the_model() -> None:
+    said = "You may return it within 30 days [1]. "
+    slot = CountingSlot(said * 100)
+    events, answer = ask(answering(slot, Retrieval(2)), question("rag", sampling={"max_tokens": 1000}))
+    assert answer.text == "".join(event for event in events if isinstance(event, str)) == said.strip()
+    assert (answer.finish_reason, answer.ended_by) == ("stop", "repetition")
+    assert slot.closed_after is not None
+    assert slot.closed_after < 150
+    assert answer.completion_tokens == slot.closed_after  # what it cost is counted, though the model was cut off
+    assert [citation.supported for citation in answer.citations] == [True]
+
+
+def test_an_answer_that_no_passage_supports_says_so() -> None:
+    slot = CountingSlot("Your share price is 1.25% of the company [2].")
+    _, answer = ask(answering(slot, Retrieval(2)), question("rag"))
+    assert answer.text == slot.text
+    assert answer.grounded is False
+    assert ask(answering(CountingSlot(), Retrieval(2)), question("rag"))[1].grounded is True
+    assert ask(answering(CountingSlot(REFUSAL), Retrieval(2)), question("rag"))[1].grounded is None
+    assert ask(answering(CountingSlot(), Retrieval(2)), question("base"))[1].grounded is None
+
+
+def test_the_guard_refuses_an_unsupported_first_sentence_before_a_word_of_it_is_sent() -> None:
+    slot = CountingSlot("Your share price is 1.25% of the company [2]. " + "It rises every year by much. " * 20)
+    events, answer = ask(answering(slot, Retrieval(2)), question("rag", guarded=True))
+    assert [event for event in events if isinstance(event, str)] == [REFUSAL]
+    assert (answer.text, answer.finish_reason, answer.ended_by) == (REFUSAL, "stop", "guard")
+    assert (answer.citations, answer.grounded) == ((), None)
+    assert slot.closed_after is not None
+    assert slot.closed_after < 15  # the rest is not waited for
+
+
+def test_the_guard_lets_pass_what_is_supported_what_is_too_short_to_tell_and_a_refusal() -> None:
+    for text in (
+        "You may return a bike within 30 days [1]. Anything else is up to the weather.",
+        "Yes. You may return a bike within 30 days.",
+        "Yes.",
+        REFUSAL,
+    ):
+        events, answer = ask(answering(CountingSlot(text), Retrieval(2)), question("rag", guarded=True))
+        assert answer.text == "".join(event for event in events if isinstance(event, str)) == text
+        assert answer.ended_by is None
+
+
+def test_the_guard_leaves_modes_without_passages_alone() -> None:
+    slot = CountingSlot("Your share price is 1.25% of the company.")
+    assert ask(answering(slot, Retrieval(2)), question("base", guarded=True))[1].text == slot.text
+    unsourced = question("rag", guarded=True, answer_unsourced=True)
+    assert ask(answering(slot, Retrieval(2, up=False)), unsourced)[1].text == slot.text

@@ -1,0 +1,125 @@
+"""Questions that documents answer, and questions that they do not: the sets that a guard is measured on.
+
+None of them had a part in choosing the guard's weights, but for the sample company's. The handbooks are one page each,
+in six languages, each a store of its own; the others are the shared public sets, absent in a user's clone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from benchmarks.running import BRINDLE, read_jsonl
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+HANDBOOKS = Path(__file__).parents[1] / "tests" / "handbooks"
+SQUAD_PARAGRAPHS, SQUAD_QUESTIONS = 260, 150
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question and whether the documents answer it; `facts` are strings that a right answer has, `earlier` the
+    user's turns before it."""
+
+    question: str
+    answerable: bool
+    facts: tuple[str, ...] = ()
+    earlier: tuple[str, ...] = ()
+    near_miss: bool = False
+
+
+@dataclass(frozen=True)
+class GuardSet:
+    """Documents by their filenames, and what is asked about them."""
+
+    name: str
+    documents: dict[str, bytes]
+    questions: tuple[Asked, ...]
+
+
+def handbooks() -> list[GuardSet]:
+    """One set a language."""
+    rows = read_jsonl(HANDBOOKS / "questions.jsonl")
+    sets = []
+    for path in sorted(HANDBOOKS.glob("*.md")):
+        asked = tuple(
+            Asked(row["question"], row["answerable"], tuple(row["facts"]), near_miss=row.get("near_miss", False))
+            for row in rows
+            if row["document"] == path.name
+        )
+        if asked:
+            sets.append(GuardSet(path.stem, {path.name: path.read_bytes()}, asked))
+    return sets
+
+
+def shared_sets() -> Iterator[GuardSet]:
+    """The public sets, one after the other; nothing where they are absent."""
+    if SHARED.is_dir():
+        yield squad()
+        yield covidqa()
+        yield conversations()
+        yield pubmedqa()
+        yield medquad()
+
+
+def sample() -> GuardSet:
+    documents = {path.name: path.read_bytes() for path in sorted((BRINDLE / "documents").iterdir())}
+    answered = [Asked(row["question"], True) for row in read_jsonl(BRINDLE / "questions.jsonl")]
+    others = [Asked(row["question"], False) for row in read_jsonl(BRINDLE / "unanswerable.jsonl")]
+    return GuardSet("sample", documents, (*answered, *others))
+
+
+def squad() -> GuardSet:
+    """As many questions of either kind, on the first paragraphs of the set."""
+    corpus = read_jsonl(SHARED / "squad2/corpus.jsonl")[:SQUAD_PARAGRAPHS]
+    documents = {f"{place}.md": _page(row) for place, row in enumerate(corpus)}
+    held = {row["_id"] for row in corpus}
+    rows = [row for row in read_jsonl(SHARED / "squad2/questions.jsonl") if row["doc_id"] in held]
+    drawn = Random(11)
+    asked: list[Asked] = []
+    for answerable in (True, False):
+        chosen = drawn.sample([row for row in rows if row["answerable"] is answerable], SQUAD_QUESTIONS)
+        asked += [Asked(row["question"], answerable, tuple(row["answers"][:1])) for row in chosen]
+    return GuardSet("SQuAD 2", documents, tuple(asked))
+
+
+def covidqa() -> GuardSet:
+    documents = {f"{place}.md": _page(row) for place, row in enumerate(read_jsonl(SHARED / "covidqa/corpus.jsonl"))}
+    rows = read_jsonl(SHARED / "covidqa/questions.jsonl")
+    return GuardSet("COVID-QA", documents, tuple(Asked(row["question"], True) for row in rows))
+
+
+def conversations() -> GuardSet:
+    """mtrag_un: questions at the end of a conversation, those that are partly answered left out."""
+    documents = {f"{place}.md": _page(row) for place, row in enumerate(read_jsonl(SHARED / "mtrag_un/corpus.jsonl"))}
+    asked = [
+        Asked(
+            row["question"],
+            row["answerability"] == "ANSWERABLE",
+            earlier=tuple(turn["content"] for turn in row["history"] if turn["role"] == "user"),
+        )
+        for row in read_jsonl(SHARED / "mtrag_un/tasks.jsonl")
+        if row["answerability"] in ("ANSWERABLE", "UNANSWERABLE")
+    ]
+    return GuardSet("mtrag_un", documents, tuple(asked))
+
+
+def pubmedqa() -> GuardSet:
+    documents = {f"{place}.md": _page(row) for place, row in enumerate(read_jsonl(SHARED / "pubmedqa/corpus.jsonl"))}
+    rows = read_jsonl(SHARED / "pubmedqa/questions.jsonl")
+    return GuardSet("PubMedQA", documents, tuple(Asked(row["question"], True) for row in rows))
+
+
+def medquad() -> GuardSet:
+    rows = read_jsonl(SHARED / "medquad/documents.jsonl")
+    documents = {f"{place}.md": row["text"].encode() for place, row in enumerate(rows)}
+    answered = [Asked(row["question"], True) for row in read_jsonl(SHARED / "medquad/eval_questions.jsonl")]
+    others = [Asked(row["question"], False) for row in read_jsonl(SHARED / "medquad/unanswerable_questions.jsonl")]
+    return GuardSet("MedQuAD", documents, (*answered, *others))
+
+
+def _page(row: dict[str, str]) -> bytes:
+    title = row.get("title") or ""
+    return (f"# {title}\n\n" if title else "").encode() + row["text"].encode()

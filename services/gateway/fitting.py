@@ -1,0 +1,146 @@
+"""A prompt made to fit the model's context in one step: the oldest history goes first, then the last passages, then
+the end of the one passage that is left; and a place is kept for the answer.
+
+The model's server counts the prompt's tokens once. What each part has of them is estimated from its letters, with a
+reserve, so that neither a token is counted here nor the server asked again for each part.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from retrieval.model import Message, Passage
+
+LETTERS_A_TOKEN = 4.0
+"""Of English in most vocabularies; a letter beyond ASCII counts as a token. Only the ratio of the two matters here."""
+ROUGH_LETTERS_A_TOKEN = 3.0
+"""From a prompt of so many letters a token on, its tokens are counted before it is sent."""
+TOKENS_A_MESSAGE = 5.0
+ANSWER_SHARE = 0.25
+"""At most this share of the context is kept for the answer, where something has to go for it."""
+RESERVE = 0.96
+"""Estimates are off by a few per cent where languages are mixed."""
+LEAST_PASSAGE = 200
+"""A passage is cut to no fewer characters."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """Tokens of a prompt, and of the model's whole context."""
+
+    tokens: int
+    context: int
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What of a prompt may go: `history`, oldest first, and `passages`, best first. `max_tokens` is the longest answer.
+
+    `fixed` is the text that stays: instructions and question. `keeps_history`: it is left whole.
+    """
+
+    fixed: str
+    history: tuple[Message, ...]
+    passages: tuple[Passage, ...]
+    max_tokens: int
+    keeps_history: bool = False
+
+
+class TooLong(Exception):
+    """Nothing that may go is left, and the prompt is still too long."""
+
+
+def may_exceed(parts: Parts, context: int) -> bool:
+    """Whether the prompt could be too long with its answer, by a rough guess that errs on this side."""
+    rough = _weight(parts) * LETTERS_A_TOKEN / ROUGH_LETTERS_A_TOKEN
+    return rough + min(parts.max_tokens, context * ANSWER_SHARE) > context
+
+
+def fit(parts: Parts, size: Size) -> Parts:
+    """The parts that fit, with a cap on the answer that fits too. Raises TooLong."""
+    kept_free = min(parts.max_tokens, max(1, int(size.context * ANSWER_SHARE)))
+    if size.tokens + kept_free <= size.context:
+        return replace(parts, max_tokens=min(parts.max_tokens, size.context - size.tokens))
+    scale = size.tokens / _weight(parts)
+    room = (size.context - kept_free) * RESERVE / scale
+    fitted = _without_passages(_without_history(parts, room), room)
+    if _weight(fitted) > room:
+        fitted = _with_a_cut_passage(fitted, room)
+    estimated = size.tokens if fitted == parts else int(_weight(fitted) * scale / RESERVE)
+    if estimated >= size.context:
+        raise TooLong
+    return replace(fitted, max_tokens=min(parts.max_tokens, size.context - estimated))
+
+
+def halved(parts: Parts) -> Parts:
+    """The newer half of the history, else the better half of the passages, else half of the one passage.
+
+    For a model's server that counts no tokens. Raises TooLong.
+    """
+    if parts.history and not parts.keeps_history:
+        return _without_history(parts, _weight(parts) - sum(map(_message_weight, parts.history)) / 2)
+    if len(parts.passages) > 1:
+        return replace(parts, passages=parts.passages[: len(parts.passages) // 2])
+    cut = _with_a_cut_passage(parts, _weight(parts) / 2)
+    if cut == parts:
+        raise TooLong
+    return cut
+
+
+def _without_history(parts: Parts, room: float) -> Parts:
+    """With the newest turns that fit, from a user's on."""
+    excess, gone, history = _weight(parts) - room, 0, parts.history
+    if excess <= 0 or parts.keeps_history:
+        return parts
+    while excess > 0 and gone < len(history):
+        excess -= _message_weight(history[gone])
+        gone += 1
+    while gone < len(history) and history[gone].role != "user":
+        gone += 1
+    return replace(parts, history=history[gone:])
+
+
+def _without_passages(parts: Parts, room: float) -> Parts:
+    passages = parts.passages
+    while len(passages) > 1 and _weight(replace(parts, passages=passages)) > room:
+        passages = passages[:-1]
+    return replace(parts, passages=passages)
+
+
+def _with_a_cut_passage(parts: Parts, room: float) -> Parts:
+    if not parts.passages:
+        return parts
+    passage = parts.passages[0]
+    text = passage.chunk.text
+    share = 1 - (_weight(parts) - room) / _weight_of(text)
+    length = max(LEAST_PASSAGE, int(len(text) * share))
+    if length >= len(text):
+        return parts
+    cut = replace(passage, chunk=replace(passage.chunk, text=_at_a_gap(text[:length])))
+    return replace(parts, passages=(cut, *parts.passages[1:]))
+
+
+def _at_a_gap(text: str) -> str:
+    """The text up to its last space, where it has one near its end."""
+    found = re.search(r"\s\S{0,40}$", text)
+    return text[: found.start()] if found else text
+
+
+def _weight(parts: Parts) -> float:
+    history, passages = map(_message_weight, parts.history), map(_passage_weight, parts.passages)
+    return _weight_of(parts.fixed) + sum(history) + sum(passages)
+
+
+def _message_weight(message: Message) -> float:
+    return _weight_of(message.content) + TOKENS_A_MESSAGE
+
+
+def _passage_weight(passage: Passage) -> float:
+    headings = [passage.chunk.title, *passage.chunk.headings]
+    return _weight_of(passage.chunk.text) + sum(map(_weight_of, headings)) + TOKENS_A_MESSAGE
+
+
+def _weight_of(text: str) -> float:
+    ascii_letters = len(text.encode("ascii", "ignore"))
+    return ascii_letters / LETTERS_A_TOKEN + (len(text) - ascii_letters)

@@ -1,0 +1,117 @@
+"""What reaches the client where something behind the answer fails, or takes its time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from services.gateway import answering as answering_module
+from services.gateway.answering import Answering
+from services.gateway.passages import RetrievalClient
+from services.gateway.slots import Slots
+from tests.gateway_fakes import PIECES, Gateway
+from tests.unit.test_answering import TABLE, CountingSlot, Retrieval, ask, passages, question
+
+QUESTION = {"model": "tandem/rag", "messages": [{"role": "user", "content": "How long may I return it?"}]}
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Gateway:
+    return Gateway(tmp_path)
+
+
+def events(gateway: Gateway, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+    with gateway.http().stream("POST", path, json={**body, "stream": True}) as response:
+        lines = [line[6:] for line in response.iter_lines() if line.startswith("data: ")]
+    return [json.loads(line) for line in lines if line != "[DONE]"]
+
+
+def without_a_journal(gateway: Gateway) -> None:
+    with gateway.sessions.begin() as session:
+        session.execute(text("DROP TABLE turns"))
+
+
+def test_a_finished_answer_is_delivered_though_the_journal_cannot_be_written(gateway: Gateway) -> None:
+    without_a_journal(gateway)
+    response = gateway.http().post("/v1/chat/completions", json=QUESTION)
+    assert response.status_code == 200
+    assert response.json()["choices"][0]["message"]["content"] == "".join(PIECES)
+    last = events(gateway, "/v1/chat/completions", QUESTION)[-1]
+    assert last["choices"][0]["finish_reason"] == "stop"
+    asked = {"model": "tandem/rag", "input": "How long may I return it?"}
+    assert gateway.http().post("/v1/responses", json=asked).json()["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/v1/chat/completions", QUESTION), ("/v1/responses", {"model": "tandem/rag", "input": "How long?"})],
+)
+def test_any_fault_within_a_stream_ends_in_an_error_event(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, path: str, body: dict[str, Any]
+) -> None:
+    def broken(*_arguments: object) -> list[object]:
+        raise ZeroDivisionError("a fault of ours")
+
+    monkeypatch.setattr(answering_module, "cite", broken)
+    last = events(gateway, path, body)[-1]
+    told = json.dumps(last)
+    assert "An internal error happened" in told
+    assert "a fault of ours" not in told
+
+
+def test_the_check_of_a_long_answer_holds_up_no_other_request() -> None:
+    """Two hundred sentences against fifty passages: the event loop goes on meanwhile."""
+    slot, gaps = CountingSlot(), list[float]()
+    slot.CONTEXT = 10**6
+    slot.text = "".join(f"Customers may return bike number {n} within {n} days of delivery. " for n in range(200))
+
+    async def tick() -> None:
+        while True:
+            began = time.perf_counter()
+            await asyncio.sleep(0.005)
+            gaps.append(time.perf_counter() - began)
+
+    async def run() -> float:
+        http = [
+            httpx.AsyncClient(transport=httpx.MockTransport(side), base_url="http://x")
+            for side in (lambda _request: httpx.Response(200, content=TABLE.model_dump_json()), slot, Retrieval(50))
+        ]
+        slots = Slots(http[0], refresh=1.0, timeout=5.0, connect=lambda _address: http[1])
+        ticking = asyncio.create_task(tick())
+        asked = question("rag", top_k=50, sampling={"max_tokens": 10**5})
+        checked = 0.0
+        async for event in Answering(RetrievalClient(http[2]), slots).stream(asked):
+            checked = time.perf_counter() if isinstance(event, str) else time.perf_counter() - checked
+            if isinstance(event, str):
+                gaps.clear()  # only the time after the last word counts
+        ticking.cancel()
+        return checked
+
+    took = asyncio.run(run())
+    assert took > 0.2  # there was something to hold up
+    assert max(gaps) < took / 2
+
+
+def test_passages_that_the_prompt_lost_are_not_cited() -> None:
+    slot = CountingSlot("Customers may return a bike within 30 days of delivery [3].")
+    slot.CONTEXT = 105
+    _, answer = ask(Answering(*_parts(slot, Retrieval(3))), question("rag", sampling={"max_tokens": 10}))
+    assert len(answer.passages) < 3
+    assert len(passages(3)) == 3
+    assert all(citation.index <= len(answer.passages) for citation in answer.citations)
+
+
+def _parts(slot: CountingSlot, retrieval: Retrieval) -> tuple[RetrievalClient, Slots]:
+    http = [httpx.AsyncClient(transport=httpx.MockTransport(side), base_url="http://x") for side in (slot, retrieval)]
+    table = httpx.AsyncClient(
+        transport=httpx.MockTransport(lambda _request: httpx.Response(200, content=TABLE.model_dump_json())),
+        base_url="http://x",
+    )
+    return RetrievalClient(http[1]), Slots(table, refresh=1.0, timeout=5.0, connect=lambda _address: http[0])
