@@ -20,8 +20,11 @@ SQUAD_PARAGRAPHS, SQUAD_QUESTIONS = 260, 150
 
 @dataclass(frozen=True)
 class Asked:
-    """A question and whether the documents answer it; `facts` are strings that a right answer has, `earlier` the
-    user's turns before it."""
+    """A question and whether the documents answer it.
+
+    `facts` are strings that a right answer has, `earlier` the user's turns before it. A `near_miss` is about what the
+    documents are about.
+    """
 
     question: str
     answerable: bool
@@ -81,7 +84,7 @@ def squad() -> GuardSet:
     asked: list[Asked] = []
     for answerable in (True, False):
         chosen = drawn.sample([row for row in rows if row["answerable"] is answerable], SQUAD_QUESTIONS)
-        asked += [Asked(row["question"], answerable, tuple(row["answers"][:1])) for row in chosen]
+        asked += [Asked(row["question"], answerable, tuple(row["answers"][:1]), (), not answerable) for row in chosen]
     return GuardSet("SQuAD 2", documents, tuple(asked))
 
 

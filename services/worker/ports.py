@@ -129,10 +129,10 @@ class SlotAnswerer:
     """A served model, asked without the gateway: the evaluation is of the weights alone."""
 
     def __init__(self, route: Route) -> None:
-        self._route, self._http = route, client(route.address, "", ANSWER_SECONDS)
+        self.route, self._http = route, client(route.address, "", ANSWER_SECONDS)
 
     def answer(self, messages: list[Message], max_tokens: int) -> Completion:
-        asked = {"model": self._route.model, "messages": [asdict(message) for message in messages]}
+        asked = {"model": self.route.model, "messages": [asdict(message) for message in messages]}
         response = self._http.post("/v1/chat/completions", json={**asked, "max_tokens": max_tokens, "temperature": 0.0})
         response.raise_for_status()
         body = response.json()

@@ -63,6 +63,20 @@ def test_a_question_that_the_server_refuses_never_reaches_the_model() -> None:
     assert {one.completion.text if one.completion else "" for one in answers} == {REFUSAL}
 
 
+def test_what_the_guard_refuses_in_serving_is_refused_in_the_evaluation() -> None:
+    made_up = "Your share price is 1.25% of the company [1]."
+    trials = make_trials([RETURN], RETRIEVER, SETTINGS)[:1]
+
+    def text(answer: str, guarded: bool) -> str:
+        settings = replace(SETTINGS, guarded=guarded)
+        (outcome,) = ask(trials, FunctionAnswerer(lambda _prompt: answer), settings, lambda: False)
+        return outcome.completion.text if outcome.completion else ""
+
+    assert (text(made_up, guarded=True), text(made_up, guarded=False)) == (REFUSAL, made_up)
+    supported = "You may return a bike within 30 days [1]. The rest is made up."
+    assert text(supported, guarded=True) == supported
+
+
 def test_an_answer_that_was_cut_did_not_stop() -> None:
     assert measured(FunctionAnswerer(good, "length"), [RETURN]).stopped.value == 0.0
 
