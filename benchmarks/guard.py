@@ -1,9 +1,9 @@
 """Both guards on sets that neither was made on: how often each refuses what is answered, and what is not.
 
-    python -m benchmarks.guard [--scores-only]
+    python -m benchmarks.guard [--scores-only] [--weights FOLDER]
 
-First retrieval's scores (`min_answerability`), by threshold. Then the first sentence: base weights, served by this
-machine's engine, answer the handbooks, the sample company and SQuAD 2, and `retrieval/guard.py` reads what they say;
+First retrieval's scores (`min_answerability`), by threshold. Then the first sentence: the base weights, or those of a
+version in FOLDER, served by this machine's engine, answer the handbooks, the sample company and SQuAD 2, and `retrieval/guard.py` reads what they say;
 `of these right` counts refused answers that had the fact asked for. Last what holding the first sentence back costs,
 one client asking: milliseconds to the first token, and to the first sentence that is let through.
 """
@@ -70,15 +70,17 @@ class Answered:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scores-only", action="store_true")
-    scores_only = parser.parse_args().scores_only
+    parser.add_argument("--weights", type=Path)
+    wanted = parser.parse_args()
     print(describe_machine(), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         embedder = make_embedder("all-minilm-l6-v2", "openvino", Path(folder), threads=1)
-        asked = [*handbooks(), sample(), squad()] if not scores_only else []
+        asked = [*handbooks(), sample(), squad()] if not wanted.scores_only else []
         sets = chain(handbooks(), [sample()], shared_sets())
         figures = scores_table([found(one, embedder) for one in sets])
         if asked:
-            figures |= first_sentences([case for one in asked for case in found(one, embedder)], Path(folder))
+            cases = [case for one in asked for case in found(one, embedder)]
+            figures |= first_sentences(cases, wanted.weights, Path(folder))
     report("guard", figures)
 
 
@@ -112,10 +114,10 @@ def _shares(cases: Sequence[Case], threshold: float) -> str:
     return " / ".join(f"{sum(side)} of {len(side)}" for side in sides)
 
 
-def first_sentences(cases: Sequence[Case], folder: Path) -> dict[str, float]:
-    """Ask the base weights, and print what the guard makes of their first sentences and what it costs."""
-    base = materialize(Platform().base_model, folder / "models")
-    with served(base, folder) as answerer:
+def first_sentences(cases: Sequence[Case], weights: Path | None, folder: Path) -> dict[str, float]:
+    """Ask the weights, and print what the guard makes of their first sentences and what it costs."""
+    weights = weights or materialize(Platform().base_model, folder / "models")
+    with served(weights, folder) as answerer:
         answers = asked_all(cases, answerer)
         waits = asyncio.run(waited(cases[:: max(1, len(cases) // TIMED)][:TIMED], answerer.route))
     print(

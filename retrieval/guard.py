@@ -3,8 +3,8 @@
 A small model asked about something that no passage answers makes an answer up. What it makes up is seldom supported:
 so its first statement is held back until the check has read it, and where no passage supports it the server says that
 the documents do not answer. It cannot tell a near miss, where a passage supports a statement that does not answer the
-question; and a voice that begins with a courtesy, or answers in another language than the documents', is refused
-wrongly. benchmarks/guard.py measures both.
+question; and an answer in another language than the documents', or in words that are all its own, is refused wrongly.
+benchmarks/guard.py measures both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from retrieval.support import SUPPORT_THRESHOLD, support
 from retrieval.words import content_words, sentences, strip_markers
 
 LEAST_WORDS = 3
-"""A sentence of fewer content words ("Yes.", "Dear customer,") says nothing that could be checked."""
+"""A sentence of fewer content words ("Yes.", "It does.") says nothing that could be checked."""
+NO_STATEMENT = tuple(",:?!\uff0c\uff1a\uff1f\uff01\u061f\u060c")
+"""So end a salutation, a courtesy, a question and what leads up to a list: the sentence after them is read."""
 MOST_HELD = 1200
 """Characters after which what there is is judged, though no sentence has ended."""
 
@@ -31,7 +33,7 @@ def first_statement(answer: str, ended: bool) -> str | None:
     whole = spans if ended else spans[:-1]
     for start, end in whole:
         sentence = strip_markers(answer[start:end])
-        if len(content_words(sentence)) >= LEAST_WORDS:
+        if len(content_words(sentence)) >= LEAST_WORDS and not sentence.rstrip().endswith(NO_STATEMENT):
             return sentence
     return strip_markers(answer) if ended or len(answer) > MOST_HELD else None
 

@@ -18,6 +18,8 @@ PASSAGE = Passage(Chunk("c", FileRef("w", "s", "f", 1), 0, TEXT, "r.md", "Return
         ("You may return a bike within 30 days [1]. It", "You may return a bike within 30 days."),
         ("Yes. You may", None),
         ("Yes, of course! You may return a bike within 30 days. It", "You may return a bike within 30 days."),
+        ("Dear Sir or Madam,\n\nYou may return a bike within 30 days. It", "You may return a bike within 30 days."),
+        ("Welcome to the bike shop! You may return a bike within 30 days. It", "You may return a bike within 30 days."),
         ("- You may return a bike within 30 days\n- It", "- You may return a bike within 30 days"),
         ("word " * (MOST_HELD // 4), "word " * (MOST_HELD // 4)),
     ],
