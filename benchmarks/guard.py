@@ -3,9 +3,10 @@
     python -m benchmarks.guard [--scores-only] [--weights FOLDER]
 
 First retrieval's scores (`min_answerability`), by threshold. Then the first sentence: the base weights, or those of a
-version in FOLDER, served by this machine's engine, answer the handbooks, the sample company and SQuAD 2, and `retrieval/guard.py` reads what they say;
-`of these right` counts refused answers that had the fact asked for. Last what holding the first sentence back costs,
-one client asking: milliseconds to the first token, and to the first sentence that is let through.
+version in FOLDER, served by this machine's engine, answer the handbooks, the sample company and SQuAD 2, and
+`retrieval/guard.py` reads what they say; `of these right` counts refused answers that had the fact asked for. Last what
+holding the first sentence back costs, one client asking: milliseconds to the first token, and to the first sentence
+that is let through.
 """
 
 from __future__ import annotations
