@@ -36,11 +36,13 @@ PIECES = ("You may return it ", "within 30 days [1].")
 
 class FakeModel:
     """A slot. It streams `pieces`, at most one for each token allowed; `fits` is how many messages its context takes;
-    with `breaks` it fails after the first piece, with `hangs` it waits there; `freed` tells that its stream ended."""
+    with `breaks` it fails for `reason` after the first piece, with `hangs` it waits there; `freed` tells that its
+    stream ended."""
 
     def __init__(self) -> None:
         self.fits, self.breaks, self.hangs, self.freed = 99, False, False, False
         self.pieces: tuple[str, ...] = PIECES
+        self.reason = "out of memory"
         self.bodies = list[dict[str, Any]]()
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -60,7 +62,7 @@ class _Stream(httpx.AsyncByteStream):
         for piece in sent:
             yield _event({"choices": [{"delta": {"content": piece}}]})
             if self.model.breaks:
-                yield _event({"error": {"message": "out of memory"}})
+                yield _event({"error": {"message": self.model.reason}})
             if self.model.hangs:
                 await asyncio.Event().wait()
         finish = "stop" if len(sent) == len(self.model.pieces) else "length"
@@ -72,29 +74,31 @@ class _Stream(httpx.AsyncByteStream):
 
 
 def _event(content: dict[str, Any]) -> bytes:
-    return f"data: {json.dumps(content)}\n\n".encode()
+    """As vLLM writes it: UTF-8, so that U+2028 stands in it as it is."""
+    return f"data: {json.dumps(content, ensure_ascii=False)}\n\n".encode()
 
 
 class FakeRetrieval:
-    """A retrieval service that finds the same two passages for every question; it keeps what it was asked."""
+    """A retrieval service that finds the same two passages for every question, the first with `text`; it keeps what it
+    was asked."""
 
     def __init__(self) -> None:
-        self.up, self.asked = True, list[dict[str, Any]]()
+        self.up, self.text, self.asked = True, TEXT, list[dict[str, Any]]()
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if not self.up:
             raise httpx.ConnectError("down")
         asked = json.loads(request.content)
         self.asked.append(asked)
-        found = [passage_body(_passage(n)) for n in range(min(2, asked["top_k"]))]
+        texts = (self.text, "The workshop opens at nine.")
+        found = [passage_body(_passage(n, text)) for n, text in enumerate(texts[: asked["top_k"]])]
         collections = dict.fromkeys(asked["store_ids"], "col-1")
         response = SearchResponse(query=asked["query"], passages=found, timings_ms={}, collections=collections)
         return httpx.Response(200, content=response.model_dump_json())
 
 
-def _passage(number: int) -> Passage:
+def _passage(number: int, text: str) -> Passage:
     source = FileRef("one", "vs_one", f"file-{number}", 1, {"year": 2026.0})
-    text = TEXT if number == 0 else "The workshop opens at nine."
     return Passage(Chunk(f"c{number}", source, 0, text, f"{number}.md", "Refunds", (), None, 0, len(text)), score=0.9)
 
 

@@ -71,7 +71,7 @@ class ResponseEvents:
 
     def _numbered(self, kind: str, content: dict[str, Any]) -> ServerSentEvent:
         body = {"type": kind, "sequence_number": next(self._numbers), **content}
-        return ServerSentEvent(data=json.dumps(body, ensure_ascii=False), event=kind, sep="\n")
+        return ServerSentEvent(data=json.dumps(body), event=kind, sep="\n")
 
 
 def _search(item: dict[str, Any]) -> Iterator[Event]:

@@ -15,6 +15,7 @@ import httpx
 
 from services.contracts.generation import Route, RoutingTable
 from services.kit.errors import ApiError
+from services.kit.events import read_events_async
 from services.kit.http import async_client
 
 log = logging.getLogger(__name__)
@@ -139,10 +140,10 @@ def _close(client: httpx.AsyncClient) -> None:
 
 async def _pieces(response: httpx.Response) -> AsyncIterator[Piece]:
     finish: str | None = None
-    async for line in response.aiter_lines():
-        if not line.startswith("data: ") or line == "data: [DONE]":
+    async for data in read_events_async(response.aiter_bytes()):
+        if data == "[DONE]":
             continue
-        event = json.loads(line[6:])
+        event = json.loads(data)
         if "error" in event:
             raise ApiError(
                 502, f"The model broke off: {event['error'].get('message', 'no reason')}", code="model_failed"

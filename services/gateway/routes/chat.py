@@ -92,7 +92,7 @@ class _Completion:
             delta, finish, extra = _citations(event), event.finish_reason, explained(event)
             extra |= {"usage": _usage(event)} if include_usage else {}
         choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
-        return json.dumps({**head, "choices": [choice], **extra}, ensure_ascii=False)
+        return json.dumps({**head, "choices": [choice], **extra})
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.question.choice.name}
