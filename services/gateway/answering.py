@@ -15,6 +15,7 @@ from typing import Any
 from retrieval.answerability import answerability
 from retrieval.filters import Filter
 from retrieval.grounding import REFUSAL, cite, grounded_messages, plain_messages, prompt_version
+from retrieval.json_citations import cite_json
 from retrieval.model import Citation, Message, Passage
 from services.contracts.generation import Route
 from services.gateway.models import GROUNDED, Choice
@@ -46,6 +47,12 @@ class Question:
     filters: Filter | None = None
     score_threshold: float = 0.0
 
+    @property
+    def schema(self) -> dict[str, Any] | None:
+        """What the answer, as JSON, has to fit; {} is any object, and None prose."""
+        form = self.sampling.get("response_format")
+        return form and dict(form.get("json_schema", {}).get("schema", {}))
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -63,6 +70,7 @@ class Answer:
     answerability: float | None = None
     unsourced: bool = False
     searched: str | None = None
+    logprobs: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -190,9 +198,9 @@ def _unanswerable(question: Question, retrieved: Retrieved, unsourced: bool) -> 
 
 def _messages(question: Question, passages: Sequence[Passage], unsourced: bool) -> list[Message]:
     if question.choice.mode in GROUNDED and not unsourced:
-        messages = grounded_messages(question.text, passages, question.history)
+        messages = grounded_messages(question.text, passages, question.history, question.schema)
     else:
-        messages = plain_messages(question.text, question.history)
+        messages = plain_messages(question.text, question.history, question.schema)
     if question.system:
         messages[0] = Message("system", f"{messages[0].content}\n\n{question.system}")
     return messages
@@ -210,7 +218,7 @@ def _finish(
     return Answer(
         text=text,
         finish_reason=last.finish_reason or "stop",
-        citations=tuple(cite(text, retrieved.passages)),
+        citations=tuple((cite if question.schema is None else cite_json)(text, retrieved.passages)),
         passages=retrieved.passages,
         messages=tuple(messages),
         prompt_tokens=last.prompt_tokens,
@@ -225,6 +233,7 @@ def _finish(
         answerability=answerability(retrieved.query, retrieved.passages) if retrieved.passages else None,
         unsourced=unsourced,
         searched=_searched(question, retrieved),
+        logprobs=last.logprobs,
     )
 
 

@@ -20,17 +20,20 @@ from services.kit.http import async_client
 
 log = logging.getLogger(__name__)
 _closing: set[asyncio.Task[None]] = set()
+VLLM_ALONE = {"response_format", "logprobs", "presence_penalty", "min_tokens"}
 NOTHING_SERVED = RoutingTable(epoch=-1, base=None, live={}, versions={}, loading=[])
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of an answer as it arrives. The last one has the finish reason and the token counts."""
+    """A part of an answer as it arrives. The last one has the finish reason, the token counts and, where they were
+    asked for, the log probabilities of all tokens, in OpenAI's shape."""
 
     text: str
     finish_reason: str | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    logprobs: tuple[dict[str, Any], ...] = ()
 
 
 class ContextExceeded(Exception):
@@ -111,6 +114,7 @@ class Slots:
         Raises ContextExceeded, SlotUnavailable before the first piece, ApiError for anything else the slot says, or
         does not say within the timeout.
         """
+        _check(route, body)
         client = self._clients.get(route.address)
         if client is None:
             client = self._clients[route.address] = self._connect(route.address)
@@ -138,8 +142,16 @@ def _close(client: httpx.AsyncClient) -> None:
     task.add_done_callback(_closing.discard)
 
 
+def _check(route: Route, body: dict[str, Any]) -> None:
+    """Raises ApiError 400 for what the slot's engine would take and leave undone."""
+    if route.engine == "transformers":
+        for name in sorted(VLLM_ALONE & body.keys()):
+            message = f"{name}: '{route.model}' is served by transformers, which cannot do it; leave it out."
+            raise ApiError(400, message, code="invalid_value", param=name)
+
+
 async def _pieces(response: httpx.Response) -> AsyncIterator[Piece]:
-    finish: str | None = None
+    finish, logprobs = None, list[dict[str, Any]]()
     async for data in read_events_async(response.aiter_bytes()):
         if data == "[DONE]":
             continue
@@ -152,11 +164,13 @@ async def _pieces(response: httpx.Response) -> AsyncIterator[Piece]:
             choice = event["choices"][0]
             finish = choice.get("finish_reason") or finish
             text = choice.get("delta", {}).get("content") or ""
+            logprobs += (choice.get("logprobs") or {}).get("content") or []
             if text:
                 yield Piece(text)
         elif event.get("usage"):
             usage = event["usage"]
-            yield Piece("", finish or "stop", usage["prompt_tokens"], usage["completion_tokens"])
+            counts = usage["prompt_tokens"], usage["completion_tokens"]
+            yield Piece("", finish or "stop", *counts, tuple(logprobs))
 
 
 def _refusal(status: int, text: str) -> Exception:
