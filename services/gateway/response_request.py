@@ -115,7 +115,7 @@ class ResponseRequest(NullsAbsent):
         if not isinstance(given, list):
             return given
         for item in given:
-            kind = item.get("type", "message") if isinstance(item, dict) else item
+            kind = (item.get("type") or "message") if isinstance(item, dict) else item
             if kind not in ("message", "file_search_call"):
                 raise ValueError(f"an item of type '{kind}' is not served; send messages")
         return [item for item in given if item.get("type") != "file_search_call"]

@@ -176,11 +176,15 @@ async def _pieces(response: httpx.Response) -> AsyncIterator[Piece]:
 def _refusal(status: int, text: str) -> Exception:
     try:
         content = json.loads(text)
-        message = str((content.get("error") or content).get("message", text))
+        error = content.get("error") or content
+        message, param = str(error.get("message", text)), error.get("param")
     except (ValueError, AttributeError):
-        message = text
+        message, param = text, None
     if status == 400 and ("context length" in message or "too long" in message or "maximum model length" in message):
         return ContextExceeded(message)
     if status >= 500:
         return SlotUnavailable(f"status {status}: {message[:200]}")
-    return ApiError(status, f"The model refused the request: {message[:500]}", code="model_refused")
+    if message.startswith("Grammar error"):
+        param = "response_format"
+    what = f"{param}: " if param else ""
+    return ApiError(status, f"{what}The model refused the request: {message[:500]}", code="model_refused", param=param)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import pytest
 from openai import OpenAI
@@ -253,3 +254,19 @@ def test_an_engine_that_would_leave_it_undone_is_not_asked(tmp_path: Path, asked
     assert ask(client).choices[0].message.content == ANSWER
     with pytest.raises(openai.BadRequestError, match=f"{next(iter(asked))}: .*transformers"):
         ask(client, **asked)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (
+            {"message": "Grammar error: Invalid type: x", "param": None},
+            "response_format: The model refused the request",
+        ),
+        ({"message": "out-of-vocab token ids", "param": "logit_bias"}, "logit_bias: The model refused the request"),
+    ],
+)
+def test_what_the_models_server_refuses_is_named_too(tmp_path: Path, said: dict[str, Any], words: str) -> None:
+    refusing = Gateway(tmp_path, model=lambda _request: httpx.Response(400, json={"error": said}))
+    with pytest.raises(openai.BadRequestError, match=words):
+        ask(refusing.openai(), response_format={"type": "json_object"})

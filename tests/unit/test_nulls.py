@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from services.gateway.example_schemas import FeedbackCreate
 from services.gateway.fine_tuning_schemas import DpoHyperparameters, FineTuningCreate, FineTuningMethod
 from services.gateway.knowledge_schemas import BatchCreate, RankingOptions, StoreCreate, StoreFileCreate, StoreSearch
-from services.gateway.response_request import ResponseRequest, TextConfig
+from services.gateway.response_request import InputMessage, ResponseRequest, TextConfig
 from services.gateway.schedule_schemas import Conditions, ScheduleCreate
 from services.gateway.schemas import ChatRequest, EmbeddingsRequest, ReindexRequest
 from services.gateway.source_schemas import SourceCreate, SourceSync
@@ -19,6 +19,7 @@ from services.gateway.version_schemas import VersionPublish
 LEAST: list[tuple[type[BaseModel], dict[str, Any]]] = [
     (ChatRequest, {"messages": [{"role": "user", "content": "x"}]}),
     (ResponseRequest, {"input": "x"}),
+    (InputMessage, {"role": "user", "content": "x"}),
     (TextConfig, {}),
     (EmbeddingsRequest, {"input": "x"}),
     (FineTuningCreate, {"model": "m", "training_file": "file-1"}),
