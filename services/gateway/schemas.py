@@ -23,11 +23,15 @@ def refused(why: str, *harmless: Any) -> BeforeValidator:
     """A field that may only be absent, or stand at a value that asks for nothing: `harmless`, or what is empty."""
 
     def check(value: Any) -> None:
-        empty = not value or (isinstance(value, dict) and not any(value.values()))
+        empty = value is None or value is False or value in ("", []) or _says_nothing(value)
         if not empty and value not in harmless:
             raise ValueError(why)
 
     return BeforeValidator(check)
+
+
+def _says_nothing(value: Any) -> bool:
+    return isinstance(value, dict) and not any(value.values())
 
 
 def refused_even_empty(why: str) -> BeforeValidator:
@@ -85,9 +89,9 @@ class StreamOptions(Body):
 
 class ChatRequest(Body):
     """`vector_store_ids`, `max_num_results`, `filters` and `ranking_options` are OpenAI's file_search words, at the top
-    level of the body. What is not named here cannot change an answer (`user`, `store`, `metadata`, `service_tier`,
-    `prediction`, `prompt_cache_key`, `safety_identifier`; `reasoning_effort`, since what is served does not reason
-    apart) and is ignored.
+    level of the body. What is not named here is ignored. Of OpenAI's fields that is only what cannot change an answer:
+    `user`, `store`, `metadata`, `service_tier`, `prediction` (a means to speed), `prompt_cache_key` and the like,
+    `safety_identifier`, `parallel_tool_calls`, and `reasoning_effort`, since what is served does not reason apart.
     """
 
     model: str = "default"

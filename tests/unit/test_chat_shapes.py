@@ -89,6 +89,7 @@ def test_what_asks_for_nothing_is_taken(client: OpenAI) -> None:
     ("asked", "words"),
     [
         ({"n": 2}, "n: a request has one answer"),
+        ({"n": 0}, "n: a request has one answer"),
         ({"tools": [TOOL]}, "tools: the models served here call no tools"),
         ({"tool_choice": "required"}, "tool_choice: the models served here call no tools"),
         ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice: the models"),
