@@ -20,6 +20,7 @@ import httpx
 
 from benchmarks.running import BRINDLE, api_key, describe_machine, percentile, read_jsonl, report
 from services.contracts.generation import Route, RoutingTable
+from services.kit.events import read_events_async
 from services.kit.http import async_client
 from services.kit.settings import Platform
 
@@ -116,14 +117,14 @@ async def stream(http: httpx.AsyncClient, body: dict[str, Any]) -> float:
     started, first = time.perf_counter(), 0.0
     async with http.stream("POST", "/v1/chat/completions", json={**body, "stream": True}) as response:
         response.raise_for_status()
-        async for line in response.aiter_lines():
-            if not first and line.startswith("data: {") and has_text(line):
+        async for data in read_events_async(response.aiter_bytes()):
+            if not first and data != "[DONE]" and has_text(data):
                 first = time.perf_counter() - started
     return first
 
 
-def has_text(line: str) -> bool:
-    choices = json.loads(line[6:]).get("choices") or [{}]
+def has_text(data: str) -> bool:
+    choices = json.loads(data).get("choices") or [{}]
     return bool(choices[0].get("delta", {}).get("content"))
 
 

@@ -17,7 +17,7 @@ from openai import OpenAI
 from retrieval.model import Chunk, FileRef, Passage
 from services.contracts.convert import passage_body
 from services.contracts.generation import Route, RoutingTable
-from services.contracts.retrieval import SearchResponse
+from services.contracts.retrieval import EmbeddingResponse, SearchResponse
 from services.database.engine import Sessions, open_sessions
 from services.database.tables import ApiKey, Base, Store, Workspace
 from services.gateway.answering import Answering
@@ -35,12 +35,14 @@ PIECES = ("You may return it ", "within 30 days [1].")
 
 
 class FakeModel:
-    """A slot. It streams `pieces`, at most one for each token allowed; `fits` is how many messages its context takes;
-    with `breaks` it fails after the first piece, with `hangs` it waits there; `freed` tells that its stream ended."""
+    """A slot. It streams `pieces`, each of them a token, as many as are allowed; `fits` is how many messages its
+    context takes; with `breaks` it fails for `reason` after the first piece, with `hangs` it waits there; `freed` tells
+    that its stream ended."""
 
     def __init__(self) -> None:
         self.fits, self.breaks, self.hangs, self.freed = 99, False, False, False
         self.pieces: tuple[str, ...] = PIECES
+        self.reason = "out of memory"
         self.bodies = list[dict[str, Any]]()
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -50,19 +52,20 @@ class FakeModel:
         self.bodies.append(body)
         if len(body["messages"]) > self.fits:
             return httpx.Response(400, json={"error": {"message": "exceeds the maximum context length"}})
-        return httpx.Response(200, stream=_Stream(self, body["max_tokens"]))
+        return httpx.Response(200, stream=_Stream(self, body))
 
 
 class _Stream(httpx.AsyncByteStream):
-    def __init__(self, model: FakeModel, most: int) -> None:
-        self.model, self.most = model, most
+    def __init__(self, model: FakeModel, body: dict[str, Any]) -> None:
+        self.model, self.most, self.tells = model, body["max_tokens"], body.get("logprobs")
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         sent = self.model.pieces[: self.most]
         for piece in sent:
-            yield _event({"choices": [{"delta": {"content": piece}}]})
+            logprobs = {"content": [_token(piece)]} if self.tells else None
+            yield _event({"choices": [{"delta": {"content": piece}, "logprobs": logprobs}]})
             if self.model.breaks:
-                yield _event({"error": {"message": "out of memory"}})
+                yield _event({"error": {"message": self.model.reason}})
             if self.model.hangs:
                 await asyncio.Event().wait()
         finish = "stop" if len(sent) == len(self.model.pieces) else "length"
@@ -73,30 +76,41 @@ class _Stream(httpx.AsyncByteStream):
         self.model.freed = True
 
 
+def _token(piece: str) -> dict[str, Any]:
+    token = {"token": piece, "logprob": -0.5, "bytes": list(piece.encode())}
+    return {**token, "top_logprobs": [token]}
+
+
 def _event(content: dict[str, Any]) -> bytes:
-    return f"data: {json.dumps(content)}\n\n".encode()
+    """As vLLM writes it: UTF-8, so that U+2028 stands in it as it is."""
+    return f"data: {json.dumps(content, ensure_ascii=False)}\n\n".encode()
 
 
 class FakeRetrieval:
-    """A retrieval service that finds the same two passages for every question; it keeps what it was asked."""
+    """A retrieval service that finds the same two passages for every question, the first with `text`, and
+    none where that is empty; it keeps what it was asked."""
 
     def __init__(self) -> None:
-        self.up, self.asked = True, list[dict[str, Any]]()
+        self.up, self.text, self.asked = True, TEXT, list[dict[str, Any]]()
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if not self.up:
             raise httpx.ConnectError("down")
         asked = json.loads(request.content)
+        if request.url.path == "/embeddings":
+            vectors = [[1.0] + 383 * [0.0] for _ in asked["texts"]]
+            made = EmbeddingResponse(model="all-minilm-l6-v2", vectors=vectors, tokens=len(vectors))
+            return httpx.Response(200, content=made.model_dump_json())
         self.asked.append(asked)
-        found = [passage_body(_passage(n)) for n in range(min(2, asked["top_k"]))]
+        texts = (self.text, "The workshop opens at nine.")
+        found = [passage_body(_passage(n, text)) for n, text in enumerate(texts[: asked["top_k"]]) if self.text]
         collections = dict.fromkeys(asked["store_ids"], "col-1")
         response = SearchResponse(query=asked["query"], passages=found, timings_ms={}, collections=collections)
         return httpx.Response(200, content=response.model_dump_json())
 
 
-def _passage(number: int) -> Passage:
+def _passage(number: int, text: str) -> Passage:
     source = FileRef("one", "vs_one", f"file-{number}", 1, {"year": 2026.0})
-    text = TEXT if number == 0 else "The workshop opens at nine."
     return Passage(Chunk(f"c{number}", source, 0, text, f"{number}.md", "Refunds", (), None, 0, len(text)), score=0.9)
 
 
@@ -135,8 +149,7 @@ class Gateway:
         self.model, self.retrieval = FakeModel(), FakeRetrieval()
         for name in ("one", "two"):
             _add_workspace(self.sessions, name)
-        table = _http(lambda _request: httpx.Response(200, content=TABLE.model_dump_json()))
-        self.app = self._app(folder, generation or table, model or self.model)
+        self.app = self._app(folder, generation or generation_of(TABLE), model or self.model)
 
     def _app(self, folder: Path, generation: httpx.AsyncClient, model: Model) -> FastAPI:
         app = create_app(
@@ -163,6 +176,11 @@ class Gateway:
 
     def openai(self, key: str = "one") -> OpenAI:
         return OpenAI(base_url="http://testserver/v1", api_key=key, max_retries=0, http_client=TestClient(self.app))
+
+
+def generation_of(table: RoutingTable) -> httpx.AsyncClient:
+    """A generation service that has this routing table."""
+    return _http(lambda _request: httpx.Response(200, content=table.model_dump_json()))
 
 
 def _http(side: Callable[[httpx.Request], Any]) -> httpx.AsyncClient:

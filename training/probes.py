@@ -39,7 +39,7 @@ def parse_probes(data: bytes) -> tuple[Probe, ...]:
 
     Raises InvalidProbes that names the line.
     """
-    lines = enumerate(data.decode("utf-8").split("\n"), start=1)  # as training files are read
+    lines = enumerate(data.decode("utf-8").split("\n"), start=1)
     return tuple(_probe(number, line) for number, line in lines if line.strip())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from io import StringIO
 from itertools import islice
 
 from retrieval.errors import UnreadableFile
@@ -19,7 +20,7 @@ def read_csv(text: str, into: Assembler) -> None:
     Raises UnreadableFile where the rows cannot be told apart.
     """
     csv.field_size_limit(into.limits.max_characters)
-    lines = text.splitlines(keepends=True)
+    lines = list(StringIO(text, newline=""))  # splitlines() would also cut a cell at U+2028
     try:
         separator = max(SEPARATORS, key=lambda one: _columns(lines, one))
         add_sheet(csv.reader(lines, delimiter=separator, skipinitialspace=True), 1, into)

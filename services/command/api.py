@@ -14,6 +14,7 @@ import httpx
 
 from services.command.errors import CommandError, NotRunning
 from services.command.state import running_state
+from services.kit.events import read_events
 from services.kit.http import base_url, bearer, socket_path
 from services.kit.settings import Platform
 
@@ -81,13 +82,13 @@ class Api:
 
     @contextmanager
     def stream(self, path: str, body: Json) -> Iterator[Iterator[str]]:
-        """The data lines of a server-sent event stream."""
+        """The data of each event of a stream of server-sent events."""
         try:
             with self._http.stream("POST", path, json=body, timeout=ANSWER_TIMEOUT_S) as response:
                 if response.status_code >= 400:
                     response.read()
                     raise self._failure(response)
-                yield (line[6:] for line in response.iter_lines() if line.startswith("data: "))
+                yield read_events(response.iter_bytes())
         except httpx.TransportError as error:
             raise self._silence(error) from error
 

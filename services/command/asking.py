@@ -46,11 +46,11 @@ def ask_streamed(api: Api, question: str, mode: str | None, write: Callable[[str
     Raises Refused where the answer breaks off.
     """
     last: dict[str, Any] = {}
-    with api.stream("/v1/chat/completions", {**request(question, mode), "stream": True}) as lines:
-        for line in lines:
-            if line == "[DONE]":
+    with api.stream("/v1/chat/completions", {**request(question, mode), "stream": True}) as events:
+        for data in events:
+            if data == "[DONE]":
                 break
-            chunk = json.loads(line)
+            chunk = json.loads(data)
             if "error" in chunk:
                 error = chunk["error"]
                 raise Refused(502, str(error.get("code")), f"The answer broke off: {error.get('message')}")

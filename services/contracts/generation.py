@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Why = Literal["gate", "person", "rollback", "canary"]
+Engine = Literal["vllm", "transformers"]
 SlotState = Literal["starting", "ready", "draining", "stopped", "failed"]
 
 
@@ -21,6 +22,7 @@ class Route(Contract):
     address: str
     model: str
     version_id: str | None = None
+    engine: Engine = "vllm"
 
 
 class CanaryShare(Contract):
@@ -51,7 +53,7 @@ class SlotBody(Contract):
 
     name: str
     state: SlotState
-    engine: Literal["vllm", "transformers"]
+    engine: Engine
     address: str
     model: str
     role: Literal["base", "live", "spare", "retired"]

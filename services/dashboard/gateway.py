@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 
+from services.kit.events import read_events_async
+
 
 class GatewayError(Exception):
     """What the gateway answered, in its words."""
@@ -71,9 +73,9 @@ class Gateway:
 
 
 async def _events(response: httpx.Response) -> AsyncGenerator[dict[str, Any], None]:
-    async for line in response.aiter_lines():
-        if line.startswith("data: ") and line != "data: [DONE]":
-            event = json.loads(line[6:])
+    async for data in read_events_async(response.aiter_bytes()):
+        if data != "[DONE]":
+            event = json.loads(data)
             if "error" in event:
                 raise GatewayError(event["error"]["message"])
             yield event

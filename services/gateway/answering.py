@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 from retrieval.answerability import answerability
 from retrieval.filters import Filter
 from retrieval.grounding import REFUSAL, cite, grounded_messages, is_grounded, plain_messages, prompt_version
+from retrieval.json_citations import cite_json
 from retrieval.model import Citation, Message, Passage
 from services.contracts.generation import Route
 from services.gateway.fitting import Parts, Size, TooLong, fit, halved, may_exceed
@@ -54,6 +55,12 @@ class Question:
     filters: Filter | None = None
     score_threshold: float = 0.0
 
+    @property
+    def schema(self) -> dict[str, Any] | None:
+        """What the answer, as JSON, has to fit; {} is any object, and None prose."""
+        form = self.sampling.get("response_format")
+        return form and dict(form.get("json_schema", {}).get("schema", {}))
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -77,6 +84,7 @@ class Answer:
     searched: str | None = None
     grounded: bool | None = None
     ended_by: EndedBy | None = None
+    logprobs: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -230,11 +238,14 @@ class _Written:
         self.max_tokens: int = self.question.sampling["max_tokens"]
 
     def messages(self) -> list[Message]:
-        question, passages = self.question, self.retrieved.passages
+        return self._messages(self.retrieved.passages, self.history)
+
+    def _messages(self, passages: Sequence[Passage], history: Sequence[Message]) -> list[Message]:
+        question = self.question
         if question.choice.mode in GROUNDED and not self.unsourced:
-            messages = grounded_messages(question.text, passages, self.history)
+            messages = grounded_messages(question.text, passages, history, question.schema)
         else:
-            messages = plain_messages(question.text, self.history)
+            messages = plain_messages(question.text, history, question.schema)
         if question.system:
             messages[0] = Message("system", f"{messages[0].content}\n\n{question.system}")
         return messages
@@ -250,13 +261,14 @@ class _Written:
         return {"messages": self.message_bodies(), **sampling}
 
     def parts(self) -> Parts:
-        question = self.question
-        fixed = f"{question.system or ''}{question.text}{grounded_messages('', ())[0].content}"
-        return Parts(fixed, self.history, self.retrieved.passages, self.max_tokens, question.keep_history)
+        fixed = "".join(message.content for message in self._messages((), ()))
+        return Parts(fixed, self.history, self.retrieved.passages, self.max_tokens, self.question.keep_history)
 
     def outgoing(self) -> Outgoing:
-        guarded = self.question.guarded and self.question.choice.mode in GROUNDED and not self.unsourced
-        return Outgoing(self.retrieved.passages, guarded)
+        """JSON goes out as it comes: cut or refused, it would be none."""
+        question, prose = self.question, self.question.schema is None
+        guarded = question.guarded and question.choice.mode in GROUNDED and not self.unsourced
+        return Outgoing(self.retrieved.passages, guarded and prose, watched=prose)
 
 
 def _cut(written: _Written, size: Size | None, reason: str) -> None:
@@ -272,7 +284,7 @@ def _cut(written: _Written, size: Size | None, reason: str) -> None:
 
 def _finish(written: _Written, timings: dict[str, float]) -> Answer:
     question, retrieved, text = written.question, written.retrieved, written.text
-    citations = tuple(cite(text, retrieved.passages))
+    citations = tuple((cite if question.schema is None else cite_json)(text, retrieved.passages))
     return Answer(
         text=text,
         finish_reason="stop" if written.ended_by else written.last.finish_reason or "stop",
@@ -293,6 +305,7 @@ def _finish(written: _Written, timings: dict[str, float]) -> Answer:
         searched=_searched(question, retrieved),
         grounded=is_grounded(text, citations) if question.choice.mode in GROUNDED else None,
         ended_by=written.ended_by,
+        logprobs=written.last.logprobs,
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from retrieval.grounding import REFUSAL
 from retrieval.model import Citation, Passage
-from services.gateway.answering import Answer
+from services.gateway.answering import Answer, Question
 
 
 def citation_bodies(answer: Answer) -> list[dict[str, Any]]:
@@ -17,6 +18,23 @@ def citation_bodies(answer: Answer) -> list[dict[str, Any]]:
 def passage_bodies(passages: Sequence[Passage]) -> list[dict[str, Any]]:
     """`passages`: what stood in the prompt, by number."""
     return [_passage_body(passage, number) for number, passage in enumerate(passages, start=1)]
+
+
+def is_server_refusal(question: Question, text: str) -> bool:
+    """Whether the server said that the documents do not answer, where a client expects JSON: this is no JSON, and goes
+    where OpenAI's structured outputs have it, into `refusal`."""
+    return question.schema is not None and text == REFUSAL
+
+
+def token_bodies(answer: Answer) -> list[dict[str, Any]]:
+    """The log probabilities of the answer's tokens; those beyond its end (a stop word) are left out."""
+    kept, length, most = list[dict[str, Any]](), 0, len(answer.text.encode())
+    for token in answer.logprobs:
+        if length >= most:
+            break
+        kept.append(token)
+        length += len(token["bytes"] or token["token"].encode())
+    return kept
 
 
 def explained(answer: Answer) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, model_validator
 
 from retrieval.filters import Filter, parse_filter
+from services.gateway.nulls import NullsAbsent
 
 MOST_ATTRIBUTES, LONGEST_KEY, LONGEST_VALUE = 16, 64, 512
 MOST_IN_A_BATCH = 2000
@@ -34,7 +35,7 @@ Metadata = Annotated[dict[str, str], AfterValidator(_within_limits)]
 AttributeFilter = Annotated[Filter, PlainValidator(_filter, json_schema_input_type=dict[str, Any])]
 
 
-class Strict(BaseModel):
+class Strict(NullsAbsent):
     model_config = ConfigDict(extra="forbid")
 
 

@@ -16,19 +16,20 @@ EndedBy = Literal["repetition", "guard"]
 
 
 class Outgoing:
-    """One answer. `guarded`: its first statement is held back, and refused where no passage supports it.
+    """One answer. `guarded`: its first statement is held back, and refused where no passage supports it; `watched`: it
+    is ended where it loops.
 
     `ended_by` says why the server ended it before the model did, once it has.
     """
 
-    def __init__(self, passages: Sequence[Passage], guarded: bool) -> None:
+    def __init__(self, passages: Sequence[Passage], guarded: bool, watched: bool = True) -> None:
         self.ended_by: EndedBy | None = None
-        self._passages, self._guarded = passages, guarded
+        self._passages, self._guarded, self._watched = passages, guarded, watched
         self._held, self._watch = "", LoopWatch()
 
     async def take(self, text: str) -> str:
         """What may be sent now that the model has written this, too; it may be nothing."""
-        return await self._passed(self._watch.feed(text), ended=self._watch.looping)
+        return await self._passed(self._watch.feed(text) if self._watched else text, ended=self._watch.looping)
 
     async def rest(self, finish_reason: str) -> str:
         """What is still to be sent, once the model has ended."""

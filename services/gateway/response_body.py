@@ -10,7 +10,7 @@ from typing import Any
 
 from retrieval.filters import filter_body
 from services.gateway.answering import Answer, Question, Started
-from services.gateway.evidence import citation_bodies, explained, passage_bodies
+from services.gateway.evidence import citation_bodies, explained, is_server_refusal, passage_bodies, token_bodies
 from services.gateway.response_request import FileSearchTool, InputMessage, ResponseRequest
 from services.kit.errors import ApiError
 
@@ -67,7 +67,11 @@ class ResponseShape:
 
     def message(self, answer: Answer) -> dict[str, Any]:
         status = "incomplete" if answer.finish_reason == "length" else "completed"
-        return {**self.empty_message(), "status": status, "content": [output_text(answer)]}
+        return {**self.empty_message(), "status": status, "content": [self.part(answer)]}
+
+    def part(self, answer: Answer) -> dict[str, Any]:
+        """The message's content: the answer's text, or the server's refusal of it."""
+        return refusal(answer.text) if is_server_refusal(self.question, answer.text) else output_text(answer)
 
     def empty_message(self) -> dict[str, Any]:
         return {"id": self.message_id, "type": "message", "role": "assistant", "status": "in_progress", "content": []}
@@ -98,10 +102,10 @@ class ResponseShape:
             "reasoning": None,
             "store": request.store is not False,
             "temperature": sampling["temperature"],
-            "text": {"format": {"type": "text"}},
+            "text": {"format": request.text.format.model_dump(by_alias=True)},
             "tool_choice": _tool_choice(request),
             "tools": [_tool(tool) for tool in request.tools or []],
-            "top_logprobs": 0,
+            "top_logprobs": request.top_logprobs or 0,
             "top_p": sampling.get("top_p", 1.0),
             "truncation": request.truncation or "disabled",
             "usage": None,
@@ -135,14 +139,21 @@ def output_text(answer: Answer) -> dict[str, Any]:
         "text": answer.text,
         "annotations": annotations,
         "citations": citations,
-        "logprobs": [],
+        "logprobs": token_bodies(answer),
     }
+
+
+def refusal(text: str) -> dict[str, Any]:
+    return {"type": "refusal", "refusal": text}
 
 
 def _input_item(item_id: str, message: InputMessage) -> dict[str, Any]:
     kind = "output_text" if message.role == "assistant" else "input_text"
     none: dict[str, Any] = {"annotations": []} if message.role == "assistant" else {}
-    parts = [{"type": kind, "text": part.text, **none} for part in message.content]
+    parts = [
+        refusal(part.refusal) if part.type == "refusal" else {"type": kind, "text": part.text, **none}
+        for part in message.content
+    ]
     return {"id": item_id, "type": "message", "role": message.role, "status": "completed", "content": parts}
 
 

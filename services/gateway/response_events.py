@@ -12,7 +12,8 @@ from sse_starlette import ServerSentEvent
 
 from services.gateway.answering import Answer, Started
 from services.gateway.delivery import Delivery, Sent
-from services.gateway.response_body import ResponseShape, output_text
+from services.gateway.evidence import is_server_refusal
+from services.gateway.response_body import ResponseShape, refusal
 from services.kit.errors import ApiError
 
 EMPTY_TEXT = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
@@ -25,7 +26,7 @@ class ResponseEvents:
     def __init__(self, shape: ResponseShape) -> None:
         self._shape = shape
         self._numbers = count()
-        self._message_index = 0
+        self._message_index, self._begun = 0, False
 
     async def batches(self, delivery: Delivery) -> AsyncGenerator[Sent, None]:
         async with aclosing(delivery.events()) as events:
@@ -39,7 +40,7 @@ class ResponseEvents:
         if isinstance(event, Started):
             yield from self._opening(event)
         elif isinstance(event, str):
-            yield "response.output_text.delta", {**self._place(), "delta": event, "logprobs": []}
+            yield from self._text(event)
         else:
             yield from self._closing(event)
 
@@ -52,14 +53,31 @@ class ResponseEvents:
             self._message_index = 1
         item = {"output_index": self._message_index, "item": self._shape.empty_message()}
         yield "response.output_item.added", item
-        yield "response.content_part.added", {**self._place(), "part": EMPTY_TEXT}
+
+    def _text(self, text: str) -> Iterator[Event]:
+        if is_server_refusal(self._shape.question, text):
+            yield from self._begin(refusal(""))
+            yield "response.refusal.delta", {**self._place(), "delta": text}
+        else:
+            yield from self._begin(EMPTY_TEXT)
+            yield "response.output_text.delta", {**self._place(), "delta": text, "logprobs": []}
+
+    def _begin(self, part: dict[str, Any]) -> Iterator[Event]:
+        """The message's only part, at its first text: only then is it known whether it is an answer or a refusal."""
+        if not self._begun:
+            self._begun = True
+            yield "response.content_part.added", {**self._place(), "part": part}
 
     def _closing(self, answer: Answer) -> Iterator[Event]:
-        part = output_text(answer)
-        for number, annotation in enumerate(part["annotations"]):
+        part = self._shape.part(answer)
+        yield from self._begin(EMPTY_TEXT)
+        for number, annotation in enumerate(part.get("annotations", [])):
             numbered = {"annotation_index": number, "annotation": annotation}
             yield "response.output_text.annotation.added", {**self._place(), **numbered}
-        yield "response.output_text.done", {**self._place(), "text": answer.text, "logprobs": []}
+        if part["type"] == "refusal":
+            yield "response.refusal.done", {**self._place(), "refusal": answer.text}
+        else:
+            yield "response.output_text.done", {**self._place(), "text": answer.text, "logprobs": part["logprobs"]}
         yield "response.content_part.done", {**self._place(), "part": part}
         done = {"output_index": self._message_index, "item": self._shape.message(answer)}
         yield "response.output_item.done", done
@@ -71,7 +89,7 @@ class ResponseEvents:
 
     def _numbered(self, kind: str, content: dict[str, Any]) -> ServerSentEvent:
         body = {"type": kind, "sequence_number": next(self._numbers), **content}
-        return ServerSentEvent(data=json.dumps(body, ensure_ascii=False), event=kind, sep="\n")
+        return ServerSentEvent(data=json.dumps(body), event=kind, sep="\n")
 
 
 def _search(item: dict[str, Any]) -> Iterator[Event]:

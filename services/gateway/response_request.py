@@ -8,54 +8,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from services.database.tables import Turn
 from services.gateway.asking import Asked, Role
+from services.gateway.conversation import Content, words_of
 from services.gateway.knowledge_schemas import AttributeFilter, RankingOptions
 from services.gateway.models import GROUNDED, Choice
-from services.gateway.schemas import Body
+from services.gateway.nulls import NullsAbsent
+from services.gateway.schemas import Body, JsonFormat, JsonSchema, TextFormat, refused
 from services.kit.errors import ApiError
 
-RESULTS = "file_search_call.results"
-TEXT_PARTS = ("input_text", "output_text")
-
-
-def refused(why: str) -> BeforeValidator:
-    """A field that may only be absent, or stand at a value that asks for nothing."""
-
-    def check(value: Any) -> None:
-        if value and not (isinstance(value, dict) and not any(value.values())):
-            raise ValueError(why)
-
-    return BeforeValidator(check)
-
-
-class Part(Body):
-    type: Literal["input_text", "output_text"]
-    text: str
+RESULTS, LOGPROBS = "file_search_call.results", "message.output_text.logprobs"
 
 
 class InputMessage(Body):
-    """A message of the conversation, its content as a list of text parts."""
+    """A message of the conversation, its content as a list of parts."""
 
     type: Literal["message"] = "message"
     role: Role
-    content: list[Part]
-
-    @field_validator("content", mode="before")
-    @classmethod
-    def _parts(cls, content: Any) -> Any:
-        if isinstance(content, str):
-            return [{"type": "input_text", "text": content}]
-        for part in content if isinstance(content, list) else []:
-            kind = part.get("type") if isinstance(part, dict) else part
-            if kind not in TEXT_PARTS:
-                raise ValueError(f"a part of type '{kind}' is not served; send the text of it as input_text")
-        return content
+    content: Content
 
     def text(self) -> str:
-        return "\n".join(part.text for part in self.content)
+        return words_of(self.content)
 
 
 class FileSearchTool(Body):
@@ -72,16 +47,21 @@ class ToolName(Body):
     type: Literal["file_search"]
 
 
-class Format(Body):
-    type: Literal["text"] = "text"
+class NamedSchemaFormat(JsonSchema):
+    """The schema of an answer, named beside its type."""
+
+    type: Literal["json_schema"]
+
+
+Format = Annotated[TextFormat | JsonFormat | NamedSchemaFormat, Field(discriminator="type")]
 
 
 class TextConfig(Body):
-    format: Format = Format()
+    format: Format = TextFormat(type="text")
     verbosity: Literal["medium"] | None = None
 
 
-class ResponseRequest(BaseModel):
+class ResponseRequest(NullsAbsent):
     """`input` is a list of messages, whatever it came as. An earlier answer's `file_search_call` may stand in it: the
     search is made afresh, so it is left out.
     """
@@ -102,9 +82,10 @@ class ResponseRequest(BaseModel):
     )
     store: bool | None = None
     stream: bool | None = None
-    include: list[Literal["file_search_call.results"]] | None = None
+    include: list[Literal["file_search_call.results", "message.output_text.logprobs"]] | None = None
     truncation: Literal["auto", "disabled"] | None = None
-    text: TextConfig | None = None
+    text: TextConfig = TextConfig()
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
 
     background: Annotated[None, refused("answers are not made in the background; ask with stream=true")] = None
     conversation: Annotated[None, refused("conversations are not kept; go on with previous_response_id")] = None
@@ -114,7 +95,6 @@ class ResponseRequest(BaseModel):
     moderation: Annotated[None, refused("answers are not moderated here")] = None
     image: Annotated[None, refused("images are not served")] = None
     access_programs: Annotated[None, refused("it has no meaning here")] = None
-    top_logprobs: Annotated[None, refused("log probabilities are not served")] = None
     max_tool_calls: int | None = Field(default=None, ge=1)
 
     user: str | None = None
@@ -135,7 +115,7 @@ class ResponseRequest(BaseModel):
         if not isinstance(given, list):
             return given
         for item in given:
-            kind = item.get("type", "message") if isinstance(item, dict) else item
+            kind = (item.get("type") or "message") if isinstance(item, dict) else item
             if kind not in ("message", "file_search_call"):
                 raise ValueError(f"an item of type '{kind}' is not served; send messages")
         return [item for item in given if item.get("type") != "file_search_call"]
@@ -163,6 +143,9 @@ class ResponseRequest(BaseModel):
     def with_results(self) -> bool:
         return RESULTS in (self.include or [])
 
+    def with_logprobs(self) -> bool:
+        return LOGPROBS in (self.include or []) or bool(self.top_logprobs)
+
 
 def as_asked(request: ResponseRequest, earlier: Sequence[Turn]) -> Asked:
     """The request as a question after those before it, oldest first. Their `instructions` are not carried over."""
@@ -172,7 +155,10 @@ def as_asked(request: ResponseRequest, earlier: Sequence[Turn]) -> Asked:
         said += [(item["role"], _text(item)) for item in (turn.response or {})["input"]]
         said.append(("assistant", turn.answer))
     said += [(message.role, message.text()) for message in request.input]
-    sampling = {"temperature": request.temperature, "top_p": request.top_p}
+    sampling: dict[str, Any] = {"temperature": request.temperature, "top_p": request.top_p}
+    sampling["response_format"] = request.text.format.for_engine()
+    if request.with_logprobs():
+        sampling |= {"logprobs": True, "top_logprobs": request.top_logprobs or 0}
     return Asked(
         model=request.model,
         said=said,
@@ -187,7 +173,7 @@ def as_asked(request: ResponseRequest, earlier: Sequence[Turn]) -> Asked:
 
 
 def _text(item: dict[str, Any]) -> str:
-    return "\n".join(part["text"] for part in item["content"])
+    return "\n".join(part.get("text") or part.get("refusal") or "" for part in item["content"])
 
 
 def check_search(request: ResponseRequest, choice: Choice) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from services.gateway.fine_tuning_schemas import Hyperparameters
+from services.gateway.nulls import NullsAbsent
 from services.gateway.source_schemas import Name, Schedule
 
 SUFFIX = r"^[A-Za-z0-9_-]+$"
 
 
-class Conditions(BaseModel):
+class Conditions(NullsAbsent):
     """What has to hold at a due time for a run: all that are given, or with `match` "any" one of them.
 
     `new_examples` were approved since the last run; the style of live answers lies `style_drop` (in 0..1) below that
@@ -27,7 +28,7 @@ class Conditions(BaseModel):
     match: Literal["all", "any"] = "all"
 
 
-class ScheduleUpdate(BaseModel):
+class ScheduleUpdate(NullsAbsent):
     """Without `training_file`, the approved examples are trained on as they are at each run."""
 
     model_config = ConfigDict(extra="forbid")

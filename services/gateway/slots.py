@@ -16,6 +16,7 @@ import httpx
 from services.contracts.generation import Route, RoutingTable
 from services.gateway.fitting import Size
 from services.kit.errors import ApiError
+from services.kit.events import read_events_async
 from services.kit.http import async_client
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ _closing: set[asyncio.Task[None]] = set()
 MEASURE_SECONDS = 10.0
 USAGE = {"include_usage": True, "continuous_usage_stats": True}
 """Counts with every piece: an answer that is ended early has them too."""
+VLLM_ALONE = {"response_format", "logprobs", "presence_penalty", "min_tokens"}
 NOTHING_SERVED = RoutingTable(epoch=-1, base=None, live={}, versions={}, loading=[])
 
 
@@ -32,13 +34,15 @@ TOO_LONG = ("context length", "too long", "maximum model length", "max_model_len
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of an answer as it arrives, with the token counts so far where the slot tells them; the last one has the
-    finish reason and the counts in any case."""
+    """A part of an answer as it arrives, with the token counts so far where the slot tells them. The last one has the
+    finish reason, the counts in any case and, where they were asked for, the log probabilities of all tokens, in
+    OpenAI's shape."""
 
     text: str
     finish_reason: str | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    logprobs: tuple[dict[str, Any], ...] = ()
 
 
 class ContextExceeded(Exception):
@@ -121,6 +125,7 @@ class Slots:
         Raises ContextExceeded, SlotUnavailable before the first piece, ApiError for anything else the slot says, or
         does not say within the timeout.
         """
+        _check(route, body)
         client = self._client(route)
         payload = {**body, "model": route.model, "stream": True, "stream_options": USAGE}
         try:
@@ -173,12 +178,20 @@ def _close(client: httpx.AsyncClient) -> None:
     task.add_done_callback(_closing.discard)
 
 
+def _check(route: Route, body: dict[str, Any]) -> None:
+    """Raises ApiError 400 for what the slot's engine would take and leave undone."""
+    if route.engine == "transformers":
+        for name in sorted(VLLM_ALONE & body.keys()):
+            message = f"{name}: '{route.model}' is served by transformers, which cannot do it; leave it out."
+            raise ApiError(400, message, code="invalid_value", param=name)
+
+
 async def _pieces(response: httpx.Response) -> AsyncIterator[Piece]:
-    finish: str | None = None
-    async for line in response.aiter_lines():
-        if not line.startswith("data: ") or line == "data: [DONE]":
+    finish, logprobs = None, list[dict[str, Any]]()
+    async for data in read_events_async(response.aiter_bytes()):
+        if data == "[DONE]":
             continue
-        event = json.loads(line[6:])
+        event = json.loads(data)
         if "error" in event:
             raise ApiError(
                 502, f"The model broke off: {event['error'].get('message', 'no reason')}", code="model_failed"
@@ -187,10 +200,11 @@ async def _pieces(response: httpx.Response) -> AsyncIterator[Piece]:
             choice = event["choices"][0]
             finish = choice.get("finish_reason") or finish
             text = choice.get("delta", {}).get("content") or ""
+            logprobs += (choice.get("logprobs") or {}).get("content") or []
             if text:
                 yield Piece(text, None, *_counts(event))
         elif event.get("usage"):
-            yield Piece("", finish or "stop", *_counts(event))
+            yield Piece("", finish or "stop", *_counts(event), tuple(logprobs))
 
 
 def _counts(event: dict[str, Any]) -> tuple[int, int]:
@@ -201,11 +215,15 @@ def _counts(event: dict[str, Any]) -> tuple[int, int]:
 def _refusal(status: int, text: str) -> Exception:
     try:
         content = json.loads(text)
-        message = str((content.get("error") or content).get("message", text))
+        error = content.get("error") or content
+        message, param = str(error.get("message", text)), error.get("param")
     except (ValueError, AttributeError):
-        message = text
+        message, param = text, None
     if status == 400 and any(words in message for words in TOO_LONG):
         return ContextExceeded(message)
     if status >= 500:
         return SlotUnavailable(f"status {status}: {message[:200]}")
-    return ApiError(status, f"The model refused the request: {message[:500]}", code="model_refused")
+    if message.startswith("Grammar error"):
+        param = "response_format"
+    what = f"{param}: " if param else ""
+    return ApiError(status, f"{what}The model refused the request: {message[:500]}", code="model_refused", param=param)

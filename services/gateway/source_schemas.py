@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from retrieval.sources.port import Kind
+from services.gateway.nulls import NullsAbsent
 from services.kit.cron import check_cron, check_time_zone
 
 SETTINGS = ("include", "exclude", "hosts", "max_file_bytes", "attributes", "url_prefix")
@@ -16,7 +17,7 @@ AttributeName = Annotated[str, Field(min_length=1, max_length=64)]
 AttributeValue = Annotated[str, Field(max_length=512)] | bool | float
 
 
-class Schedule(BaseModel):
+class Schedule(NullsAbsent):
     """Five cron fields, counted in a time zone's wall-clock time."""
 
     model_config = ConfigDict(extra="forbid")
@@ -25,7 +26,7 @@ class Schedule(BaseModel):
     time_zone: Annotated[str, AfterValidator(check_time_zone), Field(max_length=64)] = "UTC"
 
 
-class SourceUpdate(BaseModel):
+class SourceUpdate(NullsAbsent):
     """`include` and `exclude` are patterns over a document's path or URL, `hosts` further hosts of a site,
     `url_prefix` makes, with a path behind it, the address that citations of a folder's documents link to."""
 
@@ -65,7 +66,7 @@ class SourceCreate(SourceUpdate):
         return self.name or self.location[:200]
 
 
-class SourceSync(BaseModel):
+class SourceSync(NullsAbsent):
     """`full` reads every document anew, `confirm` allows any number of removals."""
 
     model_config = ConfigDict(extra="forbid")

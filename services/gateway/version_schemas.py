@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
+
+from services.gateway.nulls import NullsAbsent
 
 
-class Reasoned(BaseModel):
+class Reasoned(NullsAbsent):
     """`reason` goes into the history."""
 
     model_config = ConfigDict(extra="forbid")

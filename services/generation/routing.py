@@ -44,4 +44,4 @@ def table_of(rows: Sequence[SlotBody], canaries: Mapping[str, CanaryShare], epoc
 
 
 def _route(row: SlotBody) -> Route:
-    return Route(slot=row.name, address=row.address, model=row.model, version_id=row.version_id)
+    return Route(slot=row.name, address=row.address, model=row.model, version_id=row.version_id, engine=row.engine)

@@ -18,6 +18,7 @@ from services.generation.settings import GenerationSettings
 from services.generation.starting import EngineStarter, Weights
 from services.generation.transformers_engine import TransformersEngine
 from services.generation.vllm_engine import VllmEngine
+from services.kit.events import read_events
 from services.kit.http import client
 
 LIMIT = 60
@@ -35,9 +36,9 @@ def question(**more: object) -> dict[str, object]:
 
 
 def events(response: httpx.Response) -> Iterator[dict[str, Any]]:
-    for line in response.iter_lines():
-        if line.startswith("data: ") and line != "data: [DONE]":
-            yield json.loads(line.removeprefix("data: "))
+    for data in read_events(response.iter_bytes()):
+        if data != "[DONE]":
+            yield json.loads(data)
 
 
 class EngineContract:

@@ -20,6 +20,7 @@ import httpx
 import openai
 import pytest
 from openai import OpenAI
+from pydantic import BaseModel
 
 from services.kit.http import client as service_client
 from services.kit.settings import Platform
@@ -93,7 +94,7 @@ def test_hybrid_cites_documents_that_answer_with_spans_that_fit(client: OpenAI, 
 
 def test_a_stream_gives_the_same_answer_and_citations(client: OpenAI, tuned: str) -> None:
     whole = ask(client, "tandem/hybrid")
-    chunks = list(ask(client, "tandem/hybrid", stream=True, stream_options={"include_usage": True}))
+    *chunks, usage = ask(client, "tandem/hybrid", stream=True, stream_options={"include_usage": True})
     assert all(len(chunk.choices) == 1 for chunk in chunks)
     assert chunks[0].choices[0].delta.role == "assistant"
     assert [passage["filename"] for passage in chunks[0].passages] == [p["filename"] for p in whole.passages]
@@ -101,8 +102,36 @@ def test_a_stream_gives_the_same_answer_and_citations(client: OpenAI, tuned: str
     last = chunks[-1]
     assert last.choices[0].finish_reason == whole.choices[0].finish_reason
     assert last.choices[0].delta.citations == whole.choices[0].message.citations
-    assert last.usage.completion_tokens == whole.usage.completion_tokens
+    assert (usage.choices, usage.usage.completion_tokens) == ([], whole.usage.completion_tokens)
     assert last.timings["first_token_ms"] > 0
+
+
+class Term(BaseModel):
+    answer: str
+    days: int
+
+
+def test_an_answer_keeps_to_a_schema_and_tells_how_sure_each_token_was(
+    client: OpenAI, platform: RunningPlatform
+) -> None:
+    question: Any = [{"role": "user", "content": QUESTION}]
+    asked: Any = {"model": "tandem/rag", "messages": question, "logprobs": True, "top_logprobs": 2}
+    choice: Any = client.chat.completions.parse(response_format=Term, **asked).choices[0]
+    assert isinstance(choice.message.parsed, Term)
+    assert "[" not in choice.message.content
+    assert {citation["origin"] for citation in choice.message.citations} <= {"server"}
+    tokens = choice.logprobs.content
+    assert b"".join(bytes(token.bytes) for token in tokens).decode() == choice.message.content
+    assert {len(token.top_logprobs) for token in tokens} == {2}
+    response: Any = client.responses.parse(model="tandem/base", input=QUESTION, text_format=Term)
+    assert isinstance(response.output_parsed, Term)
+    biased = ask(client, "tandem/base", max_tokens=3, logprobs=True, extra_body={"logit_bias": {"28": 100}})
+    assert len({token.token for token in biased.choices[0].logprobs.content}) == 1
+    schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nonsense"}}}
+    for named, wrong in {"response_format": schema, "logit_bias": {"99999999": 1}}.items():
+        with pytest.raises(openai.BadRequestError, match=f"{named}: The model refused"):
+            ask(client, "tandem/base", extra_body={named: wrong})
+    assert ask(client, "tandem/base", max_tokens=5).choices[0].message.content
 
 
 def test_a_response_searches_cites_streams_and_goes_on(client: OpenAI, platform: RunningPlatform) -> None:

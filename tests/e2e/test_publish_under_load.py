@@ -60,14 +60,15 @@ class Load:
             stream_options={"include_usage": True},
             extra_body={"min_tokens": self.tokens},
         )
-        last = None
+        finished, last = None, None
         for chunk in chunks:
             if first is None and chunk.choices[0].delta.content:
                 first = time.monotonic()
-            last = chunk
+            finished, last = last, chunk
+        assert finished is not None
         assert last is not None
         assert first is not None
-        waited, weights = first - started, last.versions["weights"]
+        waited, weights = first - started, finished.versions["weights"]
         return {"at": started, "wait": waited, "weights": weights, "tokens": last.usage.completion_tokens}
 
 

@@ -22,6 +22,7 @@ from services.contracts.generation import Route, RoutingTable, SlotBody
 from services.database.engine import migrate, open_sessions
 from services.database.tables import Publication, Version, Workspace
 from services.generation.process import session_members
+from services.kit.events import read_events
 from services.kit.http import client
 from services.kit.settings import Platform
 from training.registry import write_manifest
@@ -131,11 +132,11 @@ class Streamer:
             client(route.address, token="", timeout=60) as http,
             http.stream("POST", "/v1/chat/completions", json=body | {"stream": True, "ignore_eos": True}) as response,
         ):
-            for line in response.raise_for_status().iter_lines():
-                if line.startswith("data: {"):
+            for data in read_events(response.raise_for_status().iter_bytes()):
+                if data != "[DONE]":
                     now = time.monotonic()
                     self.longest_wait, last = max(self.longest_wait, now - last), now
-                    event = json.loads(line.removeprefix("data: "))
+                    event = json.loads(data)
                     models.add(event["model"])
                     count += any(choice["delta"].get("content") for choice in event["choices"])
         assert count > 50, "the answer broke off"

@@ -209,6 +209,11 @@ class TestCsv:
             ((), "id: 8; title: Bells; text: Ring."),
         ]
 
+    def test_a_row_ends_at_the_end_of_its_line_and_at_no_other_separator(self) -> None:
+        assert texts(load("Model,Note\r\nCity,light\u2028and\x0bquick\r\n".encode(), "a.csv")) == [
+            "Model: City; Note: light and quick"
+        ]
+
     def test_ragged_rows_keep_all_their_cells(self) -> None:
         assert texts(load(b"a,b\n1,2,3\n4\n", "a.csv")) == ["a: 1; b: 2; 3", "a: 4"]
 

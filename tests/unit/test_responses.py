@@ -11,7 +11,9 @@ import openai
 import pytest
 from openai import OpenAI
 from openai.types.responses import ResponseFileSearchToolCall, ResponseOutputMessage
+from pydantic import BaseModel
 
+from retrieval.grounding import REFUSAL
 from services.gateway.settings import GatewaySettings
 from tests.gateway_fakes import PIECES, TEXT, Gateway
 
@@ -263,7 +265,7 @@ def test_input_items_are_listed_newest_first_in_pages(client: OpenAI) -> None:
         ({"background": True}, "not made in the background"),
         ({"reasoning": {"effort": "high"}}, "do not reason"),
         ({"conversation": "conv_1"}, "previous_response_id"),
-        ({"text": {"format": {"type": "json_object"}}}, "'text'"),
+        ({"text": {"format": {"type": "nonsense"}}}, "'nonsense'"),
         ({"include": ["reasoning.encrypted_content"]}, "file_search_call.results"),
         ({"temperature": 3}, "temperature"),
         ({"extra_body": {"stop": "x"}}, "stop"),
@@ -279,6 +281,54 @@ def test_what_is_not_served_is_refused_in_words(refusing: OpenAI, asked: dict[st
     with pytest.raises(openai.BadRequestError) as caught:
         refusing.responses.create(**{"model": "tandem/rag", "input": QUESTION, **asked})
     assert words in caught.value.message
+
+
+class Term(BaseModel):
+    answer: str
+    days: int
+
+
+TERM = '{"answer": "Customers may return a bike within 30 days of delivery.", "days": 30}'
+
+
+def test_a_schema_rules_the_answer_and_the_server_cites(client: OpenAI, gateway: Gateway) -> None:
+    gateway.model.pieces = (TERM[:30], TERM[30:])
+    response: Any = client.responses.parse(model="tandem/rag", input=QUESTION, text_format=Term)
+    assert response.output_parsed == Term(answer=TEXT, days=30)
+    schema = gateway.model.bodies[-1]["response_format"]["json_schema"]["schema"]
+    assert (response.text.format.type, response.text.format.schema_) == ("json_schema", schema)
+    [annotation] = response.output[-1].content[0].annotations
+    assert (annotation.file_id, annotation.index) == ("file-0", TERM.index(TEXT) + len(TEXT))
+    client.responses.create(model="tandem/base", input=QUESTION, text={"format": {"type": "json_object"}})
+    assert gateway.model.bodies[-1]["response_format"] == {"type": "json_object"}
+
+
+def test_where_the_documents_do_not_answer_a_client_that_waits_for_json_gets_a_refusal(
+    client: OpenAI, gateway: Gateway
+) -> None:
+    gateway.retrieval.text = ""
+    asked: Any = {"model": "tandem/rag", "text_format": Term}
+    whole: Any = client.responses.parse(input=QUESTION, **asked)
+    assert (whole.output_parsed, whole.output[-1].content[0].refusal) == (None, REFUSAL)
+    with client.responses.stream(input=QUESTION, **asked) as stream:
+        assert [event.delta for event in stream if event.type == "response.refusal.delta"] == [REFUSAL]
+        final: Any = stream.get_final_response()
+    assert final.output[-1].content[0].refusal == REFUSAL
+    conversation: Any = [{"role": "user", "content": QUESTION}, whole.output[-1], {"role": "user", "content": "Why?"}]
+    client.responses.create(model="tandem/base", input=conversation)
+    assert gateway.model.bodies[-1]["messages"][2] == {"role": "assistant", "content": REFUSAL}
+
+
+def test_log_probabilities_come_with_the_text(client: OpenAI, gateway: Gateway) -> None:
+    asked: Any = {"include": ["message.output_text.logprobs"], "top_logprobs": 1}
+    whole: Any = client.responses.create(model="tandem/base", input=QUESTION, **asked)
+    assert [one.token for one in whole.output[-1].content[0].logprobs] == list(PIECES)
+    assert (gateway.model.bodies[-1]["logprobs"], gateway.model.bodies[-1]["top_logprobs"]) == (True, 1)
+    events: Any = list(client.responses.create(model="tandem/base", input=QUESTION, stream=True, **asked))
+    [done] = [event for event in events if event.type == "response.output_text.done"]
+    assert [one.logprob for one in done.logprobs] == [-0.5, -0.5]
+    without: Any = client.responses.create(model="tandem/base", input=QUESTION)
+    assert without.output[-1].content[0].logprobs == []
 
 
 def test_an_unknown_model_or_store_is_404(client: OpenAI) -> None:

@@ -16,7 +16,6 @@ from services.kit.errors import ApiError
 
 router = APIRouter(tags=["ask"])
 ASK = Depends(require("ask"))
-MOST_TEXTS = 2048
 
 
 @router.get("/v1/models")
@@ -40,10 +39,8 @@ async def retrieve_model(request: Request, name: str, caller: Caller = ASK) -> d
 
 @router.post("/v1/embeddings")
 async def create_embeddings(request: Request, body: EmbeddingsRequest, caller: Caller = ASK) -> dict[str, Any]:
-    texts = [body.input] if isinstance(body.input, str) else body.input
-    if not texts or len(texts) > MOST_TEXTS:
-        raise ApiError(400, f"Send between 1 and {MOST_TEXTS} texts.", code="invalid_value", param="input")
-    made = await request.app.state.retrieval.embed(texts)
+    made = await request.app.state.retrieval.embed(body.input)
+    _check_dimensions(body.dimensions, len(made.vectors[0]))
     await request.app.state.limits.spend(caller, made.tokens)
     as_asked = _base64 if body.encoding_format == "base64" else list
     data = [
@@ -52,6 +49,13 @@ async def create_embeddings(request: Request, body: EmbeddingsRequest, caller: C
     ]
     usage = {"prompt_tokens": made.tokens, "total_tokens": made.tokens}
     return {"object": "list", "data": data, "model": made.model, "usage": usage}
+
+
+def _check_dimensions(wanted: int | None, made: int) -> None:
+    """Raises ApiError 400 for another length than the embedder's: cut short, its vectors would mean little."""
+    if wanted not in (None, made):
+        message = f"dimensions: the embedder makes vectors of {made} numbers; ask for {made}, or leave it out."
+        raise ApiError(400, message, code="invalid_value", param="dimensions")
 
 
 def _base64(vector: list[float]) -> str:

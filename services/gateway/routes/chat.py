@@ -15,14 +15,26 @@ from fastapi.responses import JSONResponse, Response
 
 from services.gateway.answering import Answer, Question, Started
 from services.gateway.asking import Asked, to_question
+from services.gateway.conversation import turns
 from services.gateway.delivery import CLIENT_CLOSED_REQUEST, Delivery, Sent, admit, streamed, whole
-from services.gateway.evidence import citation_bodies, explained, passage_bodies
+from services.gateway.evidence import citation_bodies, explained, is_server_refusal, passage_bodies, token_bodies
 from services.gateway.keys import Caller, require
 from services.gateway.schemas import ChatRequest
 from services.kit.errors import ApiError, body
 
 router = APIRouter()
-SAMPLING = ("temperature", "top_p", "stop", "seed", "presence_penalty", "frequency_penalty", "min_tokens")
+SAMPLING = (
+    "temperature",
+    "top_p",
+    "stop",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "logit_bias",
+    "logprobs",
+    "top_logprobs",
+    "min_tokens",
+)
 
 
 @router.post("/v1/chat/completions", tags=["ask"])
@@ -46,14 +58,20 @@ async def create_chat_completion(
 def _asked(chat: ChatRequest) -> Asked:
     return Asked(
         model=chat.model,
-        said=[(message.role, message.text()) for message in chat.messages],
+        said=turns(chat.messages),
         store_ids=chat.vector_store_ids,
         max_num_results=chat.max_num_results,
-        sampling={name: getattr(chat, name) for name in SAMPLING if getattr(chat, name) is not None},
+        sampling=_sampling(chat),
         max_tokens=chat.max_completion_tokens or chat.max_tokens,
         filters=chat.filters,
         score_threshold=chat.ranking_options.score_threshold if chat.ranking_options else 0.0,
     )
+
+
+def _sampling(chat: ChatRequest) -> dict[str, Any]:
+    given = {name: getattr(chat, name) for name in SAMPLING}
+    given["response_format"] = chat.response_format and chat.response_format.for_engine()
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _failed(error: ApiError) -> Sent:
@@ -69,33 +87,44 @@ class _Completion:
     question: Question
 
     def completion(self, answer: Answer) -> dict[str, Any]:
-        message = {"role": "assistant", "content": answer.text, "refusal": None, **_citations(answer)}
-        choice = {"index": 0, "message": message, "finish_reason": answer.finish_reason, "logprobs": None}
-        return {**self._head("chat.completion"), "choices": [choice], "usage": _usage(answer), **explained(answer)}
+        message = {"role": "assistant", "content": None, "refusal": None, **self._said(answer.text)}
+        choice = {"index": 0, "message": {**message, **_citations(answer)}, "finish_reason": answer.finish_reason}
+        choices = [{**choice, "logprobs": self._logprobs(answer)}]
+        return {**self._head("chat.completion"), "choices": choices, "usage": _usage(answer), **explained(answer)}
 
     async def chunks(self, delivery: Delivery, include_usage: bool) -> AsyncGenerator[Sent, None]:
-        """Chunks of one choice each: passages ride on the role chunk, citations and timings on the finish chunk."""
+        """Chunks of one choice each: passages ride on the role chunk, citations, timings and the tokens' log
+        probabilities on the finish chunk. Usage, where it is asked for, has a chunk of its own without a choice."""
+        head: dict[str, Any] = self._head("chat.completion.chunk") | ({"usage": None} if include_usage else {})
         async with aclosing(delivery.events()) as events:
             async for event in events:
-                yield [self._chunk(event, include_usage)]
+                yield [json.dumps({**head, **self._chunk(event)})]
+                if isinstance(event, Answer) and include_usage:
+                    yield [json.dumps({**head, "choices": [], "usage": _usage(event)})]
         yield ["[DONE]"]
 
-    def _chunk(self, event: Started | str | Answer, include_usage: bool) -> str:
-        head, finish = self._head("chat.completion.chunk"), None
-        extra: dict[str, Any] = {}
+    def _chunk(self, event: Started | str | Answer) -> dict[str, Any]:
         if isinstance(event, Started):
-            delta: dict[str, Any] = {"role": "assistant", "content": ""}
-            extra = {"passages": passage_bodies(event.passages)}
-        elif isinstance(event, str):
-            delta = {"content": event}
-        else:
-            delta, finish, extra = _citations(event), event.finish_reason, explained(event)
-            extra |= {"usage": _usage(event)} if include_usage else {}
-        choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
-        return json.dumps({**head, "choices": [choice], **extra}, ensure_ascii=False)
+            opening = {"role": "assistant", "content": ""}
+            return {"choices": [_choice(opening)], "passages": passage_bodies(event.passages)}
+        if isinstance(event, str):
+            return {"choices": [_choice(self._said(event))]}
+        choice = _choice(_citations(event), event.finish_reason, self._logprobs(event))
+        return {"choices": [choice], **explained(event)}
+
+    def _said(self, text: str) -> dict[str, str]:
+        return {"refusal": text} if is_server_refusal(self.question, text) else {"content": text}
+
+    def _logprobs(self, answer: Answer) -> dict[str, Any] | None:
+        asked = self.question.sampling.get("logprobs")
+        return {"content": token_bodies(answer), "refusal": None} if asked else None
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.question.choice.name}
+
+
+def _choice(delta: dict[str, Any], finish: str | None = None, logprobs: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": logprobs}
 
 
 def _citations(answer: Answer) -> dict[str, Any]:

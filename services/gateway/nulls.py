@@ -1,0 +1,26 @@
+"""Null means absent, as in OpenAI's schema: its SDKs and their users send null for what they leave at its default."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, model_validator
+
+
+class NullsAbsent(BaseModel):
+    """A body in which a field that is null counts as not sent, unless null is a value of its own there.
+
+    It is one where the default is null, and in a field that must be sent.
+    """
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_nulls(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {name: value for name, value in given.items() if value is not None or not _has_a_default(cls, name)}
+
+
+def _has_a_default(body: type[BaseModel], name: str) -> bool:
+    field = body.model_fields.get(name)
+    return field is not None and not field.is_required() and field.default is not None
