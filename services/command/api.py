@@ -90,6 +90,8 @@ class Api:
                 yield (line[6:] for line in response.iter_lines() if line.startswith("data: "))
         except httpx.TransportError as error:
             raise self._silence(error) from error
+        except UnicodeEncodeError as error:
+            raise _not_utf8() from error
 
     def default_store(self) -> str:
         """The id of the workspace's default store. Raises CommandError where it has none."""
@@ -108,6 +110,8 @@ class Api:
                 response = send()
             except httpx.TransportError as error:
                 raise self._silence(error) from error
+            except UnicodeEncodeError as error:
+                raise _not_utf8() from error
             if response.status_code != 429 or not left:
                 break
             self.pause(min(LONGEST_PAUSE_S, _retry_after(response)))
@@ -131,6 +135,10 @@ class Api:
         return Refused(response.status_code, code, message)
 
 
+def _not_utf8() -> Refused:
+    return Refused(400, "invalid_value", "What was given holds bytes that are no UTF-8; write it in UTF-8.")
+
+
 def _json(response: httpx.Response) -> Json:
     try:
         content = response.json()
@@ -146,7 +154,7 @@ def _retry_after(response: httpx.Response) -> float:
 
 def escape(name: str) -> str:
     """A name as one piece of a path; a version's colons stay readable."""
-    return quote(name, safe=":")
+    return quote(name, safe=":", errors="replace")
 
 
 def find_key(platform: Platform) -> str:

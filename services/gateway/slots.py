@@ -167,5 +167,5 @@ def _refusal(status: int, text: str) -> Exception:
     if status == 400 and ("context length" in message or "too long" in message or "maximum model length" in message):
         return ContextExceeded(message)
     if status >= 500:
-        return SlotUnavailable(f"status {status}: {message[:200]}")
+        return SlotUnavailable(f"status {status}")  # its words may quote the prompt; the engine's log has them
     return ApiError(status, f"The model refused the request: {message[:500]}", code="model_refused")

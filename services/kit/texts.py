@@ -49,14 +49,15 @@ def read_stored_json(stored: str | bytes) -> Any:
     of them in one row made every list that has the row a 500."""
     value = json.loads(stored)
     may_have_one = b"\\ud" in stored if isinstance(stored, bytes) else "\\ud" in stored
-    return _mended(value) if may_have_one else value
+    return mended(value) if may_have_one else value
 
 
-def _mended(value: Any) -> Any:
+def mended(value: Any) -> Any:
+    """A JSON value with U+FFFD for each half of a pair in its texts."""
     if isinstance(value, str):
         return HALF.sub("\ufffd", value)
     if isinstance(value, dict):
-        return {_mended(key): _mended(one) for key, one in value.items()}
+        return {mended(key): mended(one) for key, one in value.items()}
     if isinstance(value, list):
-        return [_mended(one) for one in value]
+        return [mended(one) for one in value]
     return value

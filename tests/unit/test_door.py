@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from httpx import Response
 from sqlalchemy import insert, select
 from starlette.types import Message
 
@@ -61,7 +60,7 @@ def http(gateway: Gateway) -> Iterator[TestClient]:
         yield client
 
 
-def error_of(response: Response) -> dict[str, Any]:
+def error_of(response: Any) -> dict[str, Any]:
     error: dict[str, Any] = response.json()["error"]
     assert set(error) == {"message", "type", "param", "code"}
     return error
