@@ -71,21 +71,21 @@ async def checked(scope: Scope, receive: Receive, bounds: Bounds) -> Receive:
     Raises ApiError 400 for a text that cannot be stored, BodyTooLarge, GoneAway.
     """
     headers = dict(scope["headers"])
-    most, setting = bounds.of(scope["path"])
-    too_large = BodyTooLarge(most, setting)
-    declared = headers.get(b"content-length", b"0")
-    if declared.isdigit() and int(declared) > most:
-        raise too_large
     if b"content-length" not in headers and b"transfer-encoding" not in headers:
         return receive
+    most, setting = bounds.of(scope["path"])
+    declared = headers.get(b"content-length", b"0")
+    if declared.isdigit() and int(declared) > most:
+        raise BodyTooLarge(most, setting)
+    counted = _counted(receive, most, setting)
     if scope["path"] == UPLOADS:
-        return _counted(receive, most, too_large)
-    body = await _whole(receive, most, too_large)
+        return counted
+    body = await _whole(counted)
     await _check_texts(body)
     return _again(body, receive)
 
 
-def _counted(receive: Receive, most: int, too_large: BodyTooLarge) -> Receive:
+def _counted(receive: Receive, most: int, setting: str) -> Receive:
     taken = 0
 
     async def counted() -> Message:
@@ -93,16 +93,16 @@ def _counted(receive: Receive, most: int, too_large: BodyTooLarge) -> Receive:
         message = await receive()
         taken += len(message.get("body", b""))
         if taken > most:
-            raise too_large
+            raise BodyTooLarge(most, setting)
         return message
 
     return counted
 
 
-async def _whole(receive: Receive, most: int, too_large: BodyTooLarge) -> bytes:
-    parts, counted = list[bytes](), _counted(receive, most, too_large)
+async def _whole(receive: Receive) -> bytes:
+    parts: list[bytes] = []
     while True:
-        message = await counted()
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise GoneAway
         parts.append(message.get("body", b""))
