@@ -88,11 +88,17 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     try:
         count = build(BuildSpec.read(Path(arguments[0])))
-    except (RetrievalError, OSError, ValueError, KeyError, TypeError) as error:
-        print(f"the collection could not be built: {error}", file=sys.stderr)
-        return 1
+    except (RetrievalError, OSError) as error:
+        return _failed(str(error))
+    except (ValueError, KeyError, TypeError) as error:
+        return _failed(type(error).__name__)  # its words may quote a chunk, and they become the job's reason
     print(json.dumps({"count": count}))
     return 0
+
+
+def _failed(reason: str) -> int:
+    print(f"the collection could not be built: {reason}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -58,8 +58,8 @@ def _read(request: Request, data: bytes, max_memory: int) -> dict[str, Any]:
     except MemoryError:
         return {"error": UnreadableFile.__name__, "message": too_large(request.filename, max_memory)}
     except Exception as error:  # noqa: BLE001 the edge of the process: parsers meet damage with whatever it leads to
-        reason = f"{request.filename} cannot be read: {type(error).__name__}: {error}"
-        return {"error": UnreadableFile.__name__, "message": reason[:500]}
+        reason = f"{request.filename} cannot be read ({type(error).__name__})."  # its words may quote the file
+        return {"error": UnreadableFile.__name__, "message": reason}
 
 
 def _memory() -> int:

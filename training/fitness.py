@@ -30,7 +30,7 @@ def check_examples(dataset: Dataset, settings: DatasetSettings, method: Method =
         )
     if len({distinct(example.answer) for example in examples}) < 2:
         raise InvalidDataset(
-            f"All {len(examples)} examples have the same answer: {_short(examples[0].answer)!r}. A model would learn "
+            f"All {len(examples)} examples have the same answer, that of line {examples[0].line}. A model would learn "
             "to say nothing else; add examples with other answers."
         )
 
@@ -41,7 +41,7 @@ def check_contradictions(
     """Raises InvalidDataset, with the lines of the pairs, where more than `most` of the examples contradict others."""
     if len(places) <= most * len(examples):
         return
-    shown = "; ".join(_pair(examples[one], examples[two]) for one, two in pairs[:SHOWN_PAIRS])
+    shown = "; ".join(f"lines {examples[one].line} and {examples[two].line}" for one, two in pairs[:SHOWN_PAIRS])
     more = f"; and {len(pairs) - SHOWN_PAIRS} more pairs" if len(pairs) > SHOWN_PAIRS else ""
     raise InvalidDataset(
         f"{len(places)} of {len(examples)} examples ask the same as another and answer otherwise; at most {most:.0%} "
@@ -63,13 +63,3 @@ def check_overlap(shared: int, validation: int, most: float) -> None:
 def distinct(text: str) -> str:
     """A text without what does not make another one of it: case and white space."""
     return " ".join(text.lower().split())
-
-
-def _pair(one: Example, two: Example) -> str:
-    question = _short(one.question)
-    return f"lines {one.line} and {two.line} ({question!r}: {_short(one.answer)!r}, {_short(two.answer)!r})"
-
-
-def _short(text: str, most: int = 60) -> str:
-    plain = " ".join(text.split())
-    return plain if len(plain) <= most else f"{plain[: most - 1]}…"

@@ -152,6 +152,8 @@ def _message(position: int, message: Any) -> Message:
     known = ROLES.get(role) if isinstance(role, str) else None
     if known is None:
         raise BadRow(f"message {position} has the unknown role {role!r}; known are {', '.join(ROLES)}")
+    if message.get("weight") not in (None, 0, 1):
+        raise BadRow(f"message {position} has a weight other than 0 and 1")
     return Message(known, _content(message.get("content"), f"message {position} ({role})"))
 
 

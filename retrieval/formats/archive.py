@@ -57,10 +57,9 @@ def whole(filename: str, kind: str, *own_errors: type[Exception]) -> Iterator[No
     except RecursionError:
         raise
     except (*DAMAGE, *own_errors) as error:
-        reason = str(error) or type(error).__name__
-        raise UnreadableFile(
-            f"{filename} is damaged and cannot be read as {kind} ({reason[:200]}). Upload it anew."
-        ) from error
+        reason = str(error)[:200] if isinstance(error, BadZipFile | zlib.error) else ""  # others may quote the text
+        what = reason or type(error).__name__
+        raise UnreadableFile(f"{filename} is damaged and cannot be read as {kind} ({what}). Upload it anew.") from error
 
 
 def _refuse_old_container(data: bytes, filename: str, kind: str) -> None:

@@ -30,7 +30,8 @@ def read_eml(data: bytes, into: Assembler) -> str | None:
         _read_body(message, into)
     except (LookupError, ValueError, TypeError, AttributeError, AssertionError) as error:
         # the standard library's parser meets malformed headers and parts with whatever they lead to
-        raise UnreadableFile(f"{into.filename} is malformed and cannot be read as e-mail ({error}).") from error
+        what = type(error).__name__  # its words may quote the message
+        raise UnreadableFile(f"{into.filename} is malformed and cannot be read as e-mail ({what}).") from error
     return subject or None
 
 

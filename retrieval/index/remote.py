@@ -249,7 +249,8 @@ def _engine(what: str) -> Iterator[None]:
     try:
         yield
     except (ApiException, UnexpectedResponse, httpx.HTTPError, ValueError) as error:
-        raise IndexUnavailable(f"{what}: {error}") from error
+        said = str(error).partition("\n")[0]  # below it stands what the server sent back, or what was sent to it
+        raise IndexUnavailable(f"{what}: {said}") from error
 
 
 def _is_local(client: QdrantClient) -> bool:

@@ -91,6 +91,8 @@ class Api:
                 yield read_events(response.iter_bytes())
         except httpx.TransportError as error:
             raise self._silence(error) from error
+        except UnicodeEncodeError as error:
+            raise _not_utf8() from error
 
     def default_store(self) -> str:
         """The id of the workspace's default store. Raises CommandError where it has none."""
@@ -109,6 +111,8 @@ class Api:
                 response = send()
             except httpx.TransportError as error:
                 raise self._silence(error) from error
+            except UnicodeEncodeError as error:
+                raise _not_utf8() from error
             if response.status_code != 429 or not left:
                 break
             self.pause(min(LONGEST_PAUSE_S, _retry_after(response)))
@@ -132,6 +136,10 @@ class Api:
         return Refused(response.status_code, code, message)
 
 
+def _not_utf8() -> Refused:
+    return Refused(400, "invalid_value", "What was given holds bytes that are no UTF-8; write it in UTF-8.")
+
+
 def _json(response: httpx.Response) -> Json:
     try:
         content = response.json()
@@ -142,12 +150,12 @@ def _json(response: httpx.Response) -> Json:
 
 def _retry_after(response: httpx.Response) -> float:
     text = response.headers.get("Retry-After", "")
-    return float(text) if text.isdigit() else 2.0
+    return float(text) if text.isdecimal() else 2.0
 
 
 def escape(name: str) -> str:
     """A name as one piece of a path; a version's colons stay readable."""
-    return quote(name, safe=":")
+    return quote(name, safe=":", errors="replace")
 
 
 def find_key(platform: Platform) -> str:

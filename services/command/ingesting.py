@@ -11,6 +11,7 @@ from typing import Any, Literal
 from services.command.api import Api, Refused
 from services.command.errors import Misuse
 from services.command.output import Bar
+from services.kit.texts import mended
 
 ASK_EVERY_S = 0.5
 Outcome = Literal["added", "replaced", "unchanged", "failed"]
@@ -18,7 +19,8 @@ Outcome = Literal["added", "replaced", "unchanged", "failed"]
 
 @dataclass(frozen=True)
 class Source:
-    """A file on this machine, and the name it has in the store: relative to the folder that was named."""
+    """A file on this machine, and the name it has in the store: relative to the folder that was named, and with U+FFFD
+    for bytes that are no UTF-8, as old archives leave them."""
 
     path: Path
     name: str
@@ -57,14 +59,14 @@ def find_sources(paths: Sequence[Path]) -> list[Source]:
 
 def _walk(path: Path) -> Iterator[Source]:
     if path.is_file():
-        yield Source(path, path.name)
+        yield Source(path, mended(path.name))
         return
     if not path.is_dir():
         raise Misuse(f"{path} does not exist.")
     for file in sorted(path.rglob("*")):
         inside = file.relative_to(path)
         if file.is_file() and not any(part.startswith(".") for part in inside.parts):
-            yield Source(file, inside.as_posix())
+            yield Source(file, mended(inside.as_posix()))
 
 
 def ingest(api: Api, store_id: str, sources: Sequence[Source], bar: Bar) -> list[Result]:
@@ -97,7 +99,9 @@ def _held(rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 def _refuse_twin(source: Source, seen: set[str]) -> Result | None:
     if source.name in seen:
-        return Result(source.name, "failed", reason=f"{source.path}: another file of this name came before it")
+        return Result(
+            source.name, "failed", reason=f"{mended(str(source.path))}: another file of this name came before it"
+        )
     seen.add(source.name)
     return None
 

@@ -6,6 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+LONGEST_QUERY = 100_000
+"""In characters. One of 20,000 takes 30 ms to embed and one of 900,000 takes 430, of which 256 tokens count."""
+
 
 class Contract(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -106,7 +109,7 @@ class SearchRequest(Contract):
 
     workspace_id: str
     store_ids: list[str]
-    query: str
+    query: str = Field(max_length=LONGEST_QUERY)
     history: list[str] = Field(default_factory=list)
     top_k: int = Field(default=4, ge=1, le=50)
     file_ids: list[str] | None = None

@@ -15,6 +15,7 @@ from nicegui import app, ui
 
 from services.dashboard.gateway import Gateway, GatewayError
 from services.dashboard.sessions import SignedIn
+from services.kit.texts import mended
 
 POLL_SECONDS = 0.5
 MOST_TURNS = 20
@@ -86,7 +87,7 @@ class AskPage:
         self._mode.set_options(models, value=best[0] if best else None)
 
     async def _ask(self) -> None:
-        question = self._question.value.strip()
+        question = mended(self._question.value.strip())
         if not question or not self._mode.value:
             return
         self._question.value = ""

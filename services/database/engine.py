@@ -11,18 +11,24 @@ from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
 
+from services.kit.texts import read_stored_json
+
 BUSY_TIMEOUT_MS = 15_000
+COMMON: dict[str, Any] = {"hide_parameters": True, "json_deserializer": read_stored_json}
 Sessions = sessionmaker[Session]
 
 
 def open_engine(url: str) -> Engine:
-    """An engine for a SQLite or PostgreSQL URL. SQLite runs in WAL mode, with foreign keys on, and waits for a lock."""
+    """An engine for a SQLite or PostgreSQL URL. SQLite runs in WAL mode, with foreign keys on, and waits for a lock.
+
+    Its errors name the statement without the values, which are questions, answers and documents.
+    """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
+        return create_engine(url, pool_pre_ping=True, **COMMON)
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}, **COMMON)
     event.listen(engine, "connect", _prepare_sqlite)
     return engine
 

@@ -17,9 +17,11 @@ from services.database.examples import TooFewExamples
 from services.database.jobs import Jobs, UnknownJob, WrongJobState
 from services.database.retraining import ReviewedExamples
 from services.gateway.answering import Answering
+from services.gateway.bodies import Bounds
 from services.gateway.canaries import Canaries
 from services.gateway.data_sets import DataSets
 from services.gateway.dispatch import Dispatcher
+from services.gateway.door import Door
 from services.gateway.embedders import Embedders
 from services.gateway.examples import Examples
 from services.gateway.feedback import Verdicts
@@ -28,7 +30,6 @@ from services.gateway.files import Files
 from services.gateway.fine_tuning import FineTuning
 from services.gateway.journal import Journal
 from services.gateway.keys import Keys, Limits
-from services.gateway.limits import LimitBody
 from services.gateway.passages import RetrievalClient
 from services.gateway.proposals import Proposing
 from services.gateway.routes import (
@@ -91,7 +92,9 @@ def create_app(
         await counters.aclose()
 
     app = FastAPI(title="Tandem", version="0.1.0", lifespan=lifespan)
-    app.add_middleware(LimitBody, most=settings.max_body_bytes)
+    app.add_middleware(
+        Door, bounds=Bounds(settings.max_json_bytes, settings.max_embeddings_bytes, settings.max_body_bytes)
+    )
     refused = [(UnknownJob, 404, "job_not_found"), (WrongJobState, 409, "wrong_job_state")]
     errors.install(app, [*refused, (SourceRefused, 400, "source_refused"), (TooFewExamples, 409, "too_few_examples")])
     jobs = Jobs(sessions)

@@ -13,6 +13,7 @@ from retrieval.model import Message
 from services.gateway.answering import Question
 from services.gateway.keys import Caller
 from services.gateway.models import GROUNDED, Choice, UnloadedVersion, choose, still_loading
+from services.kit.errors import ApiError
 
 Role = Literal["system", "developer", "user", "assistant"]
 
@@ -22,7 +23,7 @@ class Asked:
     """A request, whatever its shape. `said` is the conversation, oldest first; the last entry is the user's question.
 
     `sampling` has what the client set, in vLLM's words. `keep_history`: what does not fit the context is refused
-    rather than left out.
+    rather than left out. `place` is the field of the request that `said` comes from.
     """
 
     model: str
@@ -34,11 +35,14 @@ class Asked:
     filters: Filter | None = None
     score_threshold: float = 0.0
     keep_history: bool = False
+    place: str = "messages"
 
 
 async def to_question(asked: Asked, caller: Caller, state: Any) -> Question:
-    """Raises ApiError: 404 for a model or a store that this workspace does not have, 503 for weights that load."""
+    """Raises ApiError: 400 for a question that is too long, 404 for a model or a store that this workspace does not
+    have, 503 for weights that load."""
     settings, workspace_id = state.settings, caller.workspace_id
+    _check_length(asked, settings.max_question_characters)
     opening = next((text for role, text in asked.said if role == "user"), "")
     conversation = f"{caller.key_id}:{opening}"
     choice = await resolve(asked.model, workspace_id, bool(asked.store_ids), state, conversation)
@@ -66,6 +70,14 @@ async def to_question(asked: Asked, caller: Caller, state: Any) -> Question:
         filters=asked.filters,
         score_threshold=asked.score_threshold,
     )
+
+
+def _check_length(asked: Asked, most: int) -> None:
+    length = len(asked.said[-1][1])
+    if length > most:
+        message = f"The question has {length} characters; {most} are the most (`gateway.max_question_characters`). "
+        message += "Put long texts into a vector store, and ask about them."
+        raise ApiError(400, message, code="question_too_long", param=asked.place)
 
 
 def _history(said: Sequence[tuple[Role, str]]) -> tuple[Message, ...]:

@@ -17,6 +17,7 @@ from services.database.removal import remove_file
 from services.database.tables import File, not_expired, now
 from services.gateway.paging import Cursor, Place, read_page
 from services.kit.errors import ApiError
+from services.kit.texts import what_is_unfit
 from training.dataset import parse_dataset
 from training.errors import InvalidDataset
 
@@ -44,6 +45,8 @@ class Files:
         if len(filename) > LONGEST_NAME:
             raise ApiError(400, f"The file's name is longer than {LONGEST_NAME} characters.", code="invalid_value",
                            param="file")  # fmt: skip
+        if what := what_is_unfit(filename):
+            raise ApiError(400, f"The file's name has {what}.", code="invalid_value", param="file")
         file_id = f"file-{secrets.token_hex(12)}"
         path = f"{self._root}/{workspace_id}/{file_id}"
         size, sha256 = self._write(path, source)
@@ -71,9 +74,8 @@ class Files:
         if size == 0:
             raise ApiError(400, f"'{filename}' is empty; nothing was stored.", code="empty_file", param="file")
         if size > self._max_bytes:
-            raise ApiError(
-                413, f"'{filename}' has {size} bytes; the limit is {self._max_bytes}.", code="file_too_large"
-            )
+            message = f"'{filename}' has {size} bytes; the limit is {self._max_bytes} (`gateway.max_body_bytes`)."
+            raise ApiError(413, message, code="file_too_large")
         if purpose == "fine-tune":
             try:
                 parse_dataset(_read(path), ANY_NUMBER)

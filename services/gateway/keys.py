@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import redis.asyncio
-from fastapi import Header, Request
+from fastapi import Depends, Request
+from fastapi.security import HTTPBearer
 from redis.exceptions import RedisError
 from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
@@ -24,6 +25,7 @@ from services.kit.errors import ApiError
 log = logging.getLogger(__name__)
 REMEMBER_SECONDS = 5.0
 MOST_REMEMBERED = 10_000
+BEARER = HTTPBearer(auto_error=False)  # for the OpenAPI document; the door has looked the key up by then
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,17 @@ class Keys:
         self._sessions = sessions
         self._remembered: dict[str, tuple[float, Caller]] = {}
 
-    async def caller(self, key: str) -> Caller | None:
+    async def caller(self, key: str) -> Caller:
+        """Raises ApiError 401 for a key that is unknown or revoked."""
         known = self._remembered.get(digest(key))
         if known and known[0] > time.monotonic():
             return known[1]
         caller = await run_in_threadpool(self._find, digest(key))
-        if caller:
-            if len(self._remembered) >= MOST_REMEMBERED:
-                self._remembered.clear()
-            self._remembered[digest(key)] = (time.monotonic() + REMEMBER_SECONDS, caller)
+        if caller is None:
+            raise ApiError(401, "This API key is unknown or revoked.", code="invalid_api_key")
+        if len(self._remembered) >= MOST_REMEMBERED:
+            self._remembered.clear()
+        self._remembered[digest(key)] = (time.monotonic() + REMEMBER_SECONDS, caller)
         return caller
 
     def _find(self, key_digest: str) -> Caller | None:
@@ -106,20 +110,22 @@ class Limits:
             log.warning("tokens are not counted: the broker does not answer")
 
 
-def require(scope: str) -> Callable[..., Awaitable[Caller]]:
-    """A dependency: the caller, admitted under its limits, with the scope that the route needs."""
+def key_of(authorization: str) -> str:
+    """The key in an Authorization header; `Bearer` is in any case. Raises ApiError 401 where there is none."""
+    scheme, _, key = authorization.strip().partition(" ")
+    if scheme.lower() != "bearer" or not key.strip():
+        message = "No API key. Send one as 'Authorization: Bearer KEY'; the first one lies in the home's secrets."
+        raise ApiError(401, message, code="missing_api_key")
+    return key.strip()
 
-    async def check(request: Request, authorization: str = Header(default="")) -> Caller:
-        key = authorization.removeprefix("Bearer ").strip() if authorization.startswith("Bearer ") else ""
-        if not key:
-            message = "No API key. Send one as 'Authorization: Bearer KEY'; the first one lies in the home's secrets."
-            raise ApiError(401, message, code="missing_api_key")
-        caller: Caller | None = await request.app.state.keys.caller(key)
-        if caller is None:
-            raise ApiError(401, "This API key is unknown or revoked.", code="invalid_api_key")
+
+def require(scope: str) -> Callable[..., Awaitable[Caller]]:
+    """A dependency: the caller whom the door let in, with the scope that the route needs."""
+
+    async def check(request: Request, _shown: object = Depends(BEARER)) -> Caller:
+        caller: Caller = request.state.caller
         if scope not in caller.scopes:
             raise ApiError(403, f"This key lacks the scope '{scope}'.", code="missing_scope")
-        await request.app.state.limits.admit(caller)
         return caller
 
     return check

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +12,9 @@ from fastapi import Query
 from sqlalchemy import ColumnElement, Select, and_, or_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from services.kit.errors import ApiError
+
+EVENT_NUMBER = re.compile("[0-9]{1,18}")  # the database's numbers have 63 bits
 Order = Literal["asc", "desc"]
 Place = tuple[datetime, str]
 
@@ -33,6 +37,14 @@ def cursor(
 ) -> Cursor:
     """A route's dependency: the page that the request asks for."""
     return Cursor(limit, order, after, before)
+
+
+def event_number(event_id: str, prefix: str) -> int:
+    """The number in an event's id. Raises ApiError 404 for what is no such id, as `ftevent-²` is none."""
+    number = event_id.removeprefix(prefix)
+    if not EVENT_NUMBER.fullmatch(number):
+        raise ApiError(404, f"There is no event '{event_id}'.", code="event_not_found", param="after")
+    return int(number)
 
 
 def read_page(

@@ -169,6 +169,7 @@ def as_asked(request: ResponseRequest, earlier: Sequence[Turn]) -> Asked:
         sampling={name: value for name, value in sampling.items() if value is not None},
         max_tokens=request.max_output_tokens,
         keep_history=request.truncation != "auto",
+        place="input",
     )
 
 

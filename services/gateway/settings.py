@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from services.contracts.retrieval import LONGEST_QUERY
 from services.kit.queue import LONGEST_JOB_SECONDS
 from services.kit.settings import ServiceSettings, service_config
 
@@ -18,6 +19,10 @@ class GatewaySettings(ServiceSettings):
     temperature: float = Field(default=0.0, ge=0.0, le=2.0)
     max_waiting: int = Field(default=64, ge=1)
     max_body_bytes: int = Field(default=64 * 2**20, ge=1024)
+    """Of an upload, the file and the form around it."""
+    max_json_bytes: int = Field(default=2**20, ge=1024)
+    max_embeddings_bytes: int = Field(default=16 * 2**20, ge=1024)
+    max_question_characters: int = Field(default=20_000, ge=1, le=LONGEST_QUERY)
     answer_timeout: float = Field(default=300.0, gt=0)
     answer_unsourced: bool = False
     routing_refresh: float = Field(default=1.0, gt=0)

@@ -222,7 +222,7 @@ def _refusal(status: int, text: str) -> Exception:
     if status == 400 and any(words in message for words in TOO_LONG):
         return ContextExceeded(message)
     if status >= 500:
-        return SlotUnavailable(f"status {status}: {message[:200]}")
+        return SlotUnavailable(f"status {status}")  # its words may quote the prompt; the engine's log has them
     if message.startswith("Grammar error"):
         param = "response_format"
     what = f"{param}: " if param else ""

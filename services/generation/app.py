@@ -15,6 +15,7 @@ from services.generation.publishing import NothingToRollBackTo, UnknownVersion
 from services.generation.service import Generation
 from services.generation.slot import NotLoaded, SpareHeld
 from services.kit import errors
+from services.kit.auth import ServiceToken, authorization
 from training.errors import DamagedWeights
 
 ERRORS: list[tuple[type[Exception], int, str]] = [
@@ -37,6 +38,7 @@ def create_app(generation: Generation) -> FastAPI:
         await run_in_threadpool(generation.stop)
 
     app = FastAPI(title="Tandem generation", lifespan=lifespan, openapi_url=None)
+    app.add_middleware(ServiceToken, expected=authorization(generation.platform.service_token))
     errors.install(app, ERRORS)
     app.include_router(routes.internal(generation))
     app.include_router(routes.open_to_all(generation, registry(generation)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from services.contracts.generation import (
@@ -18,13 +18,12 @@ from services.contracts.generation import (
 )
 from services.generation.publishing import Order
 from services.generation.service import Generation
-from services.kit.auth import require_service_token
 from services.kit.errors import ApiError
 
 
 def internal(generation: Generation) -> APIRouter:
     """Routes behind the service token."""
-    router = APIRouter(dependencies=[Depends(require_service_token(generation.platform.service_token))])
+    router = APIRouter()
 
     @router.get("/routing")
     def routing() -> RoutingTable:

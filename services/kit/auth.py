@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
 
-from fastapi import Header
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.kit.errors import ApiError
+from services.kit.errors import ApiError, respond
+
+OPEN = frozenset({"/health", "/ready", "/metrics"})
 
 
-def require_service_token(expected: str) -> Callable[..., Awaitable[None]]:
-    """A dependency that refuses a request without the platform's service token.
+class ServiceToken:
+    """ASGI middleware: a request without the platform's service token is refused before its body is read."""
+
+    def __init__(self, app: ASGIApp, expected: str) -> None:
+        self._app, self._expected = app, expected.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] not in OPEN and not self._is_ours(scope):
+            error = ApiError(401, "This service answers only other Tandem services.", code="invalid_service_token")
+            await respond(error)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _is_ours(self, scope: Scope) -> bool:
+        given = dict(scope["headers"]).get(b"authorization", b"")
+        return hmac.compare_digest(given, self._expected)
+
+
+def authorization(token: str) -> str:
+    """The header by which a service is known.
 
     Raises ValueError where the platform has no token: a service never listens without one.
     """
-    if not expected:
+    if not token:
         raise ValueError("the platform has no service token; start it with `tandem up`, or set TANDEM_SERVICE_TOKEN")
-
-    async def check(authorization: str = Header(default="")) -> None:
-        if not hmac.compare_digest(authorization, f"Bearer {expected}"):
-            raise ApiError(401, "This service answers only other Tandem services.", code="invalid_service_token")
-
-    return check
+    return f"Bearer {token}"

@@ -27,6 +27,7 @@ from retrieval.reranking import CrossEncoderReranker, Reranker
 from retrieval.runtime import make_embedder
 from services.database.engine import Sessions, open_sessions
 from services.kit import errors
+from services.kit.auth import ServiceToken, authorization
 from services.kit.settings import Platform
 from services.retrieval.embedders import Embedders, OpenEmbedder
 from services.retrieval.parts import Parts
@@ -79,8 +80,9 @@ def create_app(
 
     app = FastAPI(title="Tandem retrieval", lifespan=lifespan, openapi_url=None)
     app.state.parts = parts
+    app.add_middleware(ServiceToken, expected=authorization(platform.service_token))
     errors.install(app, ERRORS)
-    app.include_router(build_router(parts, platform.service_token))
+    app.include_router(build_router(parts))
     return app
 
 

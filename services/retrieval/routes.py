@@ -5,7 +5,7 @@ They are plain functions, so that embedding and searching run in worker threads 
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from services.contracts.convert import chunk_body
@@ -28,15 +28,13 @@ from services.contracts.retrieval import (
     UpsertRequest,
     UpsertResponse,
 )
-from services.kit.auth import require_service_token
 from services.retrieval.parts import Parts
 
 
-def build_router(parts: Parts, service_token: str) -> APIRouter:
+def build_router(parts: Parts) -> APIRouter:
     router = APIRouter()
-    router.include_router(_open_routes(parts))
-    for routes in (_service_routes, _point_routes, _collection_routes):
-        router.include_router(routes(parts), dependencies=[Depends(require_service_token(service_token))])
+    for routes in (_open_routes, _service_routes, _point_routes, _collection_routes):
+        router.include_router(routes(parts))
     return router
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from retrieval.errors import RetrievalError, SyncStopped
 from services.database.jobs import Jobs
 from services.database.tables import Job
+from services.kit.telling import told
 from services.worker.heartbeat import Heartbeat, JobCancelled, JobPaused, JobTaken
 from training.errors import TrainingError
 
@@ -50,7 +51,7 @@ def perform(
             fail(jobs, job, str(error), error, on_failure)
         except Exception as error:  # the edge of the process: a job never ends without a reason
             log.exception("job %s failed", job.id)
-            fail(jobs, job, f"{type(error).__name__}: {error}", error, on_failure)
+            fail(jobs, job, told(error), error, on_failure)
         else:
             jobs.finish(job.id, "succeeded", result.pop("reason", None), result)
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from retrieval.model import Message, Passage
 from services.contracts.generation import LoadRequest, PublishRequest, Route, RoutingTable, SlotBody, UnloadRequest
-from services.contracts.retrieval import SearchRequest
+from services.contracts.retrieval import LONGEST_QUERY, SearchRequest
 from services.database.engine import Sessions
 from services.database.lineage import add_version_origins, forget_origins
 from services.database.tables import File, Job, Store, StoreFile, Version
@@ -48,7 +48,7 @@ class LiveRetriever:
         request = SearchRequest(
             workspace_id=self._workspace_id,
             store_ids=self._store_ids,
-            query=question,
+            query=question[:LONGEST_QUERY],
             top_k=top_k,
             file_ids=file_ids,
         )

@@ -275,6 +275,12 @@ def test_no_route_answers_without_the_service_token(desk: Desk, path: str) -> No
     assert desk.client.post(path, content="{}", headers={"Authorization": "Bearer wrong"}).status_code == 401
 
 
+def test_a_question_that_would_hold_the_processor_up_is_refused(desk: Desk) -> None:
+    body = {"workspace_id": "w1", "store_ids": ["s1"], "query": "refund " * 20_000}
+    response = desk.client.post("/search", json=body)
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "query")
+
+
 @pytest.mark.parametrize("path", ["/health", "/ready", "/metrics"])
 def test_probes_need_no_token(desk: Desk, path: str) -> None:
     assert desk.client.get(path, headers={"Authorization": ""}).status_code == 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,21 @@ def test_two_files_of_one_name_do_not_replace_each_other(folder: Path) -> None:
         results = ingesting.ingest(api(platform), "vs_1", sources, bar)
     assert sorted(result.outcome for result in results if result.name == "price.md") == ["added", "failed"]
     assert b"Nine euros." in [content for _, content in platform.files.values()]
+
+
+def test_a_file_whose_name_is_no_utf8_is_ingested_under_a_name_that_can_be_written(folder: Path) -> None:
+    Path(os.fsdecode(bytes(folder) + b"/caf\xe9.md")).write_text("Open until six.")
+    outcomes = ingest(FakePlatform(), folder)
+    assert outcomes["caf\ufffd.md"] == "added"
+    json.dumps(list(outcomes), ensure_ascii=False).encode()
+
+
+def test_a_question_that_is_no_utf8_is_refused_in_words() -> None:
+    question = os.fsdecode(b"Is the caf\xe9 open?")
+    with pytest.raises(Refused, match="UTF-8"):
+        asking.ask(api(FakePlatform()), question, None)
+    with pytest.raises(Refused, match="UTF-8"):
+        asking.ask_streamed(api(FakePlatform()), question, None, lambda _text: None)
 
 
 def test_the_outcome_of_an_ingestion_is_one_json_object() -> None:

@@ -30,6 +30,12 @@ def test_every_route_but_the_open_ones_wants_the_service_token(http: TestClient,
         assert (response.status_code, response.json()["error"]["code"]) == (401, "invalid_service_token")
 
 
+def test_the_token_is_looked_at_before_the_body(http: TestClient) -> None:
+    broken = http.post("/load", content=b"{", headers={"Content-Type": "application/json"})
+    assert broken.status_code == 401
+    assert http.get("/slots", headers={b"Authorization": "Bearer \xe9".encode()}).status_code == 401
+
+
 def test_health_ready_and_metrics_want_no_token(http: TestClient) -> None:
     assert http.get("/health").json() == {"status": "ok"}
     ready = http.get("/ready")

@@ -19,6 +19,7 @@ ASK = Depends(require("ask"))
 
 
 @router.get("/v1/models")
+@router.get("/v1/models/", include_in_schema=False)
 async def list_models(request: Request, caller: Caller = ASK) -> dict[str, Any]:
     """What answers now: the modes whose weights are served, and every version of the workspace by name."""
     state = request.app.state

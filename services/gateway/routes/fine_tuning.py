@@ -9,10 +9,9 @@ from fastapi import APIRouter, Depends, Query, Request
 from services.database.tables import Checkpoint, Job
 from services.gateway.fine_tuning_schemas import FineTuningCreate
 from services.gateway.keys import Caller, require
-from services.gateway.paging import Cursor
+from services.gateway.paging import Cursor, event_number
 from services.gateway.routes.files import page
 from services.gateway.routes.work import event_body
-from services.kit.errors import ApiError
 
 router = APIRouter(tags=["voice"])
 VOICE = Depends(require("voice"))
@@ -130,7 +129,7 @@ def list_tuning_events(
     after: str | None = None,
     caller: Caller = VOICE,
 ) -> dict[str, Any]:
-    number = _event_number(after) if after else None
+    number = event_number(after, EVENT) if after else None
     events, more = request.app.state.fine_tuning.events(caller.workspace_id, job_id, limit, number)
     return page([event_body(event) for event in events], more)
 
@@ -147,10 +146,3 @@ def list_tuning_checkpoints(
     job = fine_tuning.find(caller.workspace_id, job_id)
     rows, more = fine_tuning.checkpoints(caller.workspace_id, job_id, Cursor(limit, after=after))
     return page([checkpoint_body(row, job) for row in rows], more)
-
-
-def _event_number(event_id: str) -> int:
-    number = event_id.removeprefix(EVENT)
-    if not number.isdigit():
-        raise ApiError(404, f"There is no event '{event_id}'.", code="event_not_found", param="after")
-    return int(number)

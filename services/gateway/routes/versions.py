@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from services.database.tables import Canary, LivePointer, Publication, Version
 from services.gateway.keys import Caller, require
-from services.gateway.paging import Cursor, cursor
+from services.gateway.paging import Cursor, cursor, event_number
 from services.gateway.settings import GatewaySettings
 from services.gateway.version_schemas import CanaryCreate, Reasoned, VersionPublish
 from services.kit.errors import ApiError
@@ -19,6 +19,7 @@ from services.kit.errors import ApiError
 router = APIRouter(tags=["voice"])
 VOICE = Depends(require("voice"))
 OPERATE = Depends(require("operate"))
+PUBLICATION = "pub-"
 LINEAGE = ("data_set_id", "from_version", "code_version", "seed", "weights")
 
 
@@ -55,7 +56,7 @@ def canary_body(canary: Canary) -> dict[str, Any]:
 
 def publication_body(event: Publication, name: str | None) -> dict[str, Any]:
     return {
-        "id": f"pub-{event.id}",
+        "id": f"{PUBLICATION}{event.id}",
         "object": "version.event",
         "event": event.event,
         "version": name,
@@ -90,11 +91,8 @@ def list_history(
     request: Request, limit: int = Query(default=20, ge=1, le=100), after: str | None = None, caller: Caller = VOICE
 ) -> dict[str, Any]:
     """Every move of the live pointer and every canary, the newest first: when, by whom, and why."""
-    number = (after or "").removeprefix("pub-")
-    if after is not None and not number.isdigit():
-        raise ApiError(404, f"There is no event '{after}'.", code="event_not_found", param="after")
-    versions = request.app.state.versions
-    events, more = versions.history(caller.workspace_id, limit, int(number) if after else None)
+    number = event_number(after, PUBLICATION) if after is not None else None
+    events, more = request.app.state.versions.history(caller.workspace_id, limit, number)
     return {"object": "list", "data": [publication_body(*event) for event in events], "has_more": more}
 
 

@@ -1,0 +1,79 @@
+"""What an error may say in a log and in a job's reason: nothing of what users wrote.
+
+The words of our own errors are written for readers. Those of others may quote what they were given: a ValueError its
+argument, pydantic the whole input, PostgreSQL the row in its DETAIL. They are told by their kind and their place.
+"""
+
+from __future__ import annotations
+
+import builtins
+import traceback
+from pathlib import Path
+
+from pydantic import ValidationError
+
+OWN = ("retrieval", "training", "services")
+PLAIN = {
+    "sqlalchemy", "sqlite3", "redis", "kombu", "celery", "billiard", "httpx", "httpcore", "anyio", "qdrant_client",
+    "fsspec", "botocore", "torch", "safetensors_rust", "subprocess", "json", "tomllib", "pydantic_settings",
+}  # fmt: skip
+"""Libraries whose errors say in their first line what went wrong with a machine, and no more."""
+MACHINE = (OSError, ImportError, MemoryError, RuntimeError, UnicodeError)
+QUOTING = ("value_error", "assertion_error", "union_tag_invalid")
+"""The errors of pydantic whose words may have the input in them."""
+
+
+def words_of(error: BaseException) -> str:
+    """What it may say; empty for an error whose words may quote a text."""
+    if isinstance(error, ValidationError):
+        return _fields(error)
+    package = type(error).__module__.partition(".")[0]
+    if package in OWN:
+        return str(error)
+    is_machine = package == builtins.__name__ and isinstance(error, MACHINE)
+    return str(error).partition("\n")[0] if is_machine or package in PLAIN else ""
+
+
+def told(error: BaseException) -> str:
+    """An error in one line: its kind and its words, or its kind and where it was raised."""
+    words, kind = words_of(error), type(error).__name__
+    return f"{kind}: {words}" if words else f"{kind}{_place(error)}"
+
+
+def traced(error: BaseException) -> str:
+    """An error with its trace and those of the errors behind it, the first cause first."""
+    parts: list[str] = []
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        frames = "".join(traceback.format_tb(one.__traceback__))
+        parts.append(f"Traceback (most recent call last):\n{frames}{told(one)}")
+        waiting += _behind(one)
+    return "\n\n".join(reversed(parts))
+
+
+def _behind(error: BaseException) -> list[BaseException]:
+    inside = list(error.exceptions) if isinstance(error, BaseExceptionGroup) else []
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return [*inside, cause] if cause else inside
+
+
+def _fields(error: ValidationError) -> str:
+    """What is wrong with which field, as with a setting, without what stands in it."""
+    found = error.errors(include_input=False, include_url=False, include_context=False)
+    said = (one["type"] if one["type"] in QUOTING else one["msg"] for one in found)
+    places = (".".join(map(str, one["loc"])) for one in found)
+    return f"{error.title}: " + "; ".join(f"{place}: {what}" for place, what in zip(places, said, strict=True))
+
+
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return ""
+    path = Path(frames[-1].filename)
+    place = f"{path.parent.name}/{path.name}, line {frames[-1].lineno}"
+    return f" at {place}; its words are left out, since they may quote a text"
