@@ -17,8 +17,11 @@ _IDEOGRAPHIC = (
 _ALPHABETIC = "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ecd\u0edc-\u0edf\u1000-\u103f\u1050-\u108f\u1780-\u17d3\ua9e0-\ua9ef"
 """Thai, Lao, Burmese and Khmer, without their digits."""
 UNSPACED = re.compile(rf"[{_IDEOGRAPHIC}]+|[{_ALPHABETIC}]+")
+_NARROW = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
+"""Full-width letters, digits and signs, as they stand in Chinese and Japanese, to those of ASCII."""
 _OPENS_IDEOGRAPHIC = re.compile(rf"[{_IDEOGRAPHIC}]")
 _HAN_NUMBER = re.compile("[〇零一二两兩三四五六七八九十百千万萬]+")
+_KANA = re.compile(r"[\u3041-\u30ff\u31f0-\u31ff]+")
 _HIRAGANA = re.compile(r"[\u3041-\u3096\u309d-\u309f]+")
 
 
@@ -27,9 +30,24 @@ def spaced(text: str) -> str:
     return text if text.isascii() else UNSPACED.sub(" ", text)
 
 
+def parted(text: str) -> tuple[str, str]:
+    """The text without its runs of scripts without spaces, and these runs alone, both in one form of letters.
+
+    The second is empty for a text that has none.
+    """
+    if text.isascii():
+        return text, ""
+    narrow = text.translate(_NARROW)
+    return spaced(narrow), "\u3002".join(unspaced_runs(narrow))
+
+
 def unspaced_runs(text: str) -> list[str]:
     """The runs that `spaced` leaves out, in one form whatever their width."""
     return [] if text.isascii() else [unicodedata.normalize("NFKC", run) for run in UNSPACED.findall(text)]
+
+
+def without_kana(text: str) -> str:
+    return _KANA.sub(" ", text)
 
 
 def grams(text: str) -> list[str]:
