@@ -18,6 +18,10 @@ from retrieval.model import Block, Chunk, Document, FileRef
 from retrieval.splitting import CountTokens, Splitter, windows
 
 Strategy = Literal["structure", "sentences", "fixed", "document"]
+CHARACTERS_A_TOKEN = 8
+"""More characters, spaces aside, no token of a text stands for. An embedder that does not know a word, and takes one of
+over 100 characters for none, counts it as one token: 3,800 characters of Thai. English has at most 6.6 a token."""
+SHORT = 24  # characters; a text up to here may be one long word
 COUNTS_KEPT = 256  # blocks and sentences that are counted again within moments: a third of all characters counted
 NAMESPACE = uuid.UUID("6f0d2c5e-7d0b-5c5a-9a3e-2f8f6f1b7a11")
 
@@ -60,6 +64,16 @@ def count_words(text: str) -> int:
     return len(text.split())
 
 
+def at_least(count_tokens: CountTokens) -> CountTokens:
+    """The count of tokens, or what it must be where words that the embedder does not know hide the length."""
+
+    def counted(text: str) -> int:
+        characters = len("".join(text.split()))
+        return max(count_tokens(text), characters // CHARACTERS_A_TOKEN if characters >= SHORT else 0)
+
+    return counted
+
+
 def chunk(
     document: Document, source: FileRef, settings: ChunkingSettings, count_tokens: CountTokens = count_words
 ) -> list[Chunk]:
@@ -68,7 +82,7 @@ def chunk(
     `document.text[c.start:c.end] == c.text` for every chunk c. Ids follow from store, file, revision and position
     alone, so that the same file gives the same ids again.
     """
-    counted = lru_cache(COUNTS_KEPT)(count_tokens)
+    counted = lru_cache(COUNTS_KEPT)(at_least(count_tokens))
     cut = {"structure": _by_structure, "sentences": _by_sentences, "fixed": _fixed, "document": _whole}
     spans = cut[settings.strategy](document, settings, counted)
     return [_chunk(document, source, position, span) for position, span in enumerate(spans)]

@@ -2,54 +2,66 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from retrieval.follow_up import FUNCTION_WORDS
 from retrieval.model import Passage
 
-WORD = re.compile(r"[^\W_]+(?:[.,:]\d+)*")
-RUN = 4
-SHARED_RUNS = 0.8
-NEGATIONS = frozenset(["no", "not", "nor", "never", "none", "without", "cannot"])
-IGNORED = FUNCTION_WORDS - frozenset(["until", "before", "after", "over"])
+FULL_STOPS = "。！？"
+BORDERS = f" {FULL_STOPS}"
+LONGEST_HEADER = 80  # characters
+HEADER_SHARE = 5  # a header is at most one part in so many of its passage
+ENDS_OR_LEADS_IN = tuple(".!?:;,-。！？：；，、")
 
 
 @dataclass(frozen=True)
-class _Words:
-    text: str
-    content: frozenset[str]
-    negations: int
-    runs: frozenset[tuple[str, ...]]
+class _Text:
+    """A passage's text without what bears no meaning, and the same without its header, where it may have one."""
+
+    whole: str
+    headless: str | None
 
 
 def collapse(passages: Iterable[Passage]) -> Iterator[Passage]:
     """The passages, best first, without those that repeat a better one; lazily, so that a caller may stop early.
 
-    A passage repeats a better one whose text contains it, case and punctuation aside; or that has all of its content
-    words, numbers among them, as many negations, and four fifths of its runs of four words: the same text with a line
-    moved, a stop word changed, or cut at another place. Texts that differ in a content word are both kept: it may be
+    A passage repeats a better one that is the same or contains it, spaces, line breaks and case aside; or of which it
+    is the same with a page's header in front. One other word makes another text: "may" is not "must", and it may be
     the number or the name that an older version had otherwise.
     """
-    seen: list[_Words] = []
+    seen: list[_Text] = []
     for passage in passages:
-        words = _words(passage.chunk.text)
-        if not any(_repeats(words, other) for other in seen):
+        text = _text(passage.chunk.text)
+        if not any(_repeats(text, other) for other in seen):
             yield passage
-            seen.append(words)
+            seen.append(text)
 
 
-def _words(text: str) -> _Words:
-    words = WORD.findall(text.casefold())
-    runs = frozenset(tuple(words[start : start + RUN]) for start in range(len(words) - RUN + 1))
-    negations = sum(word in NEGATIONS for word in words)
-    return _Words(f" {' '.join(words)} ", frozenset(words) - IGNORED, negations, runs)
+def _text(text: str) -> _Text:
+    first, _, rest = text.strip().partition("\n")
+    may_be_header = len(first) <= min(LONGEST_HEADER, len(text) // HEADER_SHARE) and not first.rstrip().endswith(
+        ENDS_OR_LEADS_IN
+    )
+    return _Text(_folded(text), _folded(rest) if may_be_header else None)
 
 
-def _repeats(words: _Words, other: _Words) -> bool:
-    if words.text in other.text:
-        return True
-    if not words.runs or words.negations != other.negations or not words.content <= other.content:
-        return False
-    return len(words.runs & other.runs) >= SHARED_RUNS * len(words.runs)
+def _folded(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).lower().split())
+
+
+def _repeats(text: _Text, other: _Text) -> bool:
+    return text.headless == other.whole or _contains(other.whole, text.whole)
+
+
+def _contains(whole: str, part: str) -> bool:
+    """Whether the part stands in the whole between spaces, or beside full stops that need none."""
+    at = whole.find(part)
+    while at >= 0:
+        end = at + len(part)
+        begins = whole[max(0, at - 1) : at] in BORDERS  # nothing stands in it, too
+        ends = whole[end : end + 1] in BORDERS or whole[end : end + 2] in (".", ". ") or part[-1:] in FULL_STOPS
+        if begins and ends:
+            return True
+        at = whole.find(part, at + 1)
+    return False

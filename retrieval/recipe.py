@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from retrieval.chunking import ChunkingSettings
-from retrieval.embedding import Bm25Encoder
+from retrieval.embedding import TOKENIZERS, Bm25Encoder, Tokenizer
 from retrieval.errors import InputError
 
 FORMAT = 1
@@ -17,10 +17,16 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class SparseSettings:
-    """BM25's: the language of stemmer and stop words, and the usual length of a chunk in words that count."""
+    """BM25's: the language of stemmer and stop words, the usual length of a chunk in words that count, and what cuts a
+    text into words (`retrieval.embedding.Bm25Encoder`)."""
 
     language: str = "english"
     average_length: float = 100.0
+    tokenizer: Tokenizer = "multilingual"
+
+
+UNTOLD = SparseSettings(tokenizer="word")
+"""How the points of a collection were made whose settings do not say: it is older than what they leave out."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +41,12 @@ class Recipe:
 
     def settings(self) -> dict[str, Any]:
         """All of it but the dimension, as JSON values: what stands in a collection's row."""
-        sparse = {f"sparse_{name}": value for name, value in asdict(self.sparse).items()}
-        return {"embedder": self.embedder, **asdict(self.chunking), **sparse, "format": self.format}
+        return {"embedder": self.embedder, **asdict(self.chunking), **named(self.sparse), "format": self.format}
+
+
+def named(sparse: SparseSettings) -> dict[str, Any]:
+    """The sparse settings by their names among a collection's."""
+    return {f"sparse_{name}": value for name, value in asdict(sparse).items()}
 
 
 def chunking_of(settings: Mapping[str, Any], default: ChunkingSettings) -> ChunkingSettings:
@@ -45,12 +55,15 @@ def chunking_of(settings: Mapping[str, Any], default: ChunkingSettings) -> Chunk
     return ChunkingSettings(**{**asdict(default), **named})
 
 
-def sparse_of(settings: Mapping[str, Any], default: SparseSettings | None = None) -> SparseSettings:
-    """As `chunking_of`, for the sparse vectors."""
-    default = default or SparseSettings()
+def sparse_of(settings: Mapping[str, Any], default: SparseSettings = UNTOLD) -> SparseSettings:
+    """As `chunking_of`, for the sparse vectors. Raises InputError for a tokenizer that there is not."""
+    tokenizer = settings.get("sparse_tokenizer", default.tokenizer)
+    if tokenizer not in TOKENIZERS:
+        raise InputError(f"BM25 has no tokenizer '{tokenizer}'; it has {' and '.join(TOKENIZERS)}")
     return SparseSettings(
         language=str(settings.get("sparse_language", default.language)),
         average_length=float(settings.get("sparse_average_length", default.average_length)),
+        tokenizer=tokenizer,
     )
 
 
@@ -58,6 +71,6 @@ def sparse_of(settings: Mapping[str, Any], default: SparseSettings | None = None
 def bm25_encoder(sparse: SparseSettings) -> Bm25Encoder:
     """The encoder of documents and queries. Raises InputError for a language that it does not know."""
     try:
-        return Bm25Encoder(sparse.language, sparse.average_length)
+        return Bm25Encoder(sparse.language, sparse.average_length, sparse.tokenizer)
     except ValueError as error:
         raise InputError(f"BM25 knows no language '{sparse.language}': {error}") from error

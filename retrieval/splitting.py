@@ -1,23 +1,35 @@
 """A text that is too large for one chunk, cut where it hurts least.
 
-Prose is cut at sentence ends by LlamaIndex's SentenceSplitter. A table is cut between rows, and each further piece
-carries the header row; a code fence is kept whole where it fits, else cut between lines. Tables and fences are known by
-their Markdown, and by rows whose cells are joined with ` | `, as the HTML reader writes them.
+Prose is cut at sentence ends by LlamaIndex's SentenceSplitter, and at the full stops of other scripts; a run without
+spaces that fits no chunk, as Thai or a base64 image may be, between clauses or wherever it has to be. A table is cut
+between rows, and each further piece carries the header row; a code fence is kept whole where it fits, else cut between
+lines. Tables and fences are known by their Markdown, and by rows whose cells are joined with ` | `, as the HTML reader
+writes them.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from llama_index.core.node_parser import SentenceSplitter
+from llama_index.core.node_parser.text.utils import split_by_sentence_tokenizer
+
+from retrieval.words import FULL_STOPS
 
 CountTokens = Callable[[str], int]
 FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 RULE = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$")
 CELLS = " | "
+RUN_PIECE = 48  # characters of a run without spaces: under a third of a chunk where each is a token
+_FULL_STOP = re.compile(rf"[\u061f{FULL_STOPS}]+[\u300d\u300f\uff09\u201d\u2019\u3011\u300b]*\s*")
+_RUN = re.compile(rf"\S{{{RUN_PIECE},}}")
+_CLAUSE = re.compile(rf".{{16,{RUN_PIECE}}}[,;\u060c\u3001\uff0c\uff1a\uff1b]|.{{1,{RUN_PIECE}}}", re.DOTALL)
+_JOINER = "\u200d"
 
 
 @dataclass(frozen=True)
@@ -41,8 +53,12 @@ class Splitter:
 
     def __init__(self, size: int, overlap: int, count_tokens: CountTokens) -> None:
         self._size, self._count = size, count_tokens
+        self._by_language = split_by_sentence_tokenizer()
         self._sentences = SentenceSplitter(
-            chunk_size=size, chunk_overlap=overlap, tokenizer=lambda text: range(count_tokens(text))
+            chunk_size=size,
+            chunk_overlap=overlap,
+            tokenizer=lambda text: range(count_tokens(text)),
+            chunking_tokenizer_fn=self._by_sentences,
         )
 
     def fits(self, text: str) -> bool:
@@ -110,13 +126,44 @@ class Splitter:
             ended = begun + len(piece)
             yield Piece(start + begun, start + ended)
 
+    def _by_sentences(self, text: str) -> list[str]:
+        """The text in sentences, and the runs without spaces that fit no chunk in pieces; put together, the text."""
+        found = [part for sentence in self._by_language(text) for part in _at_full_stops(sentence)]
+        return [piece for part in found for piece in _broken(part, self._size, self._count)]
+
+
+def _at_full_stops(text: str) -> list[str]:
+    ends = [match.end() for match in _FULL_STOP.finditer(text)]
+    return [text[start:end] for start, end in pairwise([0, *ends, len(text)]) if start < end]
+
+
+def _broken(text: str, size: int, count_tokens: CountTokens) -> list[str]:
+    pieces, position = [], 0
+    for match in _RUN.finditer(text):
+        if count_tokens(match[0]) > size:
+            pieces += [text[position : match.start()], *_clauses(match[0])]
+            position = match.end()
+    return [piece for piece in [*pieces, text[position:]] if piece]
+
+
+def _clauses(run: str) -> Iterator[str]:
+    """Pieces of a run without spaces: up to a comma where there is one, and no sign without the letter it is on."""
+    start = 0
+    while start < len(run):
+        match = _CLAUSE.match(run, start)
+        end = match.end() if match else len(run)
+        while end < len(run) and (unicodedata.category(run[end])[0] == "M" or _JOINER in run[end - 1 : end + 1]):
+            end += 1
+        yield run[start:end]
+        start = end
+
 
 def windows(text: str, size: int, overlap: int, count_tokens: CountTokens) -> Iterator[Piece]:
     """Runs of whole words of `size` tokens at most, wherever they end; each repeats `overlap` tokens of the one before.
 
-    A single word larger than `size` is a window of its own.
+    A single word larger than `size` is a window of its own, unless it is a run of RUN_PIECE characters, which is cut.
     """
-    words = [(match.start(), match.end(), count_tokens(match[0])) for match in re.finditer(r"\S+", text)]
+    words = list(_words(text, size, count_tokens))
     first = 0
     while first < len(words):
         last, tokens = first, words[first][2]
@@ -131,6 +178,15 @@ def windows(text: str, size: int, overlap: int, count_tokens: CountTokens) -> It
             following -= 1
             shared += words[following][2]
         first = following
+
+
+def _words(text: str, size: int, count_tokens: CountTokens) -> Iterator[tuple[int, int, int]]:
+    """Start, end and tokens of each word, and of each piece of one that is no word but a long run."""
+    for match in re.finditer(r"\S+", text):
+        start = match.start()
+        for piece in _broken(match[0], size, count_tokens):
+            yield start, start + len(piece), count_tokens(piece)
+            start += len(piece)
 
 
 def _segments(text: str) -> Iterator[_Segment]:

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 from retrieval.opposites import opposites
+from retrieval.scripts import grams, han_numbers, spaced
 from retrieval.words import STOP_WORDS, sentences, stem, strip_markers
 
 WEIGHTS = (2.6, 2.05, -0.38)
@@ -42,6 +45,8 @@ _DATES = frozenset(
 _DENIALS = frozenset(
     re.findall(r"\w+", "no not never none neither nor without cannot lack lacks unable absence absent fail fails")
 )
+_DENIAL_SIGNS = re.compile("[不没沒无無未勿]|ません|ない|なし|ไม่|ห้าม")
+"""Of Chinese, Japanese and Thai, whose denials are no words of their own here."""
 _FIGURE_WORDS = dict(
     zip(
         re.findall(
@@ -119,7 +124,7 @@ def _missing_names(sentence: str, passage_text: str) -> float:
 
 def _names(sentence: str) -> frozenset[str]:
     """Words with a capital letter, the first one only where it has two."""
-    found = (word.removesuffix("'s").removesuffix("\u2019s") for word in _WORD.findall(sentence))
+    found = (word.removesuffix("'s").removesuffix("\u2019s") for word in _WORD.findall(spaced(sentence)))
     capitals = ((place, word, sum(letter.isupper() for letter in word)) for place, word in enumerate(found))
     return frozenset(word.lower() for place, word, count in capitals if count > 1 or (place and word[:1].isupper()))
 
@@ -137,15 +142,23 @@ def _parts(passage_text: str) -> tuple[_Text, ...]:
 @lru_cache(maxsize=1024)
 def _read(text: str) -> _Text:
     plain = _THOUSANDS.sub(_joined, text)
-    found = [word.lower().replace("\u2019", "'") for word in _WORD.findall(plain)]
+    found = [word.lower().replace("\u2019", "'") for word in _WORD.findall(spaced(plain))]
+    unspaced = grams(plain)
     every = [_FIGURE_WORDS.get(word, word) for word in found]
     return _Text(
         text=text,
-        words=frozenset(stem(word) for word in every if word not in STOP_WORDS),
-        every=frozenset(stem(word) if word not in _DATES else word for word in every),
-        figures=frozenset([*_FIGURE.findall(plain), *(_FIGURE_WORDS[word] for word in found if word in _FIGURE_WORDS)]),
-        denies=any(word in _DENIALS or word.endswith("n't") for word in found),
+        words=frozenset([*(stem(word) for word in every if word not in STOP_WORDS), *unspaced]),
+        every=frozenset([*(stem(word) if word not in _DATES else word for word in every), *unspaced]),
+        figures=frozenset(_figures(plain, found)),
+        denies=any(word in _DENIALS or word.endswith("n't") for word in found) or bool(_DENIAL_SIGNS.search(plain)),
     )
+
+
+def _figures(text: str, words: Sequence[str]) -> Iterator[str]:
+    for figure in _FIGURE.findall(text):
+        yield figure if figure.isascii() else "".join(str(unicodedata.digit(one, one)) for one in figure)
+    yield from (_FIGURE_WORDS[word] for word in words if word in _FIGURE_WORDS)
+    yield from han_numbers(text)
 
 
 def _joined(thousands: re.Match[str]) -> str:

@@ -1,11 +1,33 @@
-"""Sentences and the words in them: what the prompt, the checks and the style figures count by."""
+"""Sentences, citation markers, and the words in both: what the prompt, the checks and the style figures count by."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
-MARKER = re.compile(r"\s*\[(\d{1,2})\]")
-_SENTENCE_END = re.compile(r"(?<=[.!?])(?:\s*\[\d{1,2}\])*\s+(?=\S)|\n+")
+from retrieval.scripts import grams, spaced
+
+_PART = r"\d{1,2}(?:\s*[-\u2010-\u2015~\u301c\uff5e]\s*\d{1,2})?"
+_NUMBERS = rf"\s*{_PART}(?:\s*(?:[,;&\u060c\u3001\uff0c\uff1b]|\band\b)\s*{_PART})*\s*"
+_BRACKETS = rf"(?:\[{_NUMBERS}\]|\uff3b{_NUMBERS}\uff3d|\u3010{_NUMBERS}(?:\u2020[^\u3010\u3011\n]{{0,80}})?\u3011)"
+_MARKER = rf"\s*{_BRACKETS}(?:\s*,(?=\s*{_BRACKETS}))?"
+"""`[1]`, `[1, 2]`, `[1-3]`, the same in full-width brackets, `\u30101\u2020source\u3011` as OpenAI's models write it.
+Not `[1.5]`, `[2019]` or `(1)`, which mean something else."""
+_CODE = r"```.*?(?:```|\Z)|`[^`\n]+`"
+_MARKER_OR_CODE = re.compile(rf"(?P<code>{_CODE})|(?<!\s){_MARKER}", re.DOTALL)
+_PART_OF = re.compile(r"(\d{1,2})(?:\s*[^\d\s,;&\u060c\u3001\uff0c\uff1b]\s*(\d{1,2}))?")
+_BRACKET = re.compile(r"[\[\uff3b\u3010]")
+FULL_STOPS = r"\u3002\uff01\uff1f\uff61\u0964\u0965\u06d4\u1362\u17d4\u104b"
+"""Of Chinese and Japanese, Hindi, Urdu, Amharic, Khmer, Burmese. They end a sentence without a space behind."""
+_SENTENCE_END = re.compile(
+    rf"[\n.!?\u061f\uff0e{FULL_STOPS}]"
+    r"(?:"
+    rf"(?<=[.!?\u061f])(?:{_MARKER})*\s+(?=\S)"
+    rf"|(?:(?<=[{FULL_STOPS}])|(?<=\uff0e)(?!\d))(?![{FULL_STOPS}])"
+    rf"[\u300d\u300f\uff09\u201d\u2019\u3011\u300b]*(?:{_MARKER})*\s*(?=\S)"
+    r"|(?<=\n)\n*"
+    r")"
+)
 _WORD = re.compile(r"[^\W_]+(?:[.,:'-][^\W_]+)*")
 STOP_WORDS = frozenset(
     re.findall(
@@ -18,9 +40,39 @@ STOP_WORDS = frozenset(
 )
 
 
+@dataclass(frozen=True)
+class Marker:
+    """A citation marker: its span in the text, and the numbers that it names, each once, in order."""
+
+    start: int
+    end: int
+    numbers: tuple[int, ...]
+
+
+def markers(text: str) -> list[Marker]:
+    """The text's citation markers. What stands in code, `list[1]` in backticks, is none."""
+    if not _BRACKET.search(text):
+        return []
+    return [
+        Marker(match.start(), match.end(), _numbers(match.group()))
+        for match in _MARKER_OR_CODE.finditer(text)
+        if match["code"] is None
+    ]
+
+
+def _numbers(marker: str) -> tuple[int, ...]:
+    found: list[int] = []
+    for match in _PART_OF.finditer(marker.partition("\u2020")[0]):
+        first, last = int(match[1]), int(match[2] or match[1])
+        found += range(first, last + 1) if first <= last else (first, last)
+    return tuple(dict.fromkeys(found))
+
+
 def strip_markers(text: str) -> str:
     """The text without its citation markers."""
-    return MARKER.sub("", text)
+    if not _BRACKET.search(text):
+        return text
+    return _MARKER_OR_CODE.sub(lambda match: match["code"] or "", text)
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
@@ -35,9 +87,12 @@ def sentences(text: str) -> list[tuple[int, int]]:
 
 
 def content_words(text: str) -> frozenset[str]:
-    """Lower-case stems of the words that carry meaning. Numbers stay as they are."""
-    words = (word.lower() for word in _WORD.findall(text))
-    return frozenset(stem(word) for word in words if word not in STOP_WORDS)
+    """Lower-case stems of the words that carry meaning. Numbers stay as they are.
+
+    Of scripts that put no spaces between words the grams: a part of a clause has words in common with the whole.
+    """
+    words = (word.lower() for word in _WORD.findall(spaced(text)))
+    return frozenset([*(stem(word) for word in words if word not in STOP_WORDS), *grams(text)])
 
 
 def share_of_words(text: str, other: str) -> float:

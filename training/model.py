@@ -70,7 +70,7 @@ class Example:
         """Whether the answer says that the documents do not answer: by the data set's word, else by its wording."""
         if "document" in self.metadata:
             return self.metadata["document"] is None
-        return is_refusal(self.answer)
+        return is_refusal(self.answer, None)
 
 
 @dataclass(frozen=True)

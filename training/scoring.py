@@ -121,7 +121,7 @@ def _mark(outcome: Outcome, standards: Standards) -> _Marked:
     if outcome.completion is None:
         return _Marked(outcome, {})
     trial, text = outcome.trial, outcome.completion.text
-    refused = is_refusal(text)
+    refused = is_refusal(text, trial.passages)
     citations = tuple(cite(text, trial.passages)) if trial.answerable else ()
     values = {
         "stopped": float(outcome.completion.finish_reason == "stop"),

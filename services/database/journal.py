@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
+from retrieval.model import Chunk, FileRef
 from services.database.engine import Sessions
 from services.database.tables import Example, Feedback, Turn, Workspace
 
@@ -43,3 +45,20 @@ def _forget_before(sessions: Sessions, workspace_id: str, moment: datetime) -> i
         count += len(turn_ids)
         if len(turn_ids) < AT_ONCE:
             return count
+
+
+def passage_chunk(workspace_id: str, passage: dict[str, Any]) -> Chunk:
+    """A passage of the journal as a chunk; where it stood in its document is not known any more."""
+    text = passage["text"]
+    return Chunk(
+        id=passage["chunk_id"],
+        source=FileRef(workspace_id, "", passage["file_id"], passage["revision"]),
+        position=0,
+        text=text,
+        filename=passage["filename"],
+        title=passage["title"],
+        headings=tuple(passage["headings"]),
+        page=passage["page"],
+        start=0,
+        end=len(text),
+    )

@@ -303,7 +303,7 @@ def _finish(written: _Written, timings: dict[str, float]) -> Answer:
         answerability=answerability(retrieved.query, retrieved.passages) if retrieved.passages else None,
         unsourced=written.unsourced,
         searched=_searched(question, retrieved),
-        grounded=is_grounded(text, citations) if question.choice.mode in GROUNDED else None,
+        grounded=is_grounded(text, retrieved.passages, citations) if question.choice.mode in GROUNDED else None,
         ended_by=written.ended_by,
         logprobs=written.last.logprobs,
     )

@@ -171,6 +171,7 @@ class ReindexRequest(Body):
     chunk_overlap: int | None = Field(default=None, ge=0, le=512)
     sparse_language: str | None = Field(default=None, max_length=32)
     sparse_average_length: float | None = Field(default=None, gt=0, le=10_000)
+    sparse_tokenizer: Literal["multilingual", "word"] | None = None
     force: Literal[True] | None = None
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from retrieval.errors import EmbedderMismatch
 from retrieval.index.port import CollectionRef, IndexEngine
+from retrieval.recipe import named, sparse_of
 from retrieval.reranking import Reranker
 from services.contracts.retrieval import (
     CollectionBody,
@@ -114,6 +115,6 @@ def _collection_body(row: Collection, count: int | None) -> CollectionBody:
         dimension=row.dimension,
         count=count,
         created_at=row.created_at.timestamp(),
-        settings=row.settings,
+        settings={**named(sparse_of(row.settings)), **row.settings},
         problem=row.problem,
     )

@@ -14,6 +14,7 @@ from retrieval.errors import (
 )
 from retrieval.index.port import CollectionRef, VectorIndex
 from retrieval.model import Chunk
+from retrieval.recipe import sparse_of
 from services.contracts.convert import point_value
 from services.contracts.retrieval import (
     AttributesRequest,
@@ -184,7 +185,7 @@ def _check_source(request: UpsertRequest) -> None:
 def _check_recipe(request: UpsertRequest, made: MadeWith) -> None:
     """Raises RecipeChanged where the writer knows its recipe and can make the points anew, else EmbedderMismatch."""
     told = {name: request.settings.get(name) for name in made.settings}  # an older collection's row tells less
-    if request.settings and told != made.settings:
+    if request.settings and (told != made.settings or sparse_of(request.settings) != sparse_of(made.settings)):
         raise RecipeChanged(
             f"the points of file {request.file_id} were made with {request.settings}, but the collection of store "
             f"{request.store_id} with {dict(made.settings)}; make them anew"

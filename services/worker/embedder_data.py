@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import Any
 
 import fsspec
 from sqlalchemy import select
@@ -16,6 +15,7 @@ from retrieval.model import Chunk, FileRef
 from retrieval.parsing import Parser
 from retrieval.words import share_of_words
 from services.database.engine import Sessions
+from services.database.journal import passage_chunk
 from services.database.tables import Feedback, File, StoreFile, Turn
 from services.worker.settings import WorkerSettings
 from training.pairs import PraisedAnswer
@@ -90,21 +90,4 @@ def corrected_citations(sessions: Sessions, workspace_id: str, chunks: Sequence[
 def _cited(turn: Turn, files: set[str]) -> tuple[Chunk, ...]:
     numbers = {citation["index"] for citation in turn.citations if citation["supported"]}
     passages = [one for one in turn.passages if one["index"] in numbers and one["file_id"] in files]
-    return tuple(_chunk(turn.workspace_id, passage) for passage in passages)
-
-
-def _chunk(workspace_id: str, passage: dict[str, Any]) -> Chunk:
-    """A passage of the journal as a chunk; where it stood in its document is not known any more."""
-    text = passage["text"]
-    return Chunk(
-        id=passage["chunk_id"],
-        source=FileRef(workspace_id, "", passage["file_id"], passage["revision"]),
-        position=0,
-        text=text,
-        filename=passage["filename"],
-        title=passage["title"],
-        headings=tuple(passage["headings"]),
-        page=passage["page"],
-        start=0,
-        end=len(text),
-    )
+    return tuple(passage_chunk(turn.workspace_id, passage) for passage in passages)

@@ -61,7 +61,7 @@ class Indexing:
             self._embedder.name,
             self._embedder.dimension,
             settings.chunking(),
-            SparseSettings(settings.sparse_language, settings.sparse_average_length),
+            SparseSettings(settings.sparse_language, settings.sparse_average_length, settings.sparse_tokenizer),
         )
 
     def index_file(self, job: Job, heartbeat: Heartbeat) -> dict[str, Any]:
@@ -150,13 +150,14 @@ class Indexing:
         return self.recipe_of(collection) if collection else self.recipe
 
     def recipe_of(self, collection: Collection) -> Recipe:
-        """How a collection was made; what its row does not say is as the settings have it."""
+        """How a collection was made. What its row does not say of chunks is as the settings have it; of the sparse
+        vectors, as it was before rows said it: a search of the collection takes it so."""
         now, made_with = self.recipe, collection.settings
         return Recipe(
             collection.embedder,
             collection.dimension,
             chunking_of(made_with, now.chunking),
-            sparse_of(made_with, now.sparse),
+            sparse_of(made_with),
             int(made_with.get("format", now.format)),
         )
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from retrieval.grounding import is_refusal
+from retrieval.model import Passage
 from services.database.engine import Sessions
+from services.database.journal import passage_chunk
 from services.database.retraining import ApprovedExamples, NothingToTrainOn, begin_run, training_file, unfinished_job
 from services.database.tables import Job, LivePointer, TrainingSchedule, Turn, Version
 from services.worker.conditions import Check, decide, enough_examples, old_enough, style_drifted
@@ -88,11 +91,16 @@ class Retraining:
     def _answers(self, live: Version) -> list[str]:
         """The live version's last answers that are no refusals, as the gate scored them."""
         tuned = Turn.workspace_id == live.workspace_id, Turn.mode.in_(("tuned", "hybrid"))
-        query = select(Turn.answer, Turn.versions).where(*tuned).order_by(Turn.created_at.desc()).limit(LOOKED_THROUGH)
+        told = Turn.answer, Turn.versions, Turn.passages
+        query = select(*told).where(*tuned).order_by(Turn.created_at.desc()).limit(LOOKED_THROUGH)
         with self._sessions() as session:
             found = session.execute(query).all()
-        ours = (answer for answer, versions in found if versions.get("weights") == live.id)
-        return [answer for answer in ours if answer.strip() and not is_refusal(answer)][:MOST_ANSWERS]
+        ours = (
+            (answer, [Passage(passage_chunk(live.workspace_id, one), 0.0) for one in passages])
+            for answer, versions, passages in found
+            if versions.get("weights") == live.id and answer.strip()
+        )
+        return list(islice((answer for answer, shown in ours if not is_refusal(answer, shown)), MOST_ANSWERS))
 
 
 def _skip(reason: str) -> Begin:

@@ -31,6 +31,8 @@ class WorkerSettings(ServiceSettings):
     """The language of BM25's stemmer and stop words."""
     sparse_average_length: float = Field(default=100.0, gt=0)
     """The usual length of a chunk in words that count, for BM25."""
+    sparse_tokenizer: Literal["multilingual", "word"] = "multilingual"
+    """What cuts a text into words for BM25; `word` takes a clause of Chinese, Japanese or Thai for one word."""
     embed_threads: int = Field(default=2, ge=1)
     points_per_request: int = Field(default=128, ge=1, le=256)
     reindex_threads: int = Field(default=1, ge=1)

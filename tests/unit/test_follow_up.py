@@ -94,3 +94,20 @@ def test_the_context_is_the_turn_before_and_what_that_one_leans_on() -> None:
     assert context([]) == ""
     assert context(["Something about parking", WARRANTY]) == WARRANTY
     assert context([WARRANTY, "And for the Hill?"]) == f"{WARRANTY} And for the Hill?"
+
+
+@pytest.mark.parametrize(
+    ("question", "earlier", "leans"),
+    [
+        ("那运费呢？", "三十天内可以退货吗？", True),
+        ("退回自行车的运费由谁承担？", "电池要充多久？", False),
+        ("送料は？", "返品できますか？", True),
+        ("バッテリーの充電には何時間かかりますか？", "返品できますか？", False),
+        ("แล้วค่าขนส่ง", "คืนได้ไหม", True),
+        ("ใครเป็นผู้จ่ายค่าขนส่งเมื่อคืนจักรยาน", "ชาร์จนานแค่ไหน", False),
+    ],
+)
+def test_a_long_question_of_a_script_without_spaces_stands_alone_and_a_short_one_does_not(
+    question: str, earlier: str, leans: bool
+) -> None:
+    assert standalone_query(question, [earlier]) == (f"{earlier} {question}" if leans else question)

@@ -58,16 +58,81 @@ def test_a_sentence_without_marker_is_attributed_by_the_server() -> None:
         grounding.REFUSAL,
         "The documents do not answer whether you may bring a dog.\n\n- Ask the care desk.",
         "The passages don't mention a belt drive.",
+        "The passages don\u2019t mention a belt drive [1].",
         "This is not stated in the documents.",
     ],
 )
 def test_a_refusal_is_recognised_and_has_no_citations(answer: str) -> None:
-    assert grounding.is_refusal(answer)
-    assert grounding.cite(answer + " Return within 30 days [1].", [REFUNDS]) == []
+    unmarked = answer + " Customers may return a bike within 30 days of delivery."
+    assert grounding.is_refusal(answer, [REFUNDS])
+    assert grounding.is_refusal(unmarked, [REFUNDS])
+    assert grounding.cite(unmarked, [REFUNDS]) == []
 
 
 @pytest.mark.parametrize(
     "answer", ["Documents are kept for 30 days [1].", "", "You do not pay a fee.\n\n- It is free."]
 )
 def test_an_answer_is_not_taken_for_a_refusal(answer: str) -> None:
-    assert not grounding.is_refusal(answer)
+    assert not grounding.is_refusal(answer, [REFUNDS])
+
+
+POLICY = passage("The policy covers theft from a locked shed. The policy does not cover water damage.", title="Policy")
+
+
+@pytest.mark.parametrize("mark", ["[2]", "[1, 2]", "[1][2]", "[1-2]", "\u30102\u3011", "\uff3b2\uff3d"])
+def test_an_answer_that_tells_what_is_not_covered_keeps_the_citation_that_the_model_wrote(mark: str) -> None:
+    answer = f"The policy does not cover water damage {mark}."
+    found = grounding.cite(answer, [BATTERY, POLICY])
+    assert (2, "model", True) in [(one.index, one.origin, one.supported) for one in found]
+    assert not grounding.is_refusal(answer, [BATTERY, POLICY])
+
+
+def test_an_answer_whose_first_sentence_alone_refuses_is_an_answer() -> None:
+    answer = "The documents do not mention prices. The policy covers theft [1]."
+    (citation,) = grounding.cite(answer, [POLICY])
+    assert answer[citation.start : citation.end] == "The policy covers theft [1]."
+    assert (citation.origin, citation.supported) == ("model", True)
+    assert not grounding.is_refusal(answer, [POLICY])
+
+
+@pytest.mark.parametrize("mark", ["", " [1]"])
+def test_a_refusal_whose_words_stand_in_a_passage_stays_one(mark: str) -> None:
+    faq = passage("The documents do not answer this question. Ask the desk about every question they do not answer.")
+    answer = f"The documents do not answer this question{mark}."
+    assert grounding.is_refusal(answer, [faq])
+    assert grounding.cite(answer, [faq]) == []
+    assert grounding.is_refusal("The documents do not answer every question.", [faq])
+
+
+def test_a_marker_that_nothing_supports_makes_no_answer_of_a_refusal() -> None:
+    answer = "The policy does not cover meteorites on Tuesdays [1]."
+    assert grounding.is_refusal(answer, [BATTERY])
+    assert grounding.cite(answer, [BATTERY]) == []
+
+
+def test_where_the_passages_are_not_known_a_marker_is_taken_at_its_word() -> None:
+    assert not grounding.is_refusal("The policy does not cover water damage [1].", None)
+    assert grounding.is_refusal("The policy does not cover water damage.", None)
+    assert grounding.is_refusal(f"{grounding.REFUSAL[:-1]} [1].", None)
+
+
+@pytest.mark.parametrize("mark", ["[1, 2]", "[1][2]", "[1-2]", "[1\u20132]", "[1; 2]", "\u30101\u3011\u30102\u3011"])
+def test_a_sentence_with_several_numbers_is_cited_by_the_model(mark: str) -> None:
+    found = grounding.cite(f"Customers may return a bike within 30 days of delivery {mark}.", [REFUNDS, BATTERY])
+    assert [(one.index, one.origin, one.supported) for one in found] == [(1, "model", True), (2, "model", False)]
+
+
+def test_a_range_gives_the_passages_that_there_are() -> None:
+    found = grounding.cite("Charge the battery at room temperature for four hours [1-99].", [REFUNDS, BATTERY])
+    assert [one.index for one in found] == [1, 2]
+
+
+def test_a_sentence_of_a_text_without_spaces_is_cited_from_a_longer_one() -> None:
+    german = passage("Ladezeit: vier Stunden.")
+    chinese = passage("顾客可以在收货后三十天内退回自行车。退货须保留原包装，运费由顾客承担。")
+    found = grounding.cite("运费由顾客承担【2】。三十天内可以退回自行车。", [german, chinese])
+    assert [(one.index, one.origin, one.supported) for one in found] == [(2, "model", True), (2, "server", True)]
+    assert [one.quote for one in found] == [
+        "退货须保留原包装，运费由顾客承担。",
+        "顾客可以在收货后三十天内退回自行车。",
+    ]

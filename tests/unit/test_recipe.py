@@ -20,6 +20,18 @@ def test_what_the_settings_do_not_say_is_the_defaults() -> None:
     assert sparse_of({}, RECIPE.sparse) == RECIPE.sparse
 
 
+def test_settings_that_do_not_say_their_tokenizer_are_of_the_one_that_there_was() -> None:
+    told = {name: value for name, value in RECIPE.settings().items() if name != "sparse_tokenizer"}
+    assert sparse_of(told) == SparseSettings("german", 30.0, "word")
+    assert sparse_of({}) == SparseSettings("english", 100.0, "word")
+    assert SparseSettings().tokenizer == "multilingual"
+
+
+def test_an_unknown_tokenizer_is_refused_in_words() -> None:
+    with pytest.raises(InputError, match=r"no tokenizer 'nonsense'.*multilingual and word"):
+        sparse_of({"sparse_tokenizer": "nonsense"})
+
+
 def test_sizes_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="chunk_overlap 100"):
         chunking_of({"chunk_size": 64}, ChunkingSettings(200, 100))

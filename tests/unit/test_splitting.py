@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import random
+from base64 import b64encode
 from itertools import pairwise
+from pathlib import Path
 
-from retrieval.chunking import ChunkingSettings, chunk, count_words, embedding_text
+import pytest
+
+from retrieval.chunking import ChunkingSettings, Strategy, chunk, count_words, embedding_text
+from retrieval.embedding import Bm25Encoder
 from retrieval.loading import load
 from retrieval.model import Chunk, Document, FileRef
 from retrieval.splitting import windows
@@ -103,3 +109,68 @@ def test_a_document_that_fits_is_one_chunk_and_a_longer_one_follows_its_structur
     whole = ChunkingSettings(20, strategy="document")
     assert [(one.text, one.headings) for one in chunk(short, SOURCE, whole)] == [("One.\n\nB\n\nTwo.", ("T",))]
     assert chunk(long, SOURCE, whole) == chunk(long, SOURCE, ChunkingSettings(20))
+
+
+IMAGE = b64encode(random.Random(1).randbytes(75_000)).decode()
+THAI = "หม้อไอน้ำเปิดด้วยปุ่มสีเขียวที่แผงควบคุมด้านซ้ายของห้องเครื่องความดันต้องอยู่ระหว่างหนึ่งถึงสองบาร์เสมอ" * 40
+CHINESE = "顾客可以在收货后三十天内退回自行车，退货须保留原包装，运费由顾客承担。可以吗？可以！" * 60
+SHARED_THAI = Path(__file__).resolve().parents[3] / "shared" / "cases" / "documents" / "thai.md"
+LONG_RUNS = {
+    "thai": THAI,
+    "chinese": CHINESE,
+    "chinese without a full stop": CHINESE.translate(dict.fromkeys(map(ord, "。？！，"), "")),
+    "an image": f"An image. ![x](data:image/png;base64,{IMAGE}) The end.",
+    "one word": "a" * 100_000,
+    "a line of dashes": "-" * 100_000,
+    "a cell": f"| a | b |\n|---|---|\n| x | {'y' * 30_000} |\n| c | d |",
+    "code": f"```\n{'z' * 30_000}\n```",
+    "families": "\U0001f468\u200d\U0001f469\u200d\U0001f467" * 5_000,
+}
+
+
+@pytest.mark.parametrize("strategy", ["structure", "sentences", "fixed", "document"])
+@pytest.mark.parametrize("name", LONG_RUNS)
+def test_a_long_run_without_spaces_makes_no_giant_chunk(name: str, strategy: Strategy) -> None:
+    """Counted as the default embedder does: a word of over 100 characters is one token to it."""
+    document = load(f"# T\n\n{LONG_RUNS[name]}".encode(), "a.md")
+    chunks = chunk(document, SOURCE, ChunkingSettings(160, strategy=strategy), count_words)
+    assert max(len(one.text) for one in chunks) <= 2000
+    assert all(document.text[one.start : one.end] == one.text for one in chunks)
+    kept = "".join("".join(one.text.split()) for one in chunks)
+    assert "".join(LONG_RUNS[name].split()) in kept.removeprefix("T")
+
+
+def test_no_sign_is_cut_off_the_letter_that_it_is_on() -> None:
+    for name in ("thai", "families"):
+        _, chunks = cut(f"# T\n\n{LONG_RUNS[name]}", size=160)
+        assert len(chunks) > 1
+        assert not any(one.text[0] in "\u0e31\u0e34\u0e35\u0e37\u0e48\u0e49\u0e47\u200d" for one in chunks)
+
+
+def test_chinese_is_cut_between_sentences() -> None:
+    document = load(f"# T\n\n{CHINESE}".encode(), "a.md")
+    chunks = chunk(document, SOURCE, ChunkingSettings(160), len)
+    assert len(chunks) > 1
+    assert all(one.text[-1] in "。？！" for one in chunks)
+    assert all(len(one.text) <= 160 for one in chunks)
+
+
+def test_arabic_and_hindi_are_cut_between_sentences() -> None:
+    for sentence in (
+        "\u0647\u0644 \u064a\u0645\u0643\u0646 \u0625\u0631\u062c\u0627\u0639\u0647\u0627\u061f ",
+        "साइकिल तीस दिनों में लौटाई जा सकती है। ",
+    ):
+        _, chunks = cut(f"# T\n\n{sentence * 40}", size=60)
+        assert len(chunks) > 1
+        assert all(one.text[-1] == sentence.strip()[-1] for one in chunks)
+
+
+def test_the_shared_thai_page_is_cut_into_chunks_that_a_question_finds() -> None:
+    if not SHARED_THAI.exists():
+        pytest.skip("the shared cases are not here")
+    document = load(SHARED_THAI.read_bytes(), "thai.md")
+    chunks = chunk(document, SOURCE, ChunkingSettings(), count_words)
+    assert len(chunks) > 1
+    assert max(len(one.text) for one in chunks) <= 2000
+    bm25, asked = Bm25Encoder(), "หม้อไอน้ำเปิดด้วยปุ่มสีอะไร"
+    assert all(set(bm25.document(one.text).indices) & set(bm25.query(asked).indices) for one in chunks)

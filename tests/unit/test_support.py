@@ -86,3 +86,50 @@ def test_opposites_stand_in_the_table_or_behind_a_prefix() -> None:
     assert "ineffectiv" in opposites("effectiv")
     assert "effectiv" in opposites("ineffectiv")
     assert "put" not in opposites("input")
+
+
+CHINESE = "顾客可以在收货后三十天内退回自行车。退货须保留原包装，运费由顾客承担。退款将在五个工作日内原路退回。"
+JAPANESE = (
+    "お客様は商品到着後30日以内であれば自転車を返品できます。返品には元の箱が必要で、送料はお客様の負担となります。"
+)
+THAI = "ลูกค้าสามารถคืนจักรยานได้ภายใน 30 วันหลังได้รับสินค้า ต้องเก็บกล่องเดิมไว้ และลูกค้าเป็นผู้จ่ายค่าขนส่ง"
+
+
+@pytest.mark.parametrize(
+    ("sentence", "passage"),
+    [
+        ("三十天内可以退回自行车。", CHINESE),
+        ("您可以在30天内退回。", CHINESE),
+        ("运费由顾客承担。", CHINESE),
+        ("送料はお客様の負担です。", JAPANESE),
+        ("30日以内に返品できます。", JAPANESE),
+        ("ลูกค้าเป็นผู้จ่ายค่าขนส่ง", THAI),
+        ("คืนจักรยานได้ภายใน 30 วัน", THAI),
+    ],
+)
+def test_a_shortened_sentence_of_a_script_without_spaces_is_supported(sentence: str, passage: str) -> None:
+    assert supported(sentence, passage)
+    assert not any(supported(sentence, other) for other in (REFUNDS, CHINESE, JAPANESE, THAI) if other != passage)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "passage", "because"),
+    [
+        ("顾客可以在收货后六十天内退回自行车。", CHINESE, "figure"),
+        ("顾客可以在收货后60天内退回自行车。", CHINESE, "figure"),
+        ("顾客不可以在收货后三十天内退回自行车。", CHINESE, "denial"),
+        ("60日以内に返品できます。", JAPANESE, "figure"),
+        ("自転車は返品できません。", JAPANESE, "denial"),
+        ("คืนจักรยานได้ภายใน 60 วัน", THAI, "figure"),
+        ("ลูกค้าไม่สามารถคืนจักรยานได้", THAI, "denial"),
+    ],
+)
+def test_one_wrong_thing_takes_all_support_away_there_too(sentence: str, passage: str, because: Objection) -> None:
+    assert objection(sentence, passage) == because
+    assert not supported(sentence, passage)
+
+
+def test_a_sentence_about_something_else_in_the_same_script_is_not_supported() -> None:
+    assert not supported("本店提供免费的自行车清洗服务。", CHINESE)
+    assert not supported("店舗では自転車の修理を無料で行っています。", JAPANESE)
+    assert not supported("ร้านมีบริการล้างจักรยานฟรีทุกวันเสาร์", THAI)

@@ -56,6 +56,14 @@ def test_a_wrong_figure_is_neither_a_fact_nor_a_supported_citation() -> None:
     assert metrics.citation_precision.value == 0.0
 
 
+def test_an_answer_that_tells_what_is_not_covered_is_not_counted_as_a_refusal() -> None:
+    retriever = WordRetriever([passage("policy.md", "The policy does not cover water damage.")])
+    trials = make_trials([Question("Does the policy cover water damage?", True, "policy.md")], retriever, SETTINGS)
+    told = FunctionAnswerer(lambda _: "The policy does not cover water damage [1].")
+    metrics = evaluate(trials, [], told, STANDARDS, replace(SETTINGS, removed=0), lambda: False)
+    assert (metrics.refused_answerable.value, metrics.citation_recall.value, metrics.marked.value) == (0.0, 1.0, 1.0)
+
+
 def test_a_question_that_the_server_refuses_never_reaches_the_model() -> None:
     settings = EvaluationSettings(top_k=1, min_answerability=1.0)
     trials = make_trials([Question("How many days to return a bike?", True)], RETRIEVER, settings)
