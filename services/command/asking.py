@@ -8,6 +8,7 @@ from typing import Any
 
 from services.command.api import ANSWER_TIMEOUT_S, Api, Refused
 from services.command.output import seconds
+from services.kit.remarks import remarks
 
 QUOTE_LENGTH = 160
 
@@ -68,11 +69,11 @@ def answer_in_words(completion: dict[str, Any]) -> str:
 
 
 def sources_in_words(message: dict[str, Any], completion: dict[str, Any]) -> str:
-    """The citations that the check supports, once each, and how the answer was made."""
+    """The citations that the check supports, once each, what a reader should know, and how the answer was made."""
     lines = [_citation(entry) for entry in message.get("citations") or [] if entry["supported"]]
     total = (completion.get("timings") or {}).get("total_ms")
     took = f", {seconds(total / 1000)}" if total is not None else ""
-    return "\n".join(["", *dict.fromkeys(lines), f"({completion.get('model', '')}{took})"])
+    return "\n".join(["", *dict.fromkeys(lines), *remarks(completion), f"({completion.get('model', '')}{took})"])
 
 
 def _citation(entry: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from nicegui import app, ui
 
 from services.dashboard.gateway import Gateway, GatewayError
 from services.dashboard.sessions import SignedIn
+from services.kit.remarks import remarks
 from services.kit.texts import mended
 
 POLL_SECONDS = 0.5
@@ -135,6 +136,8 @@ class AnswerCard:
             self._citation(citation)
         if not citations:
             ui.label("No citations.").classes("text-grey")
+        for remark in remarks(last):
+            ui.label(remark).classes("text-warning").mark("remark")
         timings = last["timings"]
         with ui.row().classes("w-full items-center"):
             ui.label(f"{last['model']}, {timings['total_ms'] / 1000:.1f} s").classes("text-grey grow")

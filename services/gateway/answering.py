@@ -37,7 +37,8 @@ class Question:
     """What a client asks: the last user message, what was said before it, and how to answer.
 
     `keep_history`: a conversation that does not fit the model's context is refused, and keeps its oldest turns.
-    `guarded`: the first statement is held back, and refused where no passage supports it.
+    `guarded`: the first statement is held back, and refused where no passage supports it. `place` is the field of the
+    request that it came in.
     """
 
     workspace_id: str
@@ -54,6 +55,7 @@ class Question:
     keep_history: bool = False
     filters: Filter | None = None
     score_threshold: float = 0.0
+    place: str = "messages"
 
     @property
     def schema(self) -> dict[str, Any] | None:
@@ -127,7 +129,7 @@ class Answering:
         written = _Written(question, retrieved, unsourced)
         if _unanswerable(question, retrieved, unsourced):
             clock.mark("first_token_ms")
-            written.text, written.ended_by = REFUSAL, "guard"
+            written.text, written.ended_by = REFUSAL, "scores"
             yield REFUSAL
         else:
             async with aclosing(self._sent(written)) as texts:
@@ -318,7 +320,7 @@ def _too_long(written: _Written, reason: str) -> ApiError:
     if not written.history:
         what = "The question does not fit the model's context, even without history and passages"
     message = f"{what}: {reason}" if reason else f"{what}."
-    return ApiError(400, message, code="context_length_exceeded", param="messages")
+    return ApiError(400, message, code="context_length_exceeded", param=written.question.place)
 
 
 def _broke_off(error: Exception) -> ApiError:

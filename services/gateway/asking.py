@@ -69,6 +69,7 @@ async def to_question(asked: Asked, caller: Caller, state: Any) -> Question:
         keep_history=asked.keep_history,
         filters=asked.filters,
         score_threshold=asked.score_threshold,
+        place=asked.place,
     )
 
 

@@ -12,7 +12,7 @@ from retrieval.guard import carried, first_statement
 from retrieval.loops import LoopWatch
 from retrieval.model import Passage
 
-EndedBy = Literal["repetition", "guard"]
+EndedBy = Literal["repetition", "guard", "scores"]
 
 
 class Outgoing:

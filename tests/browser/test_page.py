@@ -52,6 +52,15 @@ def test_a_person_asks_and_sees_the_citations(page: Page, platform: RunningPlatf
     expect(page.get_by_text("it is in the journal")).to_be_visible()
 
 
+def test_a_person_sees_that_no_passage_supports_an_answer(page: Page, platform: RunningPlatform) -> None:
+    sign_in(page, platform.key)
+    question = page.get_by_label("Ask a question")
+    question.fill("What is the share price of the Apple company today?")
+    question.press("Enter")
+    said = "No passage supports this answer|no passage supports it|no passage is near the question"
+    expect(page.get_by_text(re.compile(said))).to_be_visible(timeout=60_000)
+
+
 def test_re_indexing_shows_its_progress_to_the_end(page: Page, platform: RunningPlatform) -> None:
     sign_in(page, platform.key)
     page.get_by_role("button", name="Re-index").click()

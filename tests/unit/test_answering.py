@@ -177,7 +177,7 @@ def test_a_grounded_question_that_finds_nothing_is_refused_without_the_model() -
 def test_a_question_far_from_its_passages_is_refused_without_the_model() -> None:
     slot = FakeSlot()
     _, answer = ask(answering(slot, Retrieval(2)), question("rag", min_answerability=0.5))
-    assert (answer.text, answer.citations, slot.bodies) == (REFUSAL, (), [])
+    assert (answer.text, answer.citations, slot.bodies, answer.ended_by) == (REFUSAL, (), [], "scores")
     assert answer.answerability is not None
     assert answer.answerability < 0.5
 

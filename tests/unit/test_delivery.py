@@ -12,10 +12,12 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from services.command.asking import answer_in_words
 from services.gateway import answering as answering_module
 from services.gateway.answering import Answering
 from services.gateway.passages import RetrievalClient
 from services.gateway.slots import Slots
+from services.kit.remarks import ENDED_BY, UNGROUNDED
 from tests.gateway_fakes import PIECES, Gateway
 from tests.unit.test_answering import TABLE, CountingSlot, Retrieval, ask, passages, question
 
@@ -115,3 +117,22 @@ def _parts(slot: CountingSlot, retrieval: Retrieval) -> tuple[RetrievalClient, S
         base_url="http://x",
     )
     return RetrievalClient(http[1]), Slots(table, refresh=1.0, timeout=5.0, connect=lambda _address: http[0])
+
+
+def test_every_shape_says_whether_a_passage_supports_the_answer_and_who_ended_it(gateway: Gateway) -> None:
+    asked = {"model": "tandem/rag", "input": "How long?"}
+    for pieces, grounded, ended_by in (
+        (PIECES, True, None),
+        (("Your share price ", "is 1.25% of the company [2]."), False, None),
+        (("You may return it within 30 days. ",) * 40, True, "repetition"),
+    ):
+        gateway.model.pieces = pieces
+        whole = gateway.http().post("/v1/chat/completions", json=QUESTION).json()
+        streamed = events(gateway, "/v1/chat/completions", QUESTION)[-1]
+        response = gateway.http().post("/v1/responses", json=asked).json()
+        for body in (whole, streamed, response):
+            assert (body["grounded"], body.get("ended_by")) == (grounded, ended_by)
+        assert whole["choices"][0]["finish_reason"] == "stop"
+        words = answer_in_words(whole)
+        assert (UNGROUNDED in words) is (grounded is False)
+        assert (ENDED_BY["repetition"] in words) is (ended_by == "repetition")
