@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from retrieval.model import Passage
+from retrieval.words import FULL_STOPS
 
-FULL_STOPS = "。！？"
 BORDERS = f" {FULL_STOPS}"
 LONGEST_HEADER = 80  # characters
 HEADER_SHARE = 5  # a header is at most one part in so many of its passage

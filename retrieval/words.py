@@ -17,7 +17,7 @@ _CODE = r"```.*?(?:```|\Z)|`[^`\n]+`"
 _MARKER_OR_CODE = re.compile(rf"(?P<code>{_CODE})|(?<!\s){_MARKER}", re.DOTALL)
 _PART_OF = re.compile(r"(\d{1,2})(?:\s*[^\d\s,;&\u060c\u3001\uff0c\uff1b]\s*(\d{1,2}))?")
 _BRACKET = re.compile(r"[\[\uff3b\u3010]")
-FULL_STOPS = r"\u3002\uff01\uff1f\uff61\u0964\u0965\u06d4\u1362\u17d4\u104b"
+FULL_STOPS = "\u3002\uff01\uff1f\uff61\u0964\u0965\u06d4\u1362\u17d4\u104b"
 """Of Chinese and Japanese, Hindi, Urdu, Amharic, Khmer, Burmese. They end a sentence without a space behind."""
 _SENTENCE_END = re.compile(
     rf"[\n.!?\u061f\uff0e{FULL_STOPS}]"

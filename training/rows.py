@@ -12,7 +12,7 @@ from retrieval.answerability import answerability
 from retrieval.grounding import REFUSAL, grounded_messages, plain_messages
 from retrieval.model import Passage
 from retrieval.support import SUPPORT_THRESHOLD, support
-from retrieval.words import content_words, sentences, strip_markers
+from retrieval.words import FULL_STOPS, content_words, sentences, strip_markers
 from training.config import MixSettings
 from training.model import Example, RowKind, RowsReport, TrainingRow
 
@@ -192,7 +192,7 @@ def _carrier(sentence: str, passages: Sequence[Passage], right: Passage) -> int 
 
 def _with_marker(sentence: str, number: int) -> str:
     stripped = sentence.rstrip()
-    if stripped[-1] in ".!?":
+    if stripped[-1] in f".!?\u061f{FULL_STOPS}":
         return f"{stripped[:-1]} [{number}]{stripped[-1]}"
     return f"{stripped} [{number}]"
 

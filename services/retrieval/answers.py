@@ -37,7 +37,8 @@ class Answers:
         live = [self._catalog.answering(request.workspace_id, store_id) for store_id in stores]
         answering = [one for one in live if one is not None]
         wanted = wanted_chunks(self._catalog, request.workspace_id)
-        found = [self._search(group, request, scope, wanted) for group in self._searchers.groups(answering)]
+        groups = self._searchers.groups(answering, [request.query, *request.history])
+        found = [self._search(group, request, scope, wanted) for group in groups]
         best = joined(found, request.top_k)
         timings = best.timings_ms | {"total": 1000 * (perf_counter() - started)}
         return SearchResponse(

@@ -10,6 +10,7 @@ from retrieval.embedding import Embedder
 from retrieval.index.port import CollectionRef
 from retrieval.recipe import SparseSettings, bm25_encoder, sparse_of
 from retrieval.reranking import Reranker
+from retrieval.scripts import parted
 from retrieval.search import Searcher, SearchResult, SearchSettings
 from services.retrieval.catalog import EmbedderName, MadeWith
 from services.retrieval.embedders import Embedders
@@ -29,11 +30,14 @@ class Searchers:
         """Raises EmbedderMismatch as `Embedders.of`."""
         return self._searcher(self._embedders.of(made.embedder), sparse_of(made.settings))
 
-    def groups(self, answering: Sequence[tuple[CollectionRef, MadeWith]]) -> list[Group]:
-        """Collections whose vectors can be compared, together; one group where there is no collection at all."""
+    def groups(self, answering: Sequence[tuple[CollectionRef, MadeWith]], asked: Sequence[str]) -> list[Group]:
+        """Collections whose vectors can be compared, together; one group where there is no collection at all.
+
+        `asked` is the question and the turns before it.
+        """
         together: dict[tuple[EmbedderName, SparseSettings], Group] = {}
         for ref, made in answering:
-            key = (made.embedder, sparse_of(made.settings))
+            key = (made.embedder, _asked_with(sparse_of(made.settings), asked))
             if key not in together:
                 together[key] = (self.of(made), [])
             together[key][1].append(ref)
@@ -41,6 +45,12 @@ class Searchers:
 
     def _searcher(self, embedder: Embedder, sparse: SparseSettings) -> Searcher:
         return Searcher(embedder, bm25_encoder(sparse), self._settings, self._reranker)
+
+
+def _asked_with(sparse: SparseSettings, asked: Sequence[str]) -> SparseSettings:
+    """What tells the vectors of a question apart: both tokenizers make the same of one whose words have spaces."""
+    alike = all(parted(text) == (text, "") for text in asked)
+    return replace(sparse, tokenizer="word") if alike else sparse
 
 
 def joined(results: Sequence[SearchResult], top_k: int) -> SearchResult:

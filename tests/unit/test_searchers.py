@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import pytest
+
+from retrieval.index.port import CollectionRef
 from retrieval.model import Chunk, FileRef, Passage
-from retrieval.search import SearchResult
-from services.retrieval.searchers import joined
+from retrieval.search import SearchResult, SearchSettings
+from services.retrieval.catalog import EmbedderName, MadeWith
+from services.retrieval.embedders import Embedders
+from services.retrieval.searchers import Searchers, joined
+from tests.fakes import HashingEmbedder
 
 
 def passage(name: str, score: float) -> Passage:
@@ -17,3 +23,25 @@ def test_searches_with_several_embedders_give_the_best_of_all_and_the_time_of_al
     both = joined([first, second], 2)
     assert [one.chunk.id for one in both.passages] == ["a", "c"]
     assert both.timings_ms == {"embed": 5.0, "search": 1.0, "rerank": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("asked", "groups"),
+    [
+        (["Is tyre pressure 3.8 bar?"], 1),
+        (["Caf\u00e9?"], 1),
+        (["轮胎气压多少？"], 2),
+        (["And in bar?", "轮胎气压多少？"], 2),
+    ],
+)
+def test_collections_of_either_tokenizer_are_searched_together_where_the_question_is_the_same_to_both(
+    asked: list[str], groups: int
+) -> None:
+    embedder = HashingEmbedder()
+    name = EmbedderName(embedder.name, embedder.dimension)
+    made = [MadeWith(name), MadeWith(name, {"sparse_tokenizer": "multilingual"})]
+    answering = [(CollectionRef("w1", f"s{number}", "c"), one) for number, one in enumerate(made)]
+    searchers = Searchers(Embedders(embedder, lambda _: embedder, 1), SearchSettings())
+    found = searchers.groups(answering, asked)
+    assert len(found) == groups
+    assert [ref for _, refs in found for ref in refs] == [ref for ref, _ in answering]

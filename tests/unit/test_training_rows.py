@@ -34,6 +34,13 @@ def test_each_sentence_and_bullet_gets_the_marker_of_the_passage_that_carries_it
     assert marked == "Return it within 30 days [2].\n\n- Charge the battery for 4 hours [1]."
 
 
+def test_each_sentence_of_a_chinese_answer_gets_the_marker_before_its_full_stop() -> None:
+    returns = passage("returns.md", "顾客可以在收货后三十天内退货。")
+    battery = passage("battery.md", "电池应在室温下充电四小时。")
+    marked = mark("三十天内可以退货。电池充电四小时【9】。", [battery, returns], returns)
+    assert marked == "三十天内可以退货 [2]。电池充电四小时 [1]。"
+
+
 def test_a_sentence_in_house_words_gets_the_marker_of_the_passage_that_the_answer_is_from() -> None:
     marked = mark("The power pack needs 4 hours at the plug socket nearby.", [RETURNS, BATTERY], BATTERY)
     assert marked.endswith(" [2].")
