@@ -141,7 +141,7 @@ def _json(response: httpx.Response) -> Json:
 
 def _retry_after(response: httpx.Response) -> float:
     text = response.headers.get("Retry-After", "")
-    return float(text) if text.isdigit() else 2.0
+    return float(text) if text.isascii() and text.isdigit() else 2.0
 
 
 def escape(name: str) -> str:

@@ -6,6 +6,14 @@ from typing import Final, Literal
 
 INDEX_QUEUE: Final = "index"
 TRAIN_QUEUE: Final = "train"
+TICK_QUEUE: Final = "tick"
+SYNC_QUEUE: Final = "sync"
+
+LIGHT_WORKER: Final = "light"
+"""The worker of the tick and the syncs. It loads no model, so it starts at once and stays small."""
+SYNCS_AT_ONCE: Final = 3
+LIGHT_THREADS: Final = SYNCS_AT_ONCE + 1
+"""One thread more than syncs may take, so that the tick always finds a free one."""
 
 INDEX_FILE: Final = "tandem.index_file"
 REINDEX_STORE: Final = "tandem.reindex_store"
@@ -28,7 +36,7 @@ TASKS: Final[dict[str, tuple[str, str]]] = {
     "index_file": (INDEX_FILE, INDEX_QUEUE),
     "reindex": (REINDEX_STORE, INDEX_QUEUE),
     "reconcile": (RECONCILE, INDEX_QUEUE),
-    "sync_source": (SYNC_SOURCE, INDEX_QUEUE),
+    "sync_source": (SYNC_SOURCE, SYNC_QUEUE),
     "fine_tuning": (FINE_TUNE, TRAIN_QUEUE),
     "embedder_training": (TRAIN_EMBEDDER, TRAIN_QUEUE),
     "examine_data_set": (EXAMINE_DATA_SET, INDEX_QUEUE),

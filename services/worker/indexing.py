@@ -8,18 +8,16 @@ from dataclasses import replace
 from typing import Any
 
 import fsspec
-from sqlalchemy import ColumnElement, update
+from sqlalchemy import update
 
 from retrieval.chunking import ChunkingSettings
 from retrieval.embedding import Embedder
 from retrieval.errors import (
     EmbedderMismatch,
     IndexUnavailable,
-    InputError,
     RecipeChanged,
     StaleRevision,
     UnreadableFile,
-    UnsupportedFormat,
 )
 from retrieval.ingest import prepare_document
 from retrieval.model import FileRef, Point
@@ -29,6 +27,7 @@ from services.database.documents import withdraw_former
 from services.database.engine import Sessions
 from services.database.tables import Collection, File, Job, Store, StoreFile, now
 from services.worker.heartbeat import Heartbeat
+from services.worker.indexed import of_revision, record_failure
 from services.worker.purging import purge
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.settings import WorkerSettings
@@ -111,16 +110,14 @@ class Indexing:
             "indexed_at": now(),
         }
         with self._sessions.begin() as session:
-            recorded = session.execute(update(StoreFile).where(*_row(source)).values(**values))
+            recorded = session.execute(update(StoreFile).where(*of_revision(source)).values(**values))
             answers = recorded.rowcount == 1  # type: ignore[attr-defined]
             withdrawn = withdraw_former(session, source.file_id) if answers else []
         purge(self._writer, source.workspace_id, withdrawn)
 
     def failed(self, job: Job, reason: str, error: Exception | None = None) -> None:
         """Record that this revision could not be indexed; an earlier one that is in the index stays there."""
-        asked = job.request
-        source = FileRef(job.workspace_id, asked["store_id"], asked["file_id"], asked["revision"])
-        self._record(source, status="failed", error=reason, error_code=error_code(error))
+        record_failure(self._sessions, job, reason, error)
 
     def points(
         self,
@@ -183,20 +180,6 @@ class Indexing:
             return None
         return FileRef(job.workspace_id, row.store_id, row.file_id, row.revision, row.attributes), file, row
 
-    def _record(self, source: FileRef, **values: Any) -> None:
-        """Change the row of this revision, and of no later one."""
-        with self._sessions.begin() as session:
-            session.execute(update(StoreFile).where(*_row(source)).values(**values))
-
-
-def _row(source: FileRef) -> tuple[ColumnElement[bool], ...]:
-    return (
-        StoreFile.store_id == source.store_id,
-        StoreFile.file_id == source.file_id,
-        StoreFile.revision == source.revision,
-        StoreFile.deleted.is_(False),
-    )
-
 
 def own_recipe(row: StoreFile, of_store: Recipe) -> Recipe:
     """The store's recipe, with the file's own chunk sizes where it was given some."""
@@ -209,14 +192,6 @@ def own_recipe(row: StoreFile, of_store: Recipe) -> Recipe:
 def recorded_sizes(chunking: ChunkingSettings) -> dict[str, int]:
     """The sizes in OpenAI's words, to be kept beside a file."""
     return {"max_chunk_size_tokens": chunking.chunk_size, "chunk_overlap_tokens": chunking.chunk_overlap}
-
-
-def error_code(error: Exception | None) -> str:
-    """OpenAI's code for why a file could not be indexed."""
-    if isinstance(error, UnsupportedFormat):
-        return "unsupported_file"
-    is_the_file = isinstance(error, InputError) and not isinstance(error, EmbedderMismatch)
-    return "invalid_file" if is_the_file else "server_error"
 
 
 def _stored(file: File) -> bytes:

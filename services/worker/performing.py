@@ -9,6 +9,7 @@ from typing import Any
 from retrieval.errors import RetrievalError, SyncStopped
 from services.database.jobs import Jobs
 from services.database.tables import Job
+from services.worker.alone import alone
 from services.worker.heartbeat import Heartbeat, JobCancelled, JobPaused, JobTaken
 from training.errors import TrainingError
 
@@ -58,6 +59,7 @@ def perform(
 def fail(jobs: Jobs, job: Job, reason: str, error: Exception | None, on_failure: OnFailure | None) -> None:
     """End a job with a reason, after whatever else has to know it; `error` is what raised it, where something did."""
     if on_failure:
-        on_failure(job, reason, error)
+        with alone(f"noting the failure of the job {job.id} elsewhere"):
+            on_failure(job, reason, error)
     jobs.add_event(job, reason, level="error")
     jobs.finish(job.id, "failed", reason)

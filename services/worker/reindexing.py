@@ -11,15 +11,15 @@ from typing import Any
 from sqlalchemy import select, update
 
 from retrieval.chunking import ChunkingSettings
-from retrieval.errors import BuildFailed, IndexUnavailable, StaleRevision
+from retrieval.errors import BuildFailed, StaleRevision
 from retrieval.index.port import CollectionRef
 from retrieval.model import FileRef
 from retrieval.recipe import Recipe, bm25_encoder, chunking_of, sparse_of
-from services.contracts.jobs import FINISHED
 from services.contracts.retrieval import FileRevision, SwitchRequest, SwitchResponse
 from services.database.engine import Sessions
 from services.database.tables import Collection, CollectionFile, File, Job, StoreFile
 from services.worker.building import BUILDER, BUILDING, Builder, FolderBuilder, ServiceBuilder
+from services.worker.builds import Builds
 from services.worker.heartbeat import Heartbeat, JobPaused, JobTaken
 from services.worker.indexing import Indexing, own_recipe, recorded_sizes
 from services.worker.retrieval_client import RetrievalDown, RetrievalWriter
@@ -45,6 +45,7 @@ class Reindexing:
     ) -> None:
         self._sessions, self._indexing, self._writer = sessions, indexing, writer
         self._index_folder, self._min_recall, self._command = index_folder, min_recall, builder
+        self._builds = Builds(sessions, writer, index_folder)
 
     def reindex(self, job: Job, heartbeat: Heartbeat) -> dict[str, Any]:
         """Make the points of every wanted file anew for a new collection, and switch to it.
@@ -65,21 +66,11 @@ class Reindexing:
         except GOES_ON:
             raise
         except Exception:
-            self._drop(ref)
+            self._builds.drop(ref)
             builder.clear()
             raise
         builder.clear()
         return self._result(job, switched)
-
-    def sweep(self) -> None:
-        """Drop the builds that no job goes on with: it was cancelled, or ended while the service was down."""
-        unfinished = select(Job).where(Job.kind == "reindex", Job.status.not_in(FINISHED))
-        with self._sessions() as session:  # in this order: a build's job is there before it
-            rows = session.scalars(select(Collection).where(Collection.state == "building")).all()
-            stores = {job.request["store_id"] for job in session.scalars(unfinished)}
-        for row in rows:
-            if row.store_id not in stores:
-                self._clear(CollectionRef(row.workspace_id, row.store_id, row.id))
 
     def _begin(self, job: Job, ref: CollectionRef) -> Recipe:
         """The recipe of the job's collection, which is begun unless the job goes on with it."""
@@ -228,15 +219,4 @@ class Reindexing:
             ids = session.scalars(left.where(Collection.workspace_id == ref.workspace_id)).all()
         for collection_id in ids:
             if collection_id != ref.collection_id:
-                self._clear(CollectionRef(ref.workspace_id, ref.store_id, collection_id))
-
-    def _clear(self, ref: CollectionRef) -> None:
-        self._drop(ref)
-        FolderBuilder(self._index_folder, ref, self._indexing.recipe).clear()
-
-    def _drop(self, ref: CollectionRef) -> None:
-        """Drop a build, unless it is live by now. The reason why a job ends is not lost where that fails."""
-        try:
-            self._writer.drop(ref)
-        except IndexUnavailable as error:
-            log.warning("collection %s is left until the next minute's tick: %s", ref, error)
+                self._builds.clear(CollectionRef(ref.workspace_id, ref.store_id, collection_id))

@@ -170,7 +170,7 @@ def test_a_paused_job_keeps_what_it_has_done_and_goes_on(filled: Desk) -> None:
         filled.run(filled.reindexing().reindex, job)
     filled.jobs.put_aside(job, "paused", "paused")
     assert filled.search("tyre pressure")
-    filled.reindexing().sweep()
+    filled.builds().sweep()
     resumed, waits = filled.jobs.resume("w1", job)
     assert (resumed.status, waits) == ("queued", True)
     result = filled.run(filled.reindexing().reindex, job)
@@ -185,7 +185,7 @@ def test_what_a_paused_job_left_goes_when_it_is_cancelled(filled: Desk) -> None:
         filled.run(filled.reindexing().reindex, job)
     filled.jobs.put_aside(job, "paused", "paused")
     assert filled.jobs.request_cancel("w1", job).status == "cancelled"
-    filled.reindexing().sweep()
+    filled.builds().sweep()
     assert filled.held() == held == {row.id for row in filled.collections().collections}
 
 

@@ -13,7 +13,7 @@ import pytest
 from openai import OpenAI
 
 from services.database.tables import File, Job, Store, StoreFile, now
-from services.worker import tasks
+from services.worker.expiry import Expiry
 from tests.knowledge import Knowledge, knowledge
 
 POLICY = "# {year}\n\nCustomers may return a bike within {days} days, says the policy of {year}."
@@ -570,7 +570,7 @@ class TestUploads:
             client.files.retrieve(file_id)
         assert client.files.list().data == []
         assert path.exists()
-        tasks.tick()
+        Expiry(desk.sessions, desk.writer).remove_expired()
         assert not path.exists()
         assert client.vector_stores.retrieve(store.id).file_counts.total == 0
         assert desk.retrieval.get(f"/collections/{workspace}/{store.id}").json()["count"] == 0

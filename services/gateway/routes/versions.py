@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from services.kit.errors import ApiError
 router = APIRouter(tags=["voice"])
 VOICE = Depends(require("voice"))
 OPERATE = Depends(require("operate"))
+NUMBER = re.compile(r"[0-9]{1,18}")  # of an event: what the database can count to, in ASCII
 LINEAGE = ("data_set_id", "from_version", "code_version", "seed", "weights")
 
 
@@ -91,7 +93,7 @@ def list_history(
 ) -> dict[str, Any]:
     """Every move of the live pointer and every canary, the newest first: when, by whom, and why."""
     number = (after or "").removeprefix("pub-")
-    if after is not None and not number.isdigit():
+    if after is not None and not NUMBER.fullmatch(number):
         raise ApiError(404, f"There is no event '{after}'.", code="event_not_found", param="after")
     versions = request.app.state.versions
     events, more = versions.history(caller.workspace_id, limit, int(number) if after else None)
