@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal
 
 INDEX_QUEUE: Final = "index"
@@ -31,6 +32,15 @@ JobStatus = Literal["queued", "running", "paused", "succeeded", "failed", "cance
 FINISHED: Final = frozenset({"succeeded", "failed", "cancelled"})
 PAUSABLE: Final = frozenset({"reindex", "fine_tuning"})
 """Kinds of jobs that keep what they have done when they are told to wait."""
+
+LATER: Final = 6
+"""The broker's priority of work that no person waits for; 0, the usual one, comes first."""
+
+
+def priority(request: Mapping[str, object]) -> int:
+    """Where a job stands in its queue: what a sync or a repair asks for comes after what users upload."""
+    return LATER if "asked_by" in request else 0
+
 
 TASKS: Final[dict[str, tuple[str, str]]] = {
     "index_file": (INDEX_FILE, INDEX_QUEUE),

@@ -133,7 +133,7 @@ def _answers(session: Session, store_id: str, file_id: str) -> bool:
 
 
 def _index(session: Session, row: StoreFile, deadline_seconds: float) -> Job:
-    request = {"store_id": row.store_id, "file_id": row.file_id, "revision": row.revision}
+    request = {"store_id": row.store_id, "file_id": row.file_id, "revision": row.revision, "asked_by": "sync"}
     job = new_job(row.workspace_id, "index_file", request, deadline_seconds)
     session.add(job)
     return job

@@ -32,7 +32,8 @@ HEARTBEAT_SECONDS = 5.0
 SILENT_SECONDS = 60.0
 """A running job without a heartbeat for this long has lost its worker."""
 OFFERED_AT_ONCE = 500
-"""The oldest first: after a large sync thousands wait in the broker already, and need no second message each minute."""
+"""The oldest of a kind: after a large sync thousands wait in the broker already, and need no second message each
+minute."""
 
 
 class UnknownJob(LookupError):
@@ -44,7 +45,7 @@ class WrongJobState(Exception):
 
 
 def new_job(workspace_id: str, kind: JobKind, request: dict[str, Any], deadline_seconds: float) -> Job:
-    """A queued job, to be added to a session."""
+    """A queued job, to be added to a session. Its time counts from its start: waiting for a worker ends no job."""
     return Job(
         id=f"{PREFIXES[kind]}{secrets.token_hex(12)}",
         workspace_id=workspace_id,
@@ -52,7 +53,7 @@ def new_job(workspace_id: str, kind: JobKind, request: dict[str, Any], deadline_
         status="queued",
         request=request,
         reason="waits for a worker",
-        deadline_at=now() + timedelta(seconds=deadline_seconds),
+        deadline_seconds=deadline_seconds,
     )
 
 
@@ -86,7 +87,11 @@ class Jobs:
             return session.scalar(running) is not None
 
     def claim(self, job_id: str) -> Job | None:
-        """Start a queued job, or one that lost its worker. None where it is finished, or another worker has it."""
+        """Start a queued job, or one that lost its worker. None where it is finished, or another worker has it.
+
+        A queued job has its whole time before it. One that lost its worker keeps its end: else a file that kills its
+        worker each time would be tried for ever.
+        """
         silent = now() - timedelta(seconds=self._silent_seconds)
         free = or_(Job.status == "queued", and_(Job.status == "running", Job.heartbeat_at < silent))
         claim = update(Job).where(Job.id == job_id, free)
@@ -94,8 +99,12 @@ class Jobs:
         values: dict[str, Any] = {"status": "running", "stage": "started", "reason": None, "tries": Job.tries + 1}
         values |= {"started_at": at, "heartbeat_at": at, "progress_at": at}
         with self._sessions.begin() as session:
-            claimed = session.execute(claim.values(**values)).rowcount == 1  # type: ignore[attr-defined]
-        return self._get(job_id) if claimed else None
+            if session.execute(claim.values(**values)).rowcount == 0:  # type: ignore[attr-defined]
+                return None
+            job = session.get_one(Job, job_id)
+            if job.deadline_at is None and job.deadline_seconds is not None:
+                job.deadline_at = at + timedelta(seconds=job.deadline_seconds)
+            return job
 
     def progress(self, job_id: str, stage: str, fraction: float, eta_seconds: float | None = None) -> None:
         """Where a running job stands; also its heartbeat. `fraction` is of the whole job, in 0..1."""
@@ -155,17 +164,21 @@ class Jobs:
         job = self.find(workspace_id, job_id)
         if job.status != "paused" and not job.pause_requested:
             raise WrongJobState(f"The job '{job_id}' is {job.status}, not paused.")
-        deadline = now() + (job.deadline_at - job.created_at) if job.deadline_at else None
-        values: dict[str, Any] = {"status": "queued", "reason": "waits for a worker", "deadline_at": deadline}
+        values: dict[str, Any] = {"status": "queued", "reason": "waits for a worker", "deadline_at": None}
         with self._sessions.begin() as session:
             session.execute(update(Job).where(Job.id == job_id).values(pause_requested=False))
             paused = update(Job).where(Job.id == job_id, Job.status == "paused")
             sent = session.execute(paused.values(**values, tries=0)).rowcount == 1  # type: ignore[attr-defined]
         return self.find(workspace_id, job_id), sent
 
-    def put_aside(self, job_id: str, status: JobStatus, reason: str) -> None:
-        """Take a running job from its worker: `paused`, or `queued` to be offered again by `abandoned`."""
-        self._update(job_id, status=status, reason=reason, pause_requested=False)
+    def put_aside(self, job_id: str, status: JobStatus, reason: str, *, counts: bool = True) -> None:
+        """Take a running job from its worker: `paused`, or `queued` to be offered again by `abandoned`.
+
+        While it waits it has no deadline; its time begins anew with its next start. A try that could do nothing, since
+        something else was away, does not count.
+        """
+        values: dict[str, Any] = {"status": status, "reason": reason, "pause_requested": False, "deadline_at": None}
+        self._update(job_id, **values, **({} if counts else {"tries": Job.tries - 1}))
 
     def current(self, job_id: str) -> Job | None:
         """The job as it stands, with what was asked of it since; None where its row is gone."""
@@ -204,20 +217,24 @@ class Jobs:
             return session.scalars(query.order_by(JobEvent.id.desc()).limit(limit)).all()
 
     def abandoned(self) -> Sequence[Job]:
-        """Jobs to offer to the workers again: queued for a minute, or running without a heartbeat for one."""
+        """Jobs to offer to the workers again: running without a heartbeat for a minute, and queued for one.
+
+        Of each kind so many, that thousands of files that wait keep no sync and no training from being offered.
+        """
         silent = now() - timedelta(seconds=self._silent_seconds)
-        waiting = and_(Job.status == "queued", Job.created_at < silent)
-        lost = and_(Job.status == "running", Job.heartbeat_at < silent)
+        lost = select(Job).where(Job.status == "running", Job.heartbeat_at < silent)
+        waiting = select(Job).where(Job.status == "queued", Job.created_at < silent)
+        oldest = waiting.order_by(Job.created_at).limit(OFFERED_AT_ONCE)
         with self._sessions() as session:
-            query = select(Job).where(or_(waiting, lost)).order_by(Job.created_at).limit(OFFERED_AT_ONCE)
-            return session.scalars(query).all()
+            found = list(session.scalars(lost))
+            for kind in PREFIXES:
+                found += session.scalars(oldest.where(Job.kind == kind))
+            return found
 
     def overdue(self) -> Sequence[Job]:
-        """Unfinished jobs past their deadline."""
+        """Running jobs past their deadline."""
         with self._sessions() as session:
-            return session.scalars(
-                select(Job).where(Job.status.in_(("queued", "running")), Job.deadline_at < now())
-            ).all()
+            return session.scalars(select(Job).where(Job.status == "running", Job.deadline_at < now())).all()
 
     def _get(self, job_id: str) -> Job | None:
         with self._sessions() as session:

@@ -11,9 +11,12 @@ from services.database.jobs import Jobs
 from services.database.tables import Job
 from services.worker.alone import alone
 from services.worker.heartbeat import Heartbeat, JobCancelled, JobPaused, JobTaken
+from services.worker.retrieval_client import RetrievalDown
 from training.errors import TrainingError
 
 log = logging.getLogger(__name__)
+MOST_TRIES = 60
+"""Tries, a minute or more apart, of a job that is refused each time: a faulty one does not go on for ever."""
 Work = Callable[[Job, Heartbeat], dict[str, Any]]
 OnFailure = Callable[[Job, str, Exception | None], None]
 
@@ -27,8 +30,8 @@ def perform(
 ) -> None:
     """Claim the job, do its work and record the outcome; nothing where another worker has it.
 
-    `passing` are failures that mend by themselves: the job waits, is offered again every minute, and ends at its
-    deadline at the latest.
+    `passing` are failures that mend by themselves: the job waits and is offered again every minute, as long as another
+    service is away, and MOST_TRIES times where that service is there and refuses it.
     """
     job = jobs.claim(job_id)
     if job is None:
@@ -43,7 +46,7 @@ def perform(
         except JobTaken:
             log.warning("job %s was given to another worker, or ended at its deadline", job.id)
         except passing as error:
-            jobs.put_aside(job.id, "queued", f"waits, and is tried again every minute: {error}")
+            _wait(jobs, job, error, on_failure)
         except SyncStopped as error:
             jobs.add_event(job, str(error), level="error", data=error.report)
             jobs.finish(job.id, "failed", str(error), error.report)
@@ -54,6 +57,16 @@ def perform(
             fail(jobs, job, f"{type(error).__name__}: {error}", error, on_failure)
         else:
             jobs.finish(job.id, "succeeded", result.pop("reason", None), result)
+
+
+def _wait(jobs: Jobs, job: Job, error: Exception, on_failure: OnFailure | None) -> None:
+    """Put a job aside that could not be done now."""
+    is_away = isinstance(error, RetrievalDown)
+    if job.tries >= MOST_TRIES and not is_away:
+        fail(jobs, job, f"tried {job.tries} times, and it was the same each time: {error}", error, on_failure)
+        return
+    reason = f"waits, and is tried again every minute: {error}"
+    jobs.put_aside(job.id, "queued", reason, counts=not is_away)
 
 
 def fail(jobs: Jobs, job: Job, reason: str, error: Exception | None, on_failure: OnFailure | None) -> None:

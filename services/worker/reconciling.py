@@ -110,7 +110,8 @@ class Reconciling:
             for row in again:
                 mine = StoreFile.store_id == store_id, StoreFile.file_id == row.file_id
                 wanted = StoreFile.revision == row.revision, StoreFile.deleted.is_(False)
-                request = {"store_id": store_id, "file_id": row.file_id, "revision": row.revision}
+                named = {"store_id": store_id, "file_id": row.file_id, "revision": row.revision}
+                request = {**named, "asked_by": "repair"}
                 job = new_job(workspace_id, "index_file", request, JOB_SECONDS)
                 session.add(job)
                 values = {"status": "in_progress", "job_id": job.id}

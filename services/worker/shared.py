@@ -7,7 +7,7 @@ from functools import cache
 
 from kombu.exceptions import OperationalError
 
-from services.contracts.jobs import TASKS
+from services.contracts.jobs import TASKS, priority
 from services.database.engine import Sessions, open_sessions
 from services.database.jobs import Jobs
 from services.database.tables import Job
@@ -30,4 +30,4 @@ def send(job: Job) -> None:
     """Hand a job to the workers. While the broker does not answer the job waits; the tick offers it again."""
     task, queue = TASKS[job.kind]
     with suppress(OperationalError, OSError):
-        app.send_task(task, args=[job.id], queue=queue, task_id=job.id)
+        app.send_task(task, args=[job.id], queue=queue, task_id=job.id, priority=priority(job.request))

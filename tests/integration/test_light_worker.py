@@ -26,6 +26,7 @@ from services.database.engine import Sessions, open_sessions
 from services.database.jobs import Jobs, new_job
 from services.database.sources import begin_sync
 from services.database.tables import Job, Source, Store, now
+from services.gateway.dispatch import Dispatcher
 from services.kit.queue import make_celery
 from services.kit.settings import Platform
 from services.worker.app import TICK_SECONDS
@@ -198,6 +199,20 @@ def test_a_tick_that_nobody_took_within_its_time_is_dropped(stage: Stage) -> Non
     time.sleep(2.0)
     assert stage.status(overdue) == "running"
     assert worker_app.conf.beat_schedule["tick"]["options"] == {"queue": TICK_QUEUE, "expires": TICK_SECONDS}
+
+
+def test_what_a_user_uploads_stands_before_the_files_of_a_sync(stage: Stage) -> None:
+    asked = {"store_id": "s", "file_id": "f", "revision": 1}
+    synced = [new_job(WORKSPACE_ID, "index_file", {**asked, "asked_by": "sync"}, 60.0) for _ in range(20)]
+    uploaded = new_job(WORKSPACE_ID, "index_file", asked, 60.0)
+    dispatcher = Dispatcher(stage.celery, stage.jobs, {})
+    for job in (*synced, uploaded):
+        with stage.sessions.begin() as session:
+            session.add(job)
+        dispatcher.send(job)
+    with stage.celery.connection_for_read() as connection:
+        first = connection.default_channel.basic_get("index")
+    assert first.headers["id"] == uploaded.id
 
 
 def test_the_light_worker_loads_no_model_and_no_engine() -> None:
