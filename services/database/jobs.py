@@ -12,11 +12,12 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import Insert, Update, and_, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from services.contracts.jobs import FINISHED, PAUSABLE, JobKind, JobStatus
 from services.database.engine import Sessions
+from services.database.patience import outlast, patience
 from services.database.tables import Job, JobEvent, now
 
 PREFIXES: dict[JobKind, str] = {
@@ -58,10 +59,13 @@ def new_job(workspace_id: str, kind: JobKind, request: dict[str, Any], deadline_
 
 
 class Jobs:
-    """`silent_seconds` without a heartbeat, and a running job has lost its worker."""
+    """`silent_seconds` without a heartbeat, and a running job has lost its worker.
+
+    On patient sessions, whatever somebody at work on a job reads and writes outlasts a database that is away.
+    """
 
     def __init__(self, sessions: Sessions, silent_seconds: float = SILENT_SECONDS) -> None:
-        self._sessions, self._silent_seconds = sessions, silent_seconds
+        self._sessions, self._silent_seconds, self._patience = sessions, silent_seconds, patience(sessions)
 
     def transaction(self) -> AbstractContextManager[Session]:
         """A session that commits at its end."""
@@ -125,8 +129,7 @@ class Jobs:
         values |= {"finished_at": now(), "eta_seconds": None}
         values |= {"progress": 1.0} if status == "succeeded" else {}
         values |= {"result": result} if result is not None else {}
-        with self._sessions.begin() as session:
-            session.execute(update(Job).where(Job.id == job_id, Job.status.not_in(FINISHED)).values(**values))
+        self._change(update(Job).where(Job.id == job_id, Job.status.not_in(FINISHED)).values(**values))
 
     def request_cancel(self, workspace_id: str, job_id: str) -> Job:
         """Ask a job to stop. One that no worker has is cancelled at once; a finished one stays as it is."""
@@ -199,13 +202,16 @@ class Jobs:
     def unfinished(self, job_ids: Sequence[str]) -> set[str]:
         """Those of these jobs that have not ended."""
         query = select(Job.id).where(Job.id.in_(job_ids), Job.status.not_in(FINISHED))
-        with self._sessions() as session:
-            return set(session.scalars(query))
+
+        def ask() -> set[str]:
+            with self._sessions() as session:
+                return set(session.scalars(query))
+
+        return outlast(ask, self._patience)
 
     def add_event(self, job: Job, message: str, level: str = "info", data: dict[str, Any] | None = None) -> None:
-        event = JobEvent(workspace_id=job.workspace_id, job_id=job.id, level=level, message=message, data=data or {})
-        with self._sessions.begin() as session:
-            session.add(event)
+        told = {"workspace_id": job.workspace_id, "job_id": job.id, "level": level, "message": message}
+        self._change(insert(JobEvent).values(**told, data=data or {}))
 
     def events(self, workspace_id: str, job_id: str, limit: int = 100, after: int | None = None) -> Sequence[JobEvent]:
         """The newest events first; `after` is the id of an event: those older than it."""
@@ -237,9 +243,20 @@ class Jobs:
             return session.scalars(select(Job).where(Job.status == "running", Job.deadline_at < now())).all()
 
     def _get(self, job_id: str) -> Job | None:
-        with self._sessions() as session:
-            return session.get(Job, job_id)
+        def ask() -> Job | None:
+            with self._sessions() as session:
+                return session.get(Job, job_id)
+
+        return outlast(ask, self._patience)
 
     def _update(self, job_id: str, **values: Any) -> None:
-        with self._sessions.begin() as session:
-            session.execute(update(Job).where(Job.id == job_id, Job.status == "running").values(**values))
+        self._change(update(Job).where(Job.id == job_id, Job.status == "running").values(**values))
+
+    def _change(self, statement: Update | Insert) -> None:
+        """One statement that does no harm twice, in a transaction of its own."""
+
+        def change() -> None:
+            with self._sessions.begin() as session:
+                session.execute(statement)
+
+        outlast(change, self._patience)

@@ -8,6 +8,7 @@ from typing import Any
 
 from retrieval.errors import RetrievalError, SyncStopped
 from services.database.jobs import Jobs
+from services.database.patience import AWAY
 from services.database.tables import Job
 from services.worker.alone import alone
 from services.worker.heartbeat import Heartbeat, JobCancelled, JobPaused, JobTaken
@@ -33,6 +34,7 @@ def perform(
     `passing` are failures that mend by themselves: the job waits and is offered again every minute, as long as another
     service is away, and MOST_TRIES times where that service is there and refuses it.
     """
+    mending: tuple[type[Exception], ...] = (*passing, *AWAY)
     job = jobs.claim(job_id)
     if job is None:
         return
@@ -44,8 +46,8 @@ def perform(
         except JobPaused:
             jobs.put_aside(job.id, "paused", "paused; resume it to go on")
         except JobTaken:
-            log.warning("job %s was given to another worker, or ended at its deadline", job.id)
-        except passing as error:
+            log.warning("job %s was given to another worker, or ended at its deadline, or may have been", job.id)
+        except mending as error:
             _wait(jobs, job, error, on_failure)
         except SyncStopped as error:
             jobs.add_event(job, str(error), level="error", data=error.report)
@@ -62,10 +64,11 @@ def perform(
 def _wait(jobs: Jobs, job: Job, error: Exception, on_failure: OnFailure | None) -> None:
     """Put a job aside that could not be done now."""
     is_away = isinstance(error, RetrievalDown)
+    what = "the database was away" if isinstance(error, AWAY) else error
     if job.tries >= MOST_TRIES and not is_away:
-        fail(jobs, job, f"tried {job.tries} times, and it was the same each time: {error}", error, on_failure)
+        fail(jobs, job, f"tried {job.tries} times, and it was the same each time: {what}", error, on_failure)
         return
-    reason = f"waits, and is tried again every minute: {error}"
+    reason = f"waits, and is tried again every minute: {what}"
     jobs.put_aside(job.id, "queued", reason, counts=not is_away)
 
 

@@ -18,7 +18,7 @@ from services.worker.settings import WorkerSettings
 
 @cache
 def sessions() -> Sessions:
-    return open_sessions(Platform().database_url)
+    return open_sessions(Platform().database_url, WorkerSettings().silent_seconds)
 
 
 @cache

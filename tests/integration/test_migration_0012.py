@@ -7,7 +7,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import select, text
+from sqlalchemy import text
 
 import services.database
 from services.database.engine import migrate, open_engine, open_sessions
