@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, update
+from sqlalchemy import ColumnElement, case, update
 
 from retrieval.errors import EmbedderMismatch, InputError, UnsupportedFormat
 from retrieval.model import FileRef
 from services.database.engine import Sessions
 from services.database.tables import Job, StoreFile
+
+KEPT = "what was indexed of it before goes on answering"
 
 
 def of_revision(source: FileRef) -> tuple[ColumnElement[bool], ...]:
@@ -22,10 +24,11 @@ def of_revision(source: FileRef) -> tuple[ColumnElement[bool], ...]:
 
 def record_failure(sessions: Sessions, job: Job, reason: str, error: Exception | None = None) -> None:
     """Record that the revision of an `index_file` job could not be indexed; `error` is what raised it, where
-    something did. An earlier revision that is in the index stays there."""
+    something did. An earlier revision that is in the index goes on answering."""
     asked = job.request
     source = FileRef(job.workspace_id, asked["store_id"], asked["file_id"], asked["revision"])
-    values = {"status": "failed", "error": reason, "error_code": error_code(error)}
+    told = case((StoreFile.former_revision.is_not(None), f"{reason}; {KEPT}"), else_=reason)
+    values = {"status": "failed", "error": told, "error_code": error_code(error)}
     with sessions.begin() as session:
         session.execute(update(StoreFile).where(*of_revision(source)).values(**values))
 

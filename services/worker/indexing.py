@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import fsspec
 from sqlalchemy import update
 
 from retrieval.chunking import ChunkingSettings
@@ -17,7 +16,6 @@ from retrieval.errors import (
     IndexUnavailable,
     RecipeChanged,
     StaleRevision,
-    UnreadableFile,
 )
 from retrieval.ingest import prepare_document
 from retrieval.model import FileRef, Point
@@ -31,6 +29,7 @@ from services.worker.indexed import of_revision, record_failure
 from services.worker.purging import purge
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.settings import WorkerSettings
+from services.worker.stored import read
 
 log = logging.getLogger(__name__)
 TRIES = 3
@@ -66,7 +65,8 @@ class Indexing:
     def index_file(self, job: Job, heartbeat: Heartbeat) -> dict[str, Any]:
         """Index the revision that the job names. One that is no longer wanted is left alone, with a reason.
 
-        Raises IndexUnavailable, and EmbedderMismatch, where the store cannot take it now, UnreadableFile.
+        Raises IndexUnavailable, and EmbedderMismatch, where the store cannot take it now, FilesAway where no file can
+        be read now, UnreadableFile.
         """
         wanted = self._wanted(job)
         if wanted is None:
@@ -135,7 +135,7 @@ class Indexing:
             heartbeat.progress(f"embedding {file.filename}", start + (end - start) * done / max(total, 1))
 
         progress(0, 1)
-        document = self._parser.load(_stored(file), file.filename, file.url)
+        document = self._parser.load(read(file), file.filename, file.url)
         embedder, bm25 = self._embedder_of(recipe), bm25_encoder(recipe.sparse)
         return prepare_document(document, source, embedder, bm25, recipe.chunking, progress)
 
@@ -192,15 +192,3 @@ def own_recipe(row: StoreFile, of_store: Recipe) -> Recipe:
 def recorded_sizes(chunking: ChunkingSettings) -> dict[str, int]:
     """The sizes in OpenAI's words, to be kept beside a file."""
     return {"max_chunk_size_tokens": chunking.chunk_size, "chunk_overlap_tokens": chunking.chunk_overlap}
-
-
-def _stored(file: File) -> bytes:
-    """A file's bytes. Raises UnreadableFile where they are gone."""
-    try:
-        with fsspec.open(file.path, "rb") as stored:
-            content: bytes = stored.read()
-    except FileNotFoundError as error:
-        raise UnreadableFile(
-            f"the bytes of '{file.filename}' are gone from the files' folder; upload it again, or delete it"
-        ) from error
-    return content

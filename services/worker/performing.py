@@ -6,13 +6,14 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from retrieval.errors import RetrievalError, SyncStopped
+from retrieval.errors import RepairStopped, RetrievalError, SyncStopped
 from services.database.jobs import Jobs
 from services.database.patience import AWAY
 from services.database.tables import Job
 from services.worker.alone import alone
 from services.worker.heartbeat import Heartbeat, JobCancelled, JobPaused, JobTaken
 from services.worker.retrieval_client import RetrievalDown
+from services.worker.stored import FilesAway
 from training.errors import TrainingError
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ def perform(
             log.warning("job %s was given to another worker, or ended at its deadline, or may have been", job.id)
         except mending as error:
             _wait(jobs, job, error, on_failure)
-        except SyncStopped as error:
+        except (SyncStopped, RepairStopped) as error:
             jobs.add_event(job, str(error), level="error", data=error.report)
             jobs.finish(job.id, "failed", str(error), error.report)
         except (RetrievalError, TrainingError) as error:
@@ -63,7 +64,7 @@ def perform(
 
 def _wait(jobs: Jobs, job: Job, error: Exception, on_failure: OnFailure | None) -> None:
     """Put a job aside that could not be done now."""
-    is_away = isinstance(error, RetrievalDown)
+    is_away = isinstance(error, (RetrievalDown, FilesAway))
     what = "the database was away" if isinstance(error, AWAY) else error
     if job.tries >= MOST_TRIES and not is_away:
         fail(jobs, job, f"tried {job.tries} times, and it was the same each time: {what}", error, on_failure)

@@ -23,11 +23,12 @@ from services.worker.builds import Builds
 from services.worker.heartbeat import Heartbeat, JobPaused, JobTaken
 from services.worker.indexing import Indexing, own_recipe, recorded_sizes
 from services.worker.retrieval_client import RetrievalDown, RetrievalWriter
+from services.worker.stored import FilesAway
 
 log = logging.getLogger(__name__)
 BUILT = 0.9  # where the job stands once the collection is complete
 MOST_ROUNDS = 50  # each has only what was written during the one before
-GOES_ON = (JobPaused, JobTaken, RetrievalDown)  # the build is kept, for the job to go on with
+GOES_ON = (JobPaused, JobTaken, RetrievalDown, FilesAway)  # the build is kept, for the job to go on with
 
 
 class Reindexing:
@@ -170,14 +171,14 @@ class Reindexing:
             with self._sessions() as session:
                 row = session.get(StoreFile, (ref.store_id, one.file_id))
                 file = session.get(File, one.file_id)
-            if row is None or file is None or row.deleted or row.revision != one.revision:
+            if row is None or file is None or row.deleted or one.revision not in (row.revision, row.former_revision):
                 continue
-            source = FileRef(ref.workspace_id, ref.store_id, row.file_id, row.revision, row.attributes)
+            source = FileRef(ref.workspace_id, ref.store_id, row.file_id, one.revision, row.attributes)
             points = self._indexing.points(file, source, own_recipe(row, recipe), heartbeat, BUILT, BUILT)
             try:
                 self._writer.upsert(source, recipe, points, per_request, ref.collection_id)
             except StaleRevision:
-                log.info("revision %d of file %s is not wanted any more", row.revision, row.file_id)
+                log.info("revision %d of file %s is not wanted any more", one.revision, row.file_id)
 
     def _result(self, job: Job, switched: SwitchResponse) -> dict[str, Any]:
         result: dict[str, Any] = {

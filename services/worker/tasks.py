@@ -24,6 +24,7 @@ from services.worker.app import app
 from services.worker.parts import background, fine_tuning, parts
 from services.worker.performing import perform
 from services.worker.shared import jobs
+from services.worker.stored import FilesAway
 from services.worker.training_process import RunLost, run_training
 
 
@@ -34,10 +35,13 @@ def load_embedder(sender: Any, **_kwargs: object) -> None:
         parts()
 
 
+PASSING = (IndexUnavailable, EmbedderMismatch, FilesAway)
+
+
 @app.task(name=INDEX_FILE)  # type: ignore[untyped-decorator]
 def index_file(job_id: str) -> None:
     indexing = parts().indexing
-    perform(jobs(), job_id, indexing.index_file, indexing.failed, passing=(IndexUnavailable, EmbedderMismatch))
+    perform(jobs(), job_id, indexing.index_file, indexing.failed, passing=PASSING)
 
 
 @app.task(name=REINDEX_STORE)  # type: ignore[untyped-decorator]

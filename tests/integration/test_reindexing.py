@@ -10,6 +10,7 @@ import pytest
 from retrieval.errors import BuildFailed, InputError, RecallTooLow, UnreadableFile
 from retrieval.index.port import CollectionRef
 from services.contracts.retrieval import SearchRequest
+from services.database.documents import want_again
 from services.database.tables import Collection, StoreFile
 from services.worker.building import BUILDER
 from services.worker.heartbeat import JobCancelled, JobPaused, JobTaken
@@ -98,6 +99,27 @@ def test_a_file_that_changes_meanwhile_answers_as_it_is_now_and_in_the_new_sizes
     assert "within nine working days" in filled.search("refunds paid working days")[0].chunk.text
     assert {one.chunk.source.revision for one in filled.search("refunds") if "refund" in one.chunk.filename} == {2}
     assert max(len(one.chunk.text.split()) for one in filled.search("refunds tyres")) <= 32
+
+
+@pytest.mark.parametrize("size", [32, None])
+def test_a_file_that_waits_to_be_indexed_anew_answers_as_before_from_the_new_collection(
+    filled: Desk, size: int | None
+) -> None:
+    def want_it_again() -> None:
+        with filled.sessions.begin() as session:
+            row = session.get_one(StoreFile, ("s1", "refunds.md"))
+            want_again(row)
+            row.status = "in_progress"
+
+    at_file(1, filled, want_it_again)
+    result = filled.reindex(**({"chunk_size": size} if size else {}))
+    assert filled.collections().live_id == result["collection_id"]
+    assert {one.chunk.source.revision for one in filled.search("refunds") if "refund" in one.chunk.filename} == {1}
+    assert filled.reconcile(store_id="s1")["stores"]["s1"]["removed_chunks"] == 0
+    filled.run_indexing("refunds.md", revision=2)
+    assert {one.chunk.source.revision for one in filled.search("refunds") if "refund" in one.chunk.filename} == {2}
+    with filled.sessions() as session:
+        assert session.get_one(StoreFile, ("s1", "refunds.md")).former_revision is None
 
 
 def test_a_file_that_comes_meanwhile_is_copied_where_nothing_else_changed(filled: Desk) -> None:
