@@ -78,11 +78,14 @@ class Jobs:
             raise UnknownJob(f"There is no job '{job_id}'.")
         return job
 
-    def list(self, workspace_id: str, kind: JobKind | None = None, limit: int = 50) -> Sequence[Job]:
-        """The newest jobs first."""
+    def list(
+        self, workspace_id: str, kind: JobKind | None = None, limit: int = 50, status: JobStatus | None = None
+    ) -> Sequence[Job]:
+        """The newest jobs first; of one kind or status where one is named."""
         query = select(Job).where(Job.workspace_id == workspace_id).order_by(Job.created_at.desc()).limit(limit)
+        query = query.where(Job.kind == kind) if kind else query
         with self._sessions() as session:
-            return session.scalars(query.where(Job.kind == kind) if kind else query).all()
+            return session.scalars(query.where(Job.status == status) if status else query).all()
 
     def training_now(self) -> bool:
         """Whether any workspace's fine-tuning is under way."""
