@@ -19,6 +19,7 @@ from pathlib import Path
 
 from retrieval.errors import IndexUnavailable, RetrievalError
 from retrieval.index.edge import EdgeIndex, create_folder
+from retrieval.index.folders import unfinished_folder
 from retrieval.index.port import BATCH
 from retrieval.model import Point
 from retrieval.records import read_points
@@ -51,11 +52,6 @@ def build(spec: BuildSpec) -> int:
     held = _build(spec, unfinished)
     unfinished.rename(folder)
     return held
-
-
-def unfinished_folder(folder: Path) -> Path:
-    """Where a collection lies while it is built."""
-    return folder.with_name(f".{folder.name}.building")
 
 
 def _build(spec: BuildSpec, folder: Path) -> int:

@@ -16,7 +16,8 @@ RetrievalError
 │   ├── RecallTooLow          a new collection finds too little of what the live one finds
 │   ├── BuildFailed           a collection could not be built: no space, or more changes than it can follow
 │   ├── DocumentGone          a source listed this document, but it is not there any more
-│   └── SyncStopped           a source's documents could not be brought in step; says how far it got
+│   ├── SyncStopped           a source's documents could not be brought in step; says how far it got
+│   └── RepairStopped         so much is missing at once that it looks like an outage; says what was found
 ├── SourceUnavailable     a source cannot be listed or read now; try again later
 ├── ParserUnavailable     the process that reads files does not start; the installation or the machine is at fault
 └── IndexUnavailable      the engine is down; try again later
@@ -98,6 +99,14 @@ class SyncStopped(StateError):
     def __init__(self, message: str, report: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.report = report or {}
+
+
+class RepairStopped(StateError):
+    """A repair that left something as it is, since too much of it is missing at once. `report` has what it did."""
+
+    def __init__(self, message: str, report: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class SourceUnavailable(RetrievalError):

@@ -187,19 +187,19 @@ def jobs(
     job_id: Annotated[str | None, typer.Argument(help="One job; without, the latest.")] = None,
     follow: Follow = False,
     cancel: Annotated[bool, typer.Option("--cancel", help="Ask the job to stop.")] = False,
-    pause: Annotated[bool, typer.Option("--pause", help="Ask a re-indexing to wait.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Let a paused job go on.")] = False,
+    pause: Annotated[bool, typer.Option("--pause", help="Ask a re-indexing or fine-tuning to wait.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Let a paused one, fine-tuning too, go on.")] = False,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Show long work: indexing, re-indexing, training."""
+    """Show long work: what runs and what failed first, by kind, then what waits and what is done."""
     output = Output(as_json)
     orders = [name for name, given in (("cancel", cancel), ("pause", pause), ("resume", resume)) if given]
     if len(orders) > 1 or (job_id is None and (follow or orders)):
         raise typer.BadParameter("--follow needs a job's id; so does one of --cancel, --pause and --resume")
     with connect(home) as api:
         if job_id is None:
-            report.jobs(output, api.get("/v1/jobs")["data"])
+            report.jobs(output, work.overview(api))
             return
         job = work.order(api, job_id, orders[0]) if orders else work.find(api, job_id)
         if follow:

@@ -12,7 +12,17 @@ import yaml
 ROOT = Path(__file__).parents[1]
 COMPOSE = ROOT / "docker-compose.yml"
 EXAMPLE = ROOT / ".env.example"
-OURS = ("migrate", "gateway", "retrieval", "generation", "worker-index", "worker-train", "beat", "dashboard")
+OURS = (
+    "migrate",
+    "gateway",
+    "retrieval",
+    "generation",
+    "worker-index",
+    "worker-train",
+    "worker-light",
+    "beat",
+    "dashboard",
+)
 STORES = ("qdrant", "redis", "postgres")
 SECRETS = ("POSTGRES_PASSWORD", "BROKER_PASSWORD", "QDRANT_API_KEY", "TANDEM_SERVICE_TOKEN", "GRAFANA_PASSWORD")
 VARIABLE = re.compile(r"\$(?:\$|\{(\w+)(?:(:?[-?])([^}]*))?\})")

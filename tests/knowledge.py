@@ -26,26 +26,21 @@ from services.contracts.jobs import INDEX_FILE, REINDEX_STORE
 from services.database.bootstrap import SCOPES
 from services.database.engine import Sessions, migrate, open_sessions
 from services.database.jobs import Jobs
-from services.database.retraining import ReviewedExamples
 from services.database.tables import ApiKey, Workspace
 from services.gateway.app import create_app as create_gateway
 from services.gateway.settings import GatewaySettings
 from services.kit.queue import redis_client
-from services.kit.settings import Platform, SourceSettings
+from services.kit.settings import Platform
 from services.retrieval.app import create_app as create_retrieval
 from services.retrieval.settings import RetrievalSettings
 from services.worker import tasks
-from services.worker.clearing import Clearing
-from services.worker.expiry import Expiry
 from services.worker.indexing import Indexing
-from services.worker.parts import Parts, connector
+from services.worker.parts import Parts
 from services.worker.performing import perform
 from services.worker.reconciling import Reconciling
 from services.worker.reindexing import Reindexing
-from services.worker.retraining import Retraining
 from services.worker.retrieval_client import RetrievalDown, RetrievalWriter
 from services.worker.settings import WorkerSettings
-from services.worker.syncing import Syncing
 from tests.fakes import HashingEmbedder
 
 TOKEN = "a-service-token"
@@ -181,17 +176,10 @@ def knowledge(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Knowledge
         writer = RetrievalWriter(worker_http(retrieval))
         indexing = Indexing(sessions, writer, embedder, Parser(), WorkerSettings())
         reindexing = Reindexing(sessions, indexing, writer, platform.index_folder)
-        sources = SourceSettings()
-        syncing = Syncing(sessions, str(home / "files"), writer, connector(sources), lambda _job: None, sources)
         reconciling = Reconciling(sessions, writer, str(home / "files"), platform.index_folder, hours=0)
-        expiry = Expiry(sessions, writer)
-        retraining = Retraining(
-            sessions, platform.versions_folder, ReviewedExamples(sessions, str(home / "files")), "base", 60.0
-        )
-        clearing = Clearing(sessions, platform.versions_folder, keep=5)
-        parts = Parts(Jobs(sessions), indexing, reindexing, reconciling, syncing, sources, expiry, retraining, clearing)
+        parts = Parts(Jobs(sessions), indexing, reindexing, reconciling)
         monkeypatch.setattr(tasks, "parts", lambda: parts)
-        monkeypatch.setattr(tasks, "sessions", lambda: sessions)
+        monkeypatch.setattr(tasks, "jobs", lambda: parts.jobs)
         monkeypatch.setattr(tasks, "background", lambda: InThisThread(parts))
         try:
             yield Knowledge(gateway, http, retrieval, sessions, worker, writer, embedder)

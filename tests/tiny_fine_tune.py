@@ -38,7 +38,7 @@ class KilledAtPublishing(MemorySlots):
 def main(job_id: str) -> None:
     die_with_parent()
     platform = Platform()
-    sessions = open_sessions(platform.database_url)
+    sessions = open_sessions(platform.database_url, WorkerSettings().silent_seconds)
     with sessions() as session:
         job = session.get_one(Job, job_id)
     perform(sessions, job, platform, WorkerSettings(), tiny_ports(sessions, job))

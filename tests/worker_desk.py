@@ -30,6 +30,7 @@ from services.retrieval.app import create_app
 from services.retrieval.parts import Parts
 from services.retrieval.settings import RetrievalSettings
 from services.worker.building import BUILDER
+from services.worker.builds import Builds
 from services.worker.heartbeat import Heartbeat
 from services.worker.indexing import Indexing
 from services.worker.reconciling import Reconciling
@@ -158,6 +159,9 @@ class Desk:
     ) -> Reindexing:
         indexing, folder = self.indexing(embedder or self.embedder), self.platform.index_folder
         return Reindexing(self.sessions, indexing, self.writer, folder, min_recall, command)
+
+    def builds(self) -> Builds:
+        return Builds(self.sessions, self.writer, self.platform.index_folder)
 
     def reindex(self, **changes: Any) -> dict[str, Any]:
         return self.run(self.reindexing().reindex, self.start("reindex", {"store_id": "s1", **changes}))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from services.command import broker
-from services.contracts.jobs import INDEX_QUEUE, TRAIN_QUEUE
+from services.contracts.jobs import INDEX_QUEUE, LIGHT_THREADS, LIGHT_WORKER, SYNC_QUEUE, TICK_QUEUE, TRAIN_QUEUE
 from services.kit.settings import Platform
 
 MARK = "TANDEM_SUPERVISED"  # in the environment of every process of a platform, with its home
@@ -50,6 +50,7 @@ def platform_specs(platform: Platform) -> list[ProcessSpec]:
         _service("gateway", Ready("http", platform.gateway_url), socket),
         _worker(INDEX_QUEUE, socket),
         _worker(TRAIN_QUEUE, socket, nice=10),
+        _light_worker(socket),
         _beat(platform, socket),
         _service("dashboard", Ready("http", platform.dashboard_url)),
     ]
@@ -77,8 +78,21 @@ def _service(name: str, ready: Ready, waits_for: Path | None = None) -> ProcessS
 
 
 def _worker(queue: str, waits_for: Path | None, nice: int = 0) -> ProcessSpec:
-    argv = (*_celery("worker"), "-Q", queue, "--pool=solo", "-n", f"{queue}@%h", "--without-gossip", "--without-mingle")
+    argv = (*_celery("worker"), "-Q", queue, "-I", "services.worker.tasks", "--pool=solo", *_node(queue))
     return ProcessSpec(f"worker-{queue}", argv, Ready("worker", queue), waits_for=waits_for, nice=nice)
+
+
+def _light_worker(waits_for: Path | None) -> ProcessSpec:
+    """The tick and the syncs, in threads of one process that loads no model."""
+    pool = ("--pool=threads", f"--concurrency={LIGHT_THREADS}")
+    queues = ("-Q", f"{TICK_QUEUE},{SYNC_QUEUE}", "-I", "services.worker.light")
+    argv = (*_celery("worker"), *queues, *pool, *_node(LIGHT_WORKER))
+    return ProcessSpec(f"worker-{LIGHT_WORKER}", argv, Ready("worker", LIGHT_WORKER), waits_for=waits_for)
+
+
+def _node(name: str) -> tuple[str, ...]:
+    """A worker's name among the workers, by which it is asked whether it is alive."""
+    return ("-n", f"{name}@%h", "--without-gossip", "--without-mingle")
 
 
 def _beat(platform: Platform, waits_for: Path | None) -> ProcessSpec:

@@ -13,6 +13,8 @@ from services.contracts.jobs import FINISHED
 ASK_EVERY_S = 1.0
 LOAD_WITHIN_S = 900.0
 LOAD_ASK_EVERY_S = 3.0
+FIRST = ("running", "failed", "queued", "paused")
+FAILED_SHOWN = 20
 Job = dict[str, Any]
 
 
@@ -32,6 +34,21 @@ def train_embedder(api: Api, store: str | None, max_steps: int | None) -> Job:
 
 def find(api: Api, job_id: str) -> Job:
     return api.get(f"/v1/jobs/{escape(job_id)}")
+
+
+def overview(api: Api) -> list[Job]:
+    """What runs, what failed, what waits, then the rest; each by kind, the newest first.
+
+    What runs and what failed is asked for by itself: behind thousands of files that wait, the latest jobs have neither.
+    """
+    asked: tuple[dict[str, str | int], ...] = ({"status": "running"}, {"status": "failed", "limit": FAILED_SHOWN}, {})
+    found = {job["id"]: job for one in asked for job in api.get("/v1/jobs", **one)["data"]}
+    return sorted(found.values(), key=_place)
+
+
+def _place(job: Job) -> tuple[int, str, float]:
+    status = job["status"]
+    return FIRST.index(status) if status in FIRST else len(FIRST), job["kind"], -job["created_at"]
 
 
 def order(api: Api, job_id: str, what: str) -> Job:

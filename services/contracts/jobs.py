@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal
 
 INDEX_QUEUE: Final = "index"
 TRAIN_QUEUE: Final = "train"
+TICK_QUEUE: Final = "tick"
+SYNC_QUEUE: Final = "sync"
+
+LIGHT_WORKER: Final = "light"
+"""The worker of the tick and the syncs. It loads no model, so it starts at once and stays small."""
+SYNCS_AT_ONCE: Final = 3
+LIGHT_THREADS: Final = SYNCS_AT_ONCE + 1
+"""One thread more than syncs may take, so that the tick always finds a free one."""
 
 INDEX_FILE: Final = "tandem.index_file"
 REINDEX_STORE: Final = "tandem.reindex_store"
@@ -24,11 +33,20 @@ FINISHED: Final = frozenset({"succeeded", "failed", "cancelled"})
 PAUSABLE: Final = frozenset({"reindex", "fine_tuning"})
 """Kinds of jobs that keep what they have done when they are told to wait."""
 
+LATER: Final = 6
+"""The broker's priority of work that no person waits for; 0, the usual one, comes first."""
+
+
+def priority(request: Mapping[str, object]) -> int:
+    """Where a job stands in its queue: what a sync or a repair asks for comes after what users upload."""
+    return LATER if "asked_by" in request else 0
+
+
 TASKS: Final[dict[str, tuple[str, str]]] = {
     "index_file": (INDEX_FILE, INDEX_QUEUE),
     "reindex": (REINDEX_STORE, INDEX_QUEUE),
     "reconcile": (RECONCILE, INDEX_QUEUE),
-    "sync_source": (SYNC_SOURCE, INDEX_QUEUE),
+    "sync_source": (SYNC_SOURCE, SYNC_QUEUE),
     "fine_tuning": (FINE_TUNE, TRAIN_QUEUE),
     "embedder_training": (TRAIN_EMBEDDER, TRAIN_QUEUE),
     "examine_data_set": (EXAMINE_DATA_SET, INDEX_QUEUE),

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import update
 
 from services.database.engine import Sessions
+from services.database.patience import outlast, patience
 from services.database.tables import Checkpoint, Job
 
 
@@ -16,8 +17,12 @@ def record_checkpoint(sessions: Sessions, job: Job, step: int, metrics: dict[str
     The job has got on, so its tries count anew.
     """
     checkpoint_id = f"ftckpt-{job.id.removeprefix('ftjob-')}-{step}"
-    row = Checkpoint(id=checkpoint_id, workspace_id=job.workspace_id, job_id=job.id, step=step, metrics=metrics)
-    with sessions.begin() as session:
-        if session.get(Checkpoint, checkpoint_id) is None:
-            session.add(row)
-            session.execute(update(Job).where(Job.id == job.id).values(tries=1))
+    named = {"id": checkpoint_id, "workspace_id": job.workspace_id, "job_id": job.id}
+
+    def record() -> None:
+        with sessions.begin() as session:
+            if session.get(Checkpoint, checkpoint_id) is None:
+                session.add(Checkpoint(**named, step=step, metrics=metrics))
+                session.execute(update(Job).where(Job.id == job.id).values(tries=1))
+
+    outlast(record, patience(sessions))

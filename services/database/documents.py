@@ -83,9 +83,23 @@ def index_again(session: Session, source: Source, file_id: str, deadline_seconds
     row = session.get(StoreFile, (source.store_id, file_id))
     if row is None or row.deleted:
         return None
-    row.revision += 1
+    want_again(row)
     row.status, row.error, row.attributes = "in_progress", None, dict(source.settings.get("attributes") or {})
     return _index(session, row, deadline_seconds)
+
+
+def want_again(row: StoreFile) -> None:
+    """Want another revision of a file in a store. What answers now goes on answering until that one is indexed.
+
+    A file that was taken out, or never was indexed, has nothing that answers.
+    """
+    if row.deleted:
+        row.indexed_at = None
+    if row.indexed_at is None:
+        row.former_revision = None
+    elif row.former_revision is None:
+        row.former_revision = row.revision
+    row.revision += 1
 
 
 def withdraw_former(session: Session, file_id: str) -> list[Withdrawn]:
@@ -133,7 +147,7 @@ def _answers(session: Session, store_id: str, file_id: str) -> bool:
 
 
 def _index(session: Session, row: StoreFile, deadline_seconds: float) -> Job:
-    request = {"store_id": row.store_id, "file_id": row.file_id, "revision": row.revision}
+    request = {"store_id": row.store_id, "file_id": row.file_id, "revision": row.revision, "asked_by": "sync"}
     job = new_job(row.workspace_id, "index_file", request, deadline_seconds)
     session.add(job)
     return job

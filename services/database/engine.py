@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import URL, Dialect, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
 
+from services.database.patience import outlast
 from services.kit.texts import read_stored_json
 
 BUSY_TIMEOUT_MS = 15_000
@@ -18,17 +21,24 @@ COMMON: dict[str, Any] = {"hide_parameters": True, "json_deserializer": read_sto
 Sessions = sessionmaker[Session]
 
 
-def open_engine(url: str) -> Engine:
+def open_engine(url: str, patience: float = 0.0) -> Engine:
     """An engine for a SQLite or PostgreSQL URL. SQLite runs in WAL mode, with foreign keys on, and waits for a lock.
 
-    Its errors name the statement without the values, which are questions, answers and documents.
+    Its errors name the statement without the values, which are questions, answers and documents. A connection that
+    cannot be opened is tried again for `patience` seconds.
     """
-    parsed = make_url(url)
+    engine = _engine(make_url(url))
+    if patience:
+        event.listen(engine, "do_connect", partial(_connect, patience))
+    return engine
+
+
+def _engine(parsed: URL) -> Engine:
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, **COMMON)
+        return create_engine(parsed, pool_pre_ping=True, **COMMON)
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}, **COMMON)
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}, **COMMON)
     event.listen(engine, "connect", _prepare_sqlite)
     return engine
 
@@ -40,9 +50,13 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
-def open_sessions(url: str) -> Sessions:
-    """Sessions whose objects stay readable after commit."""
-    return sessionmaker(open_engine(url), expire_on_commit=False)
+def _connect(patience: float, dialect: Dialect, _record: Any, args: Sequence[Any], options: dict[str, Any]) -> Any:
+    return outlast(lambda: dialect.connect(*args, **options), patience, (dialect.loaded_dbapi.Error,))
+
+
+def open_sessions(url: str, patience: float = 0.0) -> Sessions:
+    """Sessions whose objects stay readable after commit. They wait `patience` seconds for a database that is away."""
+    return sessionmaker(open_engine(url, patience), expire_on_commit=False, info={"patience": patience})
 
 
 def migrate(url: str) -> None:

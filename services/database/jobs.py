@@ -12,11 +12,12 @@ from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import Insert, Update, and_, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from services.contracts.jobs import FINISHED, PAUSABLE, JobKind, JobStatus
 from services.database.engine import Sessions
+from services.database.patience import outlast, patience
 from services.database.tables import Job, JobEvent, now
 
 PREFIXES: dict[JobKind, str] = {
@@ -32,7 +33,8 @@ HEARTBEAT_SECONDS = 5.0
 SILENT_SECONDS = 60.0
 """A running job without a heartbeat for this long has lost its worker."""
 OFFERED_AT_ONCE = 500
-"""The oldest first: after a large sync thousands wait in the broker already, and need no second message each minute."""
+"""The oldest of a kind: after a large sync thousands wait in the broker already, and need no second message each
+minute."""
 
 
 class UnknownJob(LookupError):
@@ -44,7 +46,7 @@ class WrongJobState(Exception):
 
 
 def new_job(workspace_id: str, kind: JobKind, request: dict[str, Any], deadline_seconds: float) -> Job:
-    """A queued job, to be added to a session."""
+    """A queued job, to be added to a session. Its time counts from its start: waiting for a worker ends no job."""
     return Job(
         id=f"{PREFIXES[kind]}{secrets.token_hex(12)}",
         workspace_id=workspace_id,
@@ -52,15 +54,18 @@ def new_job(workspace_id: str, kind: JobKind, request: dict[str, Any], deadline_
         status="queued",
         request=request,
         reason="waits for a worker",
-        deadline_at=now() + timedelta(seconds=deadline_seconds),
+        deadline_seconds=deadline_seconds,
     )
 
 
 class Jobs:
-    """`silent_seconds` without a heartbeat, and a running job has lost its worker."""
+    """`silent_seconds` without a heartbeat, and a running job has lost its worker.
+
+    On patient sessions, whatever somebody at work on a job reads and writes outlasts a database that is away.
+    """
 
     def __init__(self, sessions: Sessions, silent_seconds: float = SILENT_SECONDS) -> None:
-        self._sessions, self._silent_seconds = sessions, silent_seconds
+        self._sessions, self._silent_seconds, self._patience = sessions, silent_seconds, patience(sessions)
 
     def transaction(self) -> AbstractContextManager[Session]:
         """A session that commits at its end."""
@@ -73,11 +78,14 @@ class Jobs:
             raise UnknownJob(f"There is no job '{job_id}'.")
         return job
 
-    def list(self, workspace_id: str, kind: JobKind | None = None, limit: int = 50) -> Sequence[Job]:
-        """The newest jobs first."""
+    def list(
+        self, workspace_id: str, kind: JobKind | None = None, limit: int = 50, status: JobStatus | None = None
+    ) -> Sequence[Job]:
+        """The newest jobs first; of one kind or status where one is named."""
         query = select(Job).where(Job.workspace_id == workspace_id).order_by(Job.created_at.desc()).limit(limit)
+        query = query.where(Job.kind == kind) if kind else query
         with self._sessions() as session:
-            return session.scalars(query.where(Job.kind == kind) if kind else query).all()
+            return session.scalars(query.where(Job.status == status) if status else query).all()
 
     def training_now(self) -> bool:
         """Whether any workspace's fine-tuning is under way."""
@@ -86,7 +94,11 @@ class Jobs:
             return session.scalar(running) is not None
 
     def claim(self, job_id: str) -> Job | None:
-        """Start a queued job, or one that lost its worker. None where it is finished, or another worker has it."""
+        """Start a queued job, or one that lost its worker. None where it is finished, or another worker has it.
+
+        A queued job has its whole time before it. One that lost its worker keeps its end: else a file that kills its
+        worker each time would be tried for ever.
+        """
         silent = now() - timedelta(seconds=self._silent_seconds)
         free = or_(Job.status == "queued", and_(Job.status == "running", Job.heartbeat_at < silent))
         claim = update(Job).where(Job.id == job_id, free)
@@ -94,8 +106,12 @@ class Jobs:
         values: dict[str, Any] = {"status": "running", "stage": "started", "reason": None, "tries": Job.tries + 1}
         values |= {"started_at": at, "heartbeat_at": at, "progress_at": at}
         with self._sessions.begin() as session:
-            claimed = session.execute(claim.values(**values)).rowcount == 1  # type: ignore[attr-defined]
-        return self._get(job_id) if claimed else None
+            if session.execute(claim.values(**values)).rowcount == 0:  # type: ignore[attr-defined]
+                return None
+            job = session.get_one(Job, job_id)
+            if job.deadline_at is None and job.deadline_seconds is not None:
+                job.deadline_at = at + timedelta(seconds=job.deadline_seconds)
+            return job
 
     def progress(self, job_id: str, stage: str, fraction: float, eta_seconds: float | None = None) -> None:
         """Where a running job stands; also its heartbeat. `fraction` is of the whole job, in 0..1."""
@@ -116,8 +132,7 @@ class Jobs:
         values |= {"finished_at": now(), "eta_seconds": None}
         values |= {"progress": 1.0} if status == "succeeded" else {}
         values |= {"result": result} if result is not None else {}
-        with self._sessions.begin() as session:
-            session.execute(update(Job).where(Job.id == job_id, Job.status.not_in(FINISHED)).values(**values))
+        self._change(update(Job).where(Job.id == job_id, Job.status.not_in(FINISHED)).values(**values))
 
     def request_cancel(self, workspace_id: str, job_id: str) -> Job:
         """Ask a job to stop. One that no worker has is cancelled at once; a finished one stays as it is."""
@@ -155,17 +170,21 @@ class Jobs:
         job = self.find(workspace_id, job_id)
         if job.status != "paused" and not job.pause_requested:
             raise WrongJobState(f"The job '{job_id}' is {job.status}, not paused.")
-        deadline = now() + (job.deadline_at - job.created_at) if job.deadline_at else None
-        values: dict[str, Any] = {"status": "queued", "reason": "waits for a worker", "deadline_at": deadline}
+        values: dict[str, Any] = {"status": "queued", "reason": "waits for a worker", "deadline_at": None}
         with self._sessions.begin() as session:
             session.execute(update(Job).where(Job.id == job_id).values(pause_requested=False))
             paused = update(Job).where(Job.id == job_id, Job.status == "paused")
             sent = session.execute(paused.values(**values, tries=0)).rowcount == 1  # type: ignore[attr-defined]
         return self.find(workspace_id, job_id), sent
 
-    def put_aside(self, job_id: str, status: JobStatus, reason: str) -> None:
-        """Take a running job from its worker: `paused`, or `queued` to be offered again by `abandoned`."""
-        self._update(job_id, status=status, reason=reason, pause_requested=False)
+    def put_aside(self, job_id: str, status: JobStatus, reason: str, *, counts: bool = True) -> None:
+        """Take a running job from its worker: `paused`, or `queued` to be offered again by `abandoned`.
+
+        While it waits it has no deadline; its time begins anew with its next start. A try that could do nothing, since
+        something else was away, does not count.
+        """
+        values: dict[str, Any] = {"status": status, "reason": reason, "pause_requested": False, "deadline_at": None}
+        self._update(job_id, **values, **({} if counts else {"tries": Job.tries - 1}))
 
     def current(self, job_id: str) -> Job | None:
         """The job as it stands, with what was asked of it since; None where its row is gone."""
@@ -186,13 +205,16 @@ class Jobs:
     def unfinished(self, job_ids: Sequence[str]) -> set[str]:
         """Those of these jobs that have not ended."""
         query = select(Job.id).where(Job.id.in_(job_ids), Job.status.not_in(FINISHED))
-        with self._sessions() as session:
-            return set(session.scalars(query))
+
+        def ask() -> set[str]:
+            with self._sessions() as session:
+                return set(session.scalars(query))
+
+        return outlast(ask, self._patience)
 
     def add_event(self, job: Job, message: str, level: str = "info", data: dict[str, Any] | None = None) -> None:
-        event = JobEvent(workspace_id=job.workspace_id, job_id=job.id, level=level, message=message, data=data or {})
-        with self._sessions.begin() as session:
-            session.add(event)
+        told = {"workspace_id": job.workspace_id, "job_id": job.id, "level": level, "message": message}
+        self._change(insert(JobEvent).values(**told, data=data or {}))
 
     def events(self, workspace_id: str, job_id: str, limit: int = 100, after: int | None = None) -> Sequence[JobEvent]:
         """The newest events first; `after` is the id of an event: those older than it."""
@@ -204,25 +226,40 @@ class Jobs:
             return session.scalars(query.order_by(JobEvent.id.desc()).limit(limit)).all()
 
     def abandoned(self) -> Sequence[Job]:
-        """Jobs to offer to the workers again: queued for a minute, or running without a heartbeat for one."""
+        """Jobs to offer to the workers again: running without a heartbeat for a minute, and queued for one.
+
+        Of each kind so many, that thousands of files that wait keep no sync and no training from being offered.
+        """
         silent = now() - timedelta(seconds=self._silent_seconds)
-        waiting = and_(Job.status == "queued", Job.created_at < silent)
-        lost = and_(Job.status == "running", Job.heartbeat_at < silent)
+        lost = select(Job).where(Job.status == "running", Job.heartbeat_at < silent)
+        waiting = select(Job).where(Job.status == "queued", Job.created_at < silent)
+        oldest = waiting.order_by(Job.created_at).limit(OFFERED_AT_ONCE)
         with self._sessions() as session:
-            query = select(Job).where(or_(waiting, lost)).order_by(Job.created_at).limit(OFFERED_AT_ONCE)
-            return session.scalars(query).all()
+            found = list(session.scalars(lost))
+            for kind in PREFIXES:
+                found += session.scalars(oldest.where(Job.kind == kind))
+            return found
 
     def overdue(self) -> Sequence[Job]:
-        """Unfinished jobs past their deadline."""
+        """Running jobs past their deadline."""
         with self._sessions() as session:
-            return session.scalars(
-                select(Job).where(Job.status.in_(("queued", "running")), Job.deadline_at < now())
-            ).all()
+            return session.scalars(select(Job).where(Job.status == "running", Job.deadline_at < now())).all()
 
     def _get(self, job_id: str) -> Job | None:
-        with self._sessions() as session:
-            return session.get(Job, job_id)
+        def ask() -> Job | None:
+            with self._sessions() as session:
+                return session.get(Job, job_id)
+
+        return outlast(ask, self._patience)
 
     def _update(self, job_id: str, **values: Any) -> None:
-        with self._sessions.begin() as session:
-            session.execute(update(Job).where(Job.id == job_id, Job.status == "running").values(**values))
+        self._change(update(Job).where(Job.id == job_id, Job.status == "running").values(**values))
+
+    def _change(self, statement: Update | Insert) -> None:
+        """One statement that does no harm twice, in a transaction of its own."""
+
+        def change() -> None:
+            with self._sessions.begin() as session:
+                session.execute(statement)
+
+        outlast(change, self._patience)

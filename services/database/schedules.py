@@ -7,9 +7,9 @@ while nothing ran is made up once. Needs croniter, which only the workers have.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from croniter import CroniterBadDateError, croniter
+from croniter import CroniterBadDateError, CroniterError, croniter
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -17,7 +17,7 @@ from services.database.tables import ScheduleRun
 
 
 class NeverDue(ValueError):
-    """A cron expression that matches no day, as the 31st of February."""
+    """A cron expression that matches no day, as the 31st of February, or one that cannot be read."""
 
 
 def next_due(cron: str, time_zone: str, after: datetime) -> datetime:
@@ -27,14 +27,17 @@ def next_due(cron: str, time_zone: str, after: datetime) -> datetime:
     where they go back, an expression with fixed hours is due once, the first time, and one with `*` hours each hour.
     Raises NeverDue.
     """
-    times = croniter(cron, after.astimezone(ZoneInfo(time_zone)))
-    fixed_hours = "*" not in cron.split()[1]
     try:
+        times = croniter(cron, after.astimezone(ZoneInfo(time_zone)))
+        fixed_hours = "*" not in cron.split()[1]
         found: datetime = times.get_next(datetime)
         while fixed_hours and found.fold:  # croniter 7 gives the repeated hour twice
             found = times.get_next(datetime)
     except CroniterBadDateError as error:
         raise NeverDue(f"'{cron}' is never due; change the schedule") from error
+    except (CroniterError, ZoneInfoNotFoundError, ValueError) as error:
+        problem = f"'{cron}' in the time zone '{time_zone}' cannot be read ({error}); change the schedule"
+        raise NeverDue(problem) from error
     return found.astimezone(UTC)
 
 

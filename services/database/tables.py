@@ -147,6 +147,8 @@ class CollectionFile(InWorkspace, Base):
 class StoreFile(InWorkspace, Base):
     """A file in a store. `revision` is the wanted writing: a later one, or `deleted`, makes earlier writes stale.
 
+    `former_revision` answers until the index has the wanted one whole; None where the wanted one answers, or none does.
+
     `error_code` is one of OpenAI's: unsupported_file, invalid_file, server_error. `chunking` has the file's own sizes,
     None where it goes with its store; `chunked` those that its chunks were cut with. `job_id` is its last indexing.
     """
@@ -156,6 +158,7 @@ class StoreFile(InWorkspace, Base):
     store_id: Mapped[str] = mapped_column(ForeignKey("stores.id"), primary_key=True)
     file_id: Mapped[str] = mapped_column(ForeignKey("files.id"), primary_key=True)
     revision: Mapped[int]
+    former_revision: Mapped[int | None]
     status: Mapped[str]
     deleted: Mapped[bool] = mapped_column(default=False)
     chunk_count: Mapped[int] = mapped_column(default=0)
@@ -194,7 +197,8 @@ class Job(InWorkspace, Base):
     """Long work. `reason` says in words why the job stands where it does.
 
     `heartbeat_at` is the worker's sign of life, `progress_at` that of the work itself. `tries` counts how often the job
-    was begun since it last kept something to go on from.
+    was begun since it last kept something to go on from. `deadline_at` is `deadline_seconds` after the job was begun;
+    while it waits there is none.
     """
 
     __tablename__ = "jobs"
@@ -215,6 +219,7 @@ class Job(InWorkspace, Base):
     finished_at: Mapped[datetime | None]
     heartbeat_at: Mapped[datetime | None]
     progress_at: Mapped[datetime | None]
+    deadline_seconds: Mapped[float | None]
     deadline_at: Mapped[datetime | None]
     tries: Mapped[int] = mapped_column(default=0)
 

@@ -9,7 +9,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from sqlalchemy.orm import Session
 
-from services.contracts.jobs import FINISHED, TASKS, JobKind
+from services.contracts.jobs import FINISHED, TASKS, JobKind, priority
 from services.database.jobs import Jobs, new_job
 from services.database.tables import Job
 from services.kit.errors import ApiError
@@ -55,7 +55,8 @@ class Dispatcher:
     def send(self, job: Job) -> None:
         task, queue = TASKS[job.kind]
         try:
-            self._celery.send_task(task, args=[job.id], queue=queue, task_id=job.id)
+            place = priority(job.request)
+            self._celery.send_task(task, args=[job.id], queue=queue, task_id=job.id, priority=place)
         except (OperationalError, OSError) as error:
             log.warning("job %s waits: the broker does not answer (%s)", job.id, error)
             self._jobs.explain(job.id, "the broker does not answer; offered again every minute")

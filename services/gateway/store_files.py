@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Select, select, update
 from sqlalchemy.orm import Session
 
+from services.database.documents import want_again
 from services.database.engine import Sessions
 from services.database.jobs import Jobs
 from services.database.tables import File, Job, StoreFile, now
@@ -45,7 +46,8 @@ class StoreFiles:
     def place(self, session: Session, workspace_id: str, store_id: str, entries: Sequence[Entry]) -> list[Job]:
         """As `attach`, in the caller's transaction; the jobs are to be sent once it is committed.
 
-        A file that is there already, with the same attributes and sizes, stays as it is.
+        A file that is there already, with the same attributes and sizes, stays as it is. With others it answers as it
+        did until it is indexed with them.
         """
         self._files.find_all(workspace_id, [entry.file_id for entry in entries])
         placed = [self._place(session, workspace_id, store_id, entry) for entry in entries]
@@ -64,7 +66,7 @@ class StoreFiles:
             session.add(row)
         if row.deleted:
             row.created_at = now()
-        row.revision += 1
+        want_again(row)
         row.status, row.deleted, row.error, row.error_code = "in_progress", False, None, None
         row.attributes, row.chunking, row.chunked = entry.attributes, entry.chunking, None
         request = {"store_id": store_id, "file_id": entry.file_id, "revision": row.revision}

@@ -42,7 +42,7 @@ def own_address(service: str, platform: Platform) -> str:
     """Where a service in this container answers: its own port, on the host that it listens on."""
     address = getattr(platform, f"{service}_url", None)
     if not isinstance(address, str) or service in ("database", "files", "broker"):
-        raise ValueError(f"No process is called '{service}'; use a service, worker-index, worker-train or beat.")
+        raise ValueError(f"No process is called '{service}'; use a service, a worker (worker-light) or beat.")
     if address.startswith("unix:") or not platform.listen_host:
         return address
     host = "127.0.0.1" if platform.listen_host in ANY_HOST else platform.listen_host

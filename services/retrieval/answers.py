@@ -60,7 +60,7 @@ def wanted_chunks(catalog: Catalog, workspace_id: str) -> Wanted:
 
     def wanted(chunks: Sequence[Chunk]) -> frozenset[str]:
         files = {(chunk.source.store_id, chunk.source.file_id) for chunk in chunks}
-        now = catalog.wanted(workspace_id, files)
+        now = catalog.shown(workspace_id, files)
         return frozenset(
             chunk.id
             for chunk in chunks

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, bindparam, delete, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from retrieval.errors import IndexDamaged, UnknownCollection
 from retrieval.index.port import CollectionRef
@@ -213,18 +213,39 @@ class Catalog:
 
     def wanted(self, workspace_id: str, files: Iterable[FileKey]) -> Mapping[FileKey, int]:
         """The wanted revision of each of these files; a deleted or unknown file has none."""
+        return self._revisions(_WANTED_OF_FILES, workspace_id, files)
+
+    def _revisions(
+        self, statement: Select[str, str, int], workspace_id: str, files: Iterable[FileKey]
+    ) -> Mapping[FileKey, int]:
         file_ids = sorted({file_id for _, file_id in files})
         revisions: dict[FileKey, int] = {}
         with self._sessions() as session:
             for start in range(0, len(file_ids), ASKED_AT_ONCE):
                 some = file_ids[start : start + ASKED_AT_ONCE]
-                revisions |= _wanted(session, _WANTED_OF_FILES, workspace_id, file_ids=some)
+                revisions |= _wanted(session, statement, workspace_id, file_ids=some)
         return revisions
 
-    def wanted_in(self, workspace_id: str, store_id: str) -> Mapping[FileKey, int]:
-        """The wanted revision of every file in a store."""
+    def shown(self, workspace_id: str, files: Iterable[FileKey]) -> Mapping[FileKey, int]:
+        """The revision of each of these files that answers: the former one until the wanted one is in the index whole.
+
+        A deleted or unknown file has none.
+        """
+        return self._revisions(_SHOWN_OF_FILES, workspace_id, files)
+
+    def wanted_in(self, workspace_id: str, store_id: str) -> Mapping[str, tuple[int, int | None]]:
+        """The wanted revision of every file in a store, and the former one that answers until then, where one does."""
         with self._sessions() as session:
-            return _wanted(session, _WANTED_IN_STORE, workspace_id, store_id=store_id)
+            wanted = _wanted(session, _WANTED_IN_STORE, workspace_id, store_id=store_id)
+            shown = _wanted(session, _SHOWN_IN_STORE, workspace_id, store_id=store_id)
+        return {key[1]: (one, None if shown[key] == one else shown[key]) for key, one in wanted.items() if key in shown}
+
+    def show(self, workspace_id: str, store_id: str, file_id: str, revision: int) -> None:
+        """Let a wanted revision, which is in the index whole, answer from now on."""
+        row = StoreFile.store_id == store_id, StoreFile.file_id == file_id, StoreFile.workspace_id == workspace_id
+        shown = update(StoreFile).where(*row, StoreFile.revision == revision, StoreFile.former_revision.is_not(None))
+        with self._sessions.begin() as session:
+            session.execute(shown.values(former_revision=None))
 
     def attributes(self, workspace_id: str, store_id: str, file_id: str) -> Attributes | None:
         """What the database has for a file of a store now; None where the store does not hold the file."""
@@ -315,9 +336,11 @@ def _wanted(session: Session, statement: Select[str, str, int], workspace_id: st
     return {(store_id, file_id): revision for store_id, file_id, revision in rows}
 
 
-def _wanted_where(which: ColumnElement[bool]) -> Select[str, str, int]:
+def _wanted_where(
+    which: ColumnElement[bool], revision: ColumnElement[int] | InstrumentedAttribute[int] = StoreFile.revision
+) -> Select[str, str, int]:
     return (
-        select(StoreFile.store_id, StoreFile.file_id, StoreFile.revision)
+        select(StoreFile.store_id, StoreFile.file_id, revision)
         .join(File, File.id == StoreFile.file_id)
         .join(Store, Store.id == StoreFile.store_id)
         .where(StoreFile.workspace_id == bindparam("workspace_id"), which, StoreFile.deleted.is_(False))
@@ -333,6 +356,9 @@ _ANSWERING = (
     .where(Store.id == bindparam("store_id"), Store.workspace_id == bindparam("workspace_id"))
     .where(Store.deleted_at.is_(None))
 )
-_WANTED_OF_FILES = _wanted_where(StoreFile.file_id.in_(bindparam("file_ids", expanding=True)))
-_WANTED_IN_STORE = _wanted_where(StoreFile.store_id == bindparam("store_id"))
+_OF_FILES = StoreFile.file_id.in_(bindparam("file_ids", expanding=True))
+_IN_STORE = StoreFile.store_id == bindparam("store_id")
+_ANSWERS = func.coalesce(StoreFile.former_revision, StoreFile.revision)
+_WANTED_OF_FILES, _SHOWN_OF_FILES = _wanted_where(_OF_FILES), _wanted_where(_OF_FILES, _ANSWERS)
+_WANTED_IN_STORE, _SHOWN_IN_STORE = _wanted_where(_IN_STORE), _wanted_where(_IN_STORE, _ANSWERS)
 _INDEXED_IN_STORE = _WANTED_IN_STORE.where(StoreFile.status == "completed")

@@ -52,6 +52,7 @@ class Points:
                     count = self._write(ref, index, request)
                     if self._is_wanted(request):
                         if request.last:
+                            self._show(request)
                             self._complete(index, request)
                             self._catalog.note_whole(ref, {(request.file_id, request.revision): count})
                         return count
@@ -92,7 +93,7 @@ class Points:
         Raises UnknownCollection and IndexDamaged as `Catalog.live` does.
         """
         key = (request.store_id, request.file_id)
-        revision = self._catalog.wanted(request.workspace_id, [key]).get(key)
+        revision = self._catalog.shown(request.workspace_id, [key]).get(key)
         live = self._catalog.live(request.workspace_id, request.store_id)
         if revision is None or live is None:
             return []
@@ -112,6 +113,11 @@ class Points:
             index.delete_revision(request.file_id, request.revision)
         index.upsert([point_value(body) for body in request.points])
         return index.count_file(request.file_id, request.revision)
+
+    def _show(self, request: UpsertRequest) -> None:
+        """From the last part on a revision answers in place of the former one, which leaves the index after that."""
+        if request.collection_id is None:
+            self._catalog.show(request.workspace_id, request.store_id, request.file_id, request.revision)
 
     def _complete(self, index: VectorIndex, request: UpsertRequest) -> None:
         """After the last part: earlier revisions go, and attributes that changed meanwhile are put right."""
@@ -162,6 +168,8 @@ class Points:
 
     def _take_out(self, request: UpsertRequest) -> None:
         workspace_id, store_id = request.workspace_id, request.store_id
+        if self._answers(request):
+            return
         named = [CollectionRef(workspace_id, store_id, request.collection_id)] if request.collection_id else None
         for ref in named or self._catalog.holding(workspace_id, store_id):
             with suppress(UnknownCollection, IndexDamaged), self._collections.use(ref) as index:
@@ -169,8 +177,14 @@ class Points:
             self._catalog.note_partial(ref, request.file_id, request.revision)
 
     def _is_wanted(self, request: UpsertRequest) -> bool:
+        """A collection beside the live one needs what answers now, too."""
         key = (request.store_id, request.file_id)
-        return self._catalog.wanted(request.workspace_id, [key]).get(key) == request.revision
+        is_wanted = self._catalog.wanted(request.workspace_id, [key]).get(key) == request.revision
+        return is_wanted or (request.collection_id is not None and self._answers(request))
+
+    def _answers(self, request: UpsertRequest) -> bool:
+        key = (request.store_id, request.file_id)
+        return self._catalog.shown(request.workspace_id, [key]).get(key) == request.revision
 
 
 def _check_source(request: UpsertRequest) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from threading import Lock
@@ -130,13 +130,17 @@ class Switching:
 
     def _catch_up(self, ref: CollectionRef, new: VectorIndex) -> CatchUp:
         """Remove what is not wanted any more, put attributes right that changed since the collection was begun, and
-        copy what only the live collection has, where both are alike."""
-        wanted = self._wanted(ref)
-        for file_id, revision in new.revisions().keys() - wanted:
-            new.delete_revision(file_id, revision)
+        copy what only the live collection has, where both are alike.
+
+        Of a file whose wanted revision is not indexed yet, the former one that answers is kept, or copied.
+        """
+        wanted = self._catalog.wanted_in(ref.workspace_id, ref.store_id)
+        for file_id, revision in new.revisions():
+            if revision not in wanted.get(file_id, ()):
+                new.delete_revision(file_id, revision)
         for file_id, attributes in self._catalog.changed_attributes(ref).items():
             new.set_attributes(file_id, attributes)
-        lacking = wanted - held_whole(self._catalog, ref, new)
+        lacking = _lacking(wanted, held_whole(self._catalog, ref, new))
         live = self._live(ref)
         in_live: set[Revision] = set()
         caught_up = CatchUp()
@@ -152,10 +156,6 @@ class Switching:
         caught_up.missing = sorted(lacking & (indexed | in_live))
         return caught_up
 
-    def _wanted(self, ref: CollectionRef) -> set[Revision]:
-        wanted = self._catalog.wanted_in(ref.workspace_id, ref.store_id)
-        return {(file_id, revision) for (_, file_id), revision in wanted.items()}
-
     def _live(self, ref: CollectionRef) -> CollectionRef | None:
         """The live collection, if there is one that can be read."""
         try:
@@ -163,6 +163,15 @@ class Switching:
         except IndexDamaged:
             return None
         return live if live != ref else None
+
+
+def _lacking(wanted: Mapping[str, tuple[int, int | None]], held: set[Revision]) -> set[Revision]:
+    """What of each file has to answer and is not held: its former revision, where it has one, else the wanted one."""
+    return {
+        (file_id, revision if former is None else former)
+        for file_id, (revision, former) in wanted.items()
+        if not {(file_id, revision), (file_id, former)} & held
+    }
 
 
 def held_whole(catalog: Catalog, ref: CollectionRef, index: VectorIndex) -> set[Revision]:

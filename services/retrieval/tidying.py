@@ -64,7 +64,7 @@ class Tidying:
         wanted = self._catalog.wanted_in(ref.workspace_id, ref.store_id)
         with self._collections.use(ref) as index:
             held = dict(index.revisions())
-            unwanted = [one for one in held if wanted.get((ref.store_id, one[0])) != one[1]]
+            unwanted = [one for one in held if one[1] not in wanted.get(one[0], ())]
             for file_id, revision in unwanted:
                 index.delete_revision(file_id, revision)
         return sum(held.pop(one) for one in unwanted), held

@@ -1,10 +1,15 @@
-"""The Celery app of the workers and of beat: `celery -A services.worker.app worker -Q index`."""
+"""The Celery app of the workers and of beat.
+
+A worker is told which tasks it knows, so that one without an embedder imports none:
+`celery -A services.worker.app worker -Q index -I services.worker.tasks`, and
+`celery -A services.worker.app worker -Q tick,sync -I services.worker.light` for the tick and the syncs.
+"""
 
 from __future__ import annotations
 
 from celery.signals import setup_logging
 
-from services.contracts.jobs import INDEX_QUEUE, TICK
+from services.contracts.jobs import TICK, TICK_QUEUE
 from services.kit.logging import configure
 from services.kit.queue import make_celery
 from services.kit.settings import Platform
@@ -12,8 +17,9 @@ from services.kit.settings import Platform
 TICK_SECONDS = 60.0
 
 app = make_celery(Platform().broker_url)
-app.conf.imports = ["services.worker.tasks"]
-app.conf.beat_schedule = {"tick": {"task": TICK, "schedule": TICK_SECONDS, "options": {"queue": INDEX_QUEUE}}}
+TICK_MESSAGE = {"queue": TICK_QUEUE, "expires": TICK_SECONDS}
+"""A tick that nobody took within its minute is dropped: the next one looks for all that is due by then."""
+app.conf.beat_schedule = {"tick": {"task": TICK, "schedule": TICK_SECONDS, "options": TICK_MESSAGE}}
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]

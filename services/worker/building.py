@@ -6,19 +6,19 @@ Either way a file that is done is not done again: what a killed worker left is w
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from retrieval.build import unfinished_folder
 from retrieval.errors import BuildFailed, StaleRevision
+from retrieval.index.folders import points_folder
 from retrieval.index.port import CollectionRef
 from retrieval.model import FileRef, Point
 from retrieval.recipe import Recipe
 from retrieval.records import revision_key, write_whole
+from services.worker.builds import clear_build
 from services.worker.heartbeat import Heartbeat
 from services.worker.retrieval_client import RetrievalWriter
 
@@ -93,8 +93,7 @@ class FolderBuilder:
         return sum(int(path.name.split(".")[-2]) for path in self._points.glob("*.jsonl"))
 
     def clear(self) -> None:
-        for left in (self._points, unfinished_folder(self._folder)):
-            shutil.rmtree(left, ignore_errors=True)
+        clear_build(self._folder)
 
 
 class ServiceBuilder:
@@ -133,11 +132,6 @@ class ServiceBuilder:
 
     def clear(self) -> None:
         """Nothing lies anywhere else."""
-
-
-def points_folder(collection: Path) -> Path:
-    """Where the points of a collection lie until its folder is built."""
-    return collection.with_name(f".{collection.name}.points")
 
 
 def _run(command: list[str], heartbeat: Heartbeat) -> None:

@@ -15,6 +15,7 @@ from services.database.tables import DataSet, File, Job
 from services.kit.logging import configure
 from services.kit.parent import die_with_parent
 from services.kit.settings import DataSetSettings, Platform
+from services.worker.settings import WorkerSettings
 from training.config import DatasetSettings, LoraSettings
 from training.dataset import parse_dataset
 from training.dataset_report import CountTokens, examine
@@ -31,7 +32,7 @@ def main(job_id: str) -> None:
     die_with_parent()
     configure("examine-data-set")
     platform = Platform()
-    sessions = open_sessions(platform.database_url)
+    sessions = open_sessions(platform.database_url, WorkerSettings().silent_seconds)
     perform(job_id, sessions, FrozenSets(sessions, platform.files_url), lambda: _counter(platform))
 
 

@@ -13,6 +13,7 @@ from services.database.engine import Sessions
 from services.database.journal import forget_before
 from services.database.removal import remove_file
 from services.database.tables import File, now
+from services.worker.alone import alone
 from services.worker.retrieval_client import RetrievalWriter
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,8 @@ class Expiry:
         with self._sessions() as session:
             files = session.scalars(over).all()
         for file in files:
-            self._remove(file)
+            with alone(f"the removal of the expired file {file.id}"):
+                self._remove(file)
         return len(files)
 
     def forget_answers(self) -> int:

@@ -81,7 +81,7 @@ def main(job_id: str) -> None:
     die_with_parent()
     configure("fine-tune")
     platform, settings = Platform(), WorkerSettings()
-    sessions = open_sessions(platform.database_url)
+    sessions = open_sessions(platform.database_url, settings.silent_seconds)
     with sessions() as session:
         job = session.get_one(Job, job_id)
     perform(sessions, job, platform, settings, _ports(sessions, job, platform, settings))

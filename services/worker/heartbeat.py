@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from services.database.jobs import HEARTBEAT_SECONDS, Jobs
+from services.database.patience import AWAY
 from services.database.tables import Job
+
+log = logging.getLogger(__name__)
 
 
 class JobCancelled(Exception):
@@ -42,19 +50,25 @@ class Heartbeat:
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
-            self._jobs.heartbeat(self._job_id)
+            try:
+                self._jobs.heartbeat(self._job_id)
+            except SQLAlchemyError as error:  # the next beat may get through; whether it is too late, `check` finds out
+                log.warning("no sign of life of the job %s could be given (%s)", self._job_id, type(error).__name__)
 
     def progress(self, stage: str, fraction: float, eta_seconds: float | None = None) -> None:
         """Record where the job stands. Raises as `check`."""
         self.check()
-        self._jobs.progress(self._job_id, stage, fraction, eta_seconds)
+        with _taken_while_away(self._job_id):
+            self._jobs.progress(self._job_id, stage, fraction, eta_seconds)
 
     def check(self) -> Job:
         """The job as it stands.
 
-        Raises JobCancelled and JobPaused where somebody asked for that, JobTaken where another worker has it.
+        Raises JobCancelled and JobPaused where somebody asked for that, JobTaken where another worker has it, or may
+        have it: the database was away for longer than a job may be silent.
         """
-        job = self._jobs.current(self._job_id)
+        with _taken_while_away(self._job_id):
+            job = self._jobs.current(self._job_id)
         if job is None or job.cancel_requested:
             raise JobCancelled(self._job_id)
         if job.status != "running" or (self._started_at and job.started_at != self._started_at):
@@ -62,3 +76,11 @@ class Heartbeat:
         if job.pause_requested:
             raise JobPaused(self._job_id)
         return job
+
+
+@contextmanager
+def _taken_while_away(job_id: str) -> Iterator[None]:
+    try:
+        yield
+    except AWAY as error:
+        raise JobTaken(f"{job_id}: the database was away for too long") from error

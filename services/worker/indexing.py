@@ -7,19 +7,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import fsspec
-from sqlalchemy import ColumnElement, update
+from sqlalchemy import update
 
 from retrieval.chunking import ChunkingSettings
 from retrieval.embedding import Embedder
 from retrieval.errors import (
     EmbedderMismatch,
     IndexUnavailable,
-    InputError,
     RecipeChanged,
     StaleRevision,
-    UnreadableFile,
-    UnsupportedFormat,
 )
 from retrieval.ingest import prepare_document
 from retrieval.model import FileRef, Point
@@ -29,9 +25,11 @@ from services.database.documents import withdraw_former
 from services.database.engine import Sessions
 from services.database.tables import Collection, File, Job, Store, StoreFile, now
 from services.worker.heartbeat import Heartbeat
+from services.worker.indexed import of_revision, record_failure
 from services.worker.purging import purge
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.settings import WorkerSettings
+from services.worker.stored import read
 
 log = logging.getLogger(__name__)
 TRIES = 3
@@ -67,7 +65,8 @@ class Indexing:
     def index_file(self, job: Job, heartbeat: Heartbeat) -> dict[str, Any]:
         """Index the revision that the job names. One that is no longer wanted is left alone, with a reason.
 
-        Raises IndexUnavailable, and EmbedderMismatch, where the store cannot take it now, UnreadableFile.
+        Raises IndexUnavailable, and EmbedderMismatch, where the store cannot take it now, FilesAway where no file can
+        be read now, UnreadableFile.
         """
         wanted = self._wanted(job)
         if wanted is None:
@@ -111,16 +110,14 @@ class Indexing:
             "indexed_at": now(),
         }
         with self._sessions.begin() as session:
-            recorded = session.execute(update(StoreFile).where(*_row(source)).values(**values))
+            recorded = session.execute(update(StoreFile).where(*of_revision(source)).values(**values))
             answers = recorded.rowcount == 1  # type: ignore[attr-defined]
             withdrawn = withdraw_former(session, source.file_id) if answers else []
         purge(self._writer, source.workspace_id, withdrawn)
 
     def failed(self, job: Job, reason: str, error: Exception | None = None) -> None:
         """Record that this revision could not be indexed; an earlier one that is in the index stays there."""
-        asked = job.request
-        source = FileRef(job.workspace_id, asked["store_id"], asked["file_id"], asked["revision"])
-        self._record(source, status="failed", error=reason, error_code=error_code(error))
+        record_failure(self._sessions, job, reason, error)
 
     def points(
         self,
@@ -138,7 +135,7 @@ class Indexing:
             heartbeat.progress(f"embedding {file.filename}", start + (end - start) * done / max(total, 1))
 
         progress(0, 1)
-        document = self._parser.load(_stored(file), file.filename, file.url)
+        document = self._parser.load(read(file), file.filename, file.url)
         embedder, bm25 = self._embedder_of(recipe), bm25_encoder(recipe.sparse)
         return prepare_document(document, source, embedder, bm25, recipe.chunking, progress)
 
@@ -184,20 +181,6 @@ class Indexing:
             return None
         return FileRef(job.workspace_id, row.store_id, row.file_id, row.revision, row.attributes), file, row
 
-    def _record(self, source: FileRef, **values: Any) -> None:
-        """Change the row of this revision, and of no later one."""
-        with self._sessions.begin() as session:
-            session.execute(update(StoreFile).where(*_row(source)).values(**values))
-
-
-def _row(source: FileRef) -> tuple[ColumnElement[bool], ...]:
-    return (
-        StoreFile.store_id == source.store_id,
-        StoreFile.file_id == source.file_id,
-        StoreFile.revision == source.revision,
-        StoreFile.deleted.is_(False),
-    )
-
 
 def own_recipe(row: StoreFile, of_store: Recipe) -> Recipe:
     """The store's recipe, with the file's own chunk sizes where it was given some."""
@@ -210,23 +193,3 @@ def own_recipe(row: StoreFile, of_store: Recipe) -> Recipe:
 def recorded_sizes(chunking: ChunkingSettings) -> dict[str, int]:
     """The sizes in OpenAI's words, to be kept beside a file."""
     return {"max_chunk_size_tokens": chunking.chunk_size, "chunk_overlap_tokens": chunking.chunk_overlap}
-
-
-def error_code(error: Exception | None) -> str:
-    """OpenAI's code for why a file could not be indexed."""
-    if isinstance(error, UnsupportedFormat):
-        return "unsupported_file"
-    is_the_file = isinstance(error, InputError) and not isinstance(error, EmbedderMismatch)
-    return "invalid_file" if is_the_file else "server_error"
-
-
-def _stored(file: File) -> bytes:
-    """A file's bytes. Raises UnreadableFile where they are gone."""
-    try:
-        with fsspec.open(file.path, "rb") as stored:
-            content: bytes = stored.read()
-    except FileNotFoundError as error:
-        raise UnreadableFile(
-            f"the bytes of '{file.filename}' are gone from the files' folder; upload it again, or delete it"
-        ) from error
-    return content

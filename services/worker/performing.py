@@ -6,14 +6,20 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from retrieval.errors import RetrievalError, SyncStopped
+from retrieval.errors import RepairStopped, RetrievalError, SyncStopped
 from services.database.jobs import Jobs
+from services.database.patience import AWAY
 from services.database.tables import Job
 from services.kit.telling import told
+from services.worker.alone import alone
 from services.worker.heartbeat import Heartbeat, JobCancelled, JobPaused, JobTaken
+from services.worker.retrieval_client import RetrievalDown
+from services.worker.stored import FilesAway
 from training.errors import TrainingError
 
 log = logging.getLogger(__name__)
+MOST_TRIES = 60
+"""Tries, a minute or more apart, of a job that is refused each time: a faulty one does not go on for ever."""
 Work = Callable[[Job, Heartbeat], dict[str, Any]]
 OnFailure = Callable[[Job, str, Exception | None], None]
 
@@ -27,9 +33,10 @@ def perform(
 ) -> None:
     """Claim the job, do its work and record the outcome; nothing where another worker has it.
 
-    `passing` are failures that mend by themselves: the job waits, is offered again every minute, and ends at its
-    deadline at the latest.
+    `passing` are failures that mend by themselves: the job waits and is offered again every minute, as long as another
+    service is away, and MOST_TRIES times where that service is there and refuses it.
     """
+    mending: tuple[type[Exception], ...] = (*passing, *AWAY)
     job = jobs.claim(job_id)
     if job is None:
         return
@@ -41,10 +48,10 @@ def perform(
         except JobPaused:
             jobs.put_aside(job.id, "paused", "paused; resume it to go on")
         except JobTaken:
-            log.warning("job %s was given to another worker, or ended at its deadline", job.id)
-        except passing as error:
-            jobs.put_aside(job.id, "queued", f"waits, and is tried again every minute: {error}")
-        except SyncStopped as error:
+            log.warning("job %s was given to another worker, or ended at its deadline, or may have been", job.id)
+        except mending as error:
+            _wait(jobs, job, error, on_failure)
+        except (SyncStopped, RepairStopped) as error:
             jobs.add_event(job, str(error), level="error", data=error.report)
             jobs.finish(job.id, "failed", str(error), error.report)
         except (RetrievalError, TrainingError) as error:
@@ -56,9 +63,21 @@ def perform(
             jobs.finish(job.id, "succeeded", result.pop("reason", None), result)
 
 
+def _wait(jobs: Jobs, job: Job, error: Exception, on_failure: OnFailure | None) -> None:
+    """Put a job aside that could not be done now."""
+    is_away = isinstance(error, (RetrievalDown, FilesAway))
+    what = "the database was away" if isinstance(error, AWAY) else error
+    if job.tries >= MOST_TRIES and not is_away:
+        fail(jobs, job, f"tried {job.tries} times, and it was the same each time: {what}", error, on_failure)
+        return
+    reason = f"waits, and is tried again every minute: {what}"
+    jobs.put_aside(job.id, "queued", reason, counts=not is_away)
+
+
 def fail(jobs: Jobs, job: Job, reason: str, error: Exception | None, on_failure: OnFailure | None) -> None:
     """End a job with a reason, after whatever else has to know it; `error` is what raised it, where something did."""
     if on_failure:
-        on_failure(job, reason, error)
+        with alone(f"noting the failure of the job {job.id} elsewhere"):
+            on_failure(job, reason, error)
     jobs.add_event(job, reason, level="error")
     jobs.finish(job.id, "failed", reason)

@@ -17,6 +17,7 @@ from services.contracts.generation import LoadRequest, PublishRequest, Route, Ro
 from services.contracts.retrieval import LONGEST_QUERY, SearchRequest
 from services.database.engine import Sessions
 from services.database.lineage import add_version_origins, forget_origins
+from services.database.patience import outlast, patience
 from services.database.tables import File, Job, Store, StoreFile, Version
 from services.database.versions import hold
 from services.kit.http import client
@@ -121,8 +122,11 @@ class VersionList:
                 forget_origins(session, version_id)
 
     def _change(self, version_id: str, **values: Any) -> None:
-        with self._sessions.begin() as session:
-            session.execute(update(Version).where(Version.id == version_id).values(**values))
+        def change() -> None:
+            with self._sessions.begin() as session:
+                session.execute(update(Version).where(Version.id == version_id).values(**values))
+
+        outlast(change, patience(self._sessions))
 
 
 class SlotAnswerer:

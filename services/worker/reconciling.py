@@ -13,16 +13,21 @@ from typing import Any
 import fsspec
 from sqlalchemy import ColumnElement, or_, select, update
 
+from retrieval.errors import RepairStopped
 from services.contracts.retrieval import TidyRequest
 from services.database.engine import Sessions
 from services.database.jobs import new_job
 from services.database.tables import Collection, File, Job, Store, StoreFile, Workspace, not_expired, now
 from services.worker.heartbeat import Heartbeat
 from services.worker.retrieval_client import RetrievalWriter
+from services.worker.stored import exists, place_exists
 
 log = logging.getLogger(__name__)
 DAY_SECONDS = 24 * 3600.0
 JOB_SECONDS = 3600.0
+MOST_AT_ONCE = 10
+MOST_LOST, MOST_UNKNOWN = 0.1, 0.5
+"""Shares of all files. More than so many, and more than that share, are no single losses any more."""
 NAMED = 20  # as many of a kind are named in the report; the number is of all
 Report = dict[str, Any]
 
@@ -40,19 +45,26 @@ class Reconciling:
         """Look through the store that the job names, or through the whole workspace, and mend what differs.
 
         The report has what was done. Raises IndexUnavailable where the retrieval service does not do its part; the job
-        may run again without harm.
+        may run again without harm. Raises RepairStopped at the end where so much is missing at once that it looks as if
+        the files' folder, or the database, were not the right one: that part was left as it is.
         """
         named = job.request.get("store_id")
         stores = [named] if named else self._stores(job.workspace_id)
         report: Report = {"stores": {}, "reindex": []}
+        left = list[str]()
         for number, store_id in enumerate(stores):
             heartbeat.progress(f"looking through store {store_id}", number / (len(stores) + 1))
             report["stores"][store_id] = found = self._store(job.workspace_id, store_id)
             if found["problem"]:
                 report["reindex"].append(store_id)
+            if found["left"]:
+                left.append(found["left"])
         if not named:
             heartbeat.progress("looking through the files", len(stores) / (len(stores) + 1))
             report |= self._bytes_without_a_file(job.workspace_id)
+            left += [report["left"]] if report["left"] else []
+        if left:
+            raise RepairStopped(" ".join(left), report)
         return report
 
     def start_due(self) -> None:
@@ -70,8 +82,9 @@ class Reconciling:
     def _store(self, workspace_id: str, store_id: str) -> Report:
         tidied = self._writer.tidy(TidyRequest(workspace_id=workspace_id, store_id=store_id))
         counts = {(one.file_id, one.revision): one.chunks for one in tidied.held or ()}
-        gone = self._without_bytes(store_id)
+        gone, left = self._without_bytes(store_id)
         return {
+            "left": left,
             "removed_chunks": tidied.removed_chunks,
             "dropped_collections": [*tidied.dropped, *self._leftover_folders(workspace_id, store_id)],
             "missing_bytes": _named(gone),
@@ -84,16 +97,27 @@ class Reconciling:
         with self._sessions() as session:
             return session.scalars(select(Store.id).where(Store.workspace_id == workspace_id)).all()
 
-    def _without_bytes(self, store_id: str) -> list[str]:
-        """Mark the files whose bytes are gone as failed. What the index has of them goes on answering."""
-        gone = [row.file_id for row, file in self._rows(store_id, StoreFile.status != "failed") if not _exists(file)]
+    def _without_bytes(self, store_id: str) -> tuple[list[str], str | None]:
+        """Mark the files whose bytes are gone as failed. What the index has of them goes on answering.
+
+        Where many are gone at once none is marked, and a sentence says why. Returns the files.
+        """
+        looked_at = self._rows(store_id, StoreFile.status != "failed")
+        lost = [file for _, file in looked_at if not exists(file)]
+        gone = [file.id for file in lost]
+        if _looks_like_an_outage(lost, len(looked_at)):
+            return gone, (
+                f"The bytes of {len(gone)} of {len(looked_at)} files of the store {store_id} are missing at once. None "
+                "was marked as failed: see whether the files' folder or bucket is there and whole, then repair again. "
+                "Where they are gone for good, delete those files or upload them again."
+            )
         reason = "the file's bytes are gone from the files' folder; upload it again, or delete it"
         with self._sessions.begin() as session:
             mine = StoreFile.store_id == store_id, StoreFile.file_id.in_(gone)
             session.execute(
                 update(StoreFile).where(*mine).values(status="failed", error=reason, error_code="server_error")
             )
-        return gone
+        return gone, None
 
     def _requeue(
         self, workspace_id: str, store_id: str, counts: dict[tuple[str, int], int] | None, gone: Sequence[str]
@@ -110,7 +134,8 @@ class Reconciling:
             for row in again:
                 mine = StoreFile.store_id == store_id, StoreFile.file_id == row.file_id
                 wanted = StoreFile.revision == row.revision, StoreFile.deleted.is_(False)
-                request = {"store_id": store_id, "file_id": row.file_id, "revision": row.revision}
+                named = {"store_id": store_id, "file_id": row.file_id, "revision": row.revision}
+                request = {**named, "asked_by": "repair"}
                 job = new_job(workspace_id, "index_file", request, JOB_SECONDS)
                 session.add(job)
                 values = {"status": "in_progress", "job_id": job.id}
@@ -142,7 +167,10 @@ class Reconciling:
         return [path.name for path in left]
 
     def _bytes_without_a_file(self, workspace_id: str) -> Report:
-        """Bytes that no row names are named; they are removed once they are a day old: an upload writes them first."""
+        """Bytes that no row names are named; they are removed once they are a day old: an upload writes them first.
+
+        Where they are many and most, none is removed: an older copy of the database does not know the files since.
+        """
         filesystem, root = fsspec.core.url_to_fs(f"{self._files_url}/{workspace_id}")
         with self._sessions() as session:
             mine = File.workspace_id == workspace_id, File.deleted_at.is_(None)
@@ -150,15 +178,25 @@ class Reconciling:
         found = filesystem.ls(root, detail=True) if filesystem.exists(root) else []
         unknown = [one for one in found if one["type"] == "file" and Path(one["name"]).name not in known]
         old = [one for one in unknown if _age(filesystem, one["name"]) > DAY_SECONDS]
+        left = None
+        if len(old) > MOST_AT_ONCE and len(old) > MOST_UNKNOWN * len(found):
+            left = (
+                f"No row of the database names {len(old)} of {len(found)} files in {root}. None was removed: see "
+                "whether this is the right database, and not an older copy."
+            )
+            old = []
         for one in old:
             filesystem.rm(one["name"])
         names, removed = ([Path(one["name"]).name for one in some] for some in (unknown, old))
-        return {"bytes_without_a_file": _named(names), "removed_bytes_of": _named(removed)}
+        return {"bytes_without_a_file": _named(names), "removed_bytes_of": _named(removed), "left": left}
 
 
-def _exists(file: File) -> bool:
-    filesystem, path = fsspec.core.url_to_fs(file.path)
-    return bool(filesystem.exists(path))
+def _looks_like_an_outage(lost: Sequence[File], of: int) -> bool:
+    """Whether files are missing as they are when a folder or bucket is away, and not one by one."""
+    if not lost:
+        return False
+    many = len(lost) > MOST_AT_ONCE and len(lost) > MOST_LOST * of
+    return many or 1 < len(lost) == of or not any(place_exists(file) for file in lost)
 
 
 def _age(filesystem: fsspec.AbstractFileSystem, path: str) -> float:

@@ -14,6 +14,7 @@ from services.worker.parts import make_parts
 from services.worker.performing import perform
 from services.worker.retrieval_client import RetrievalDown
 from services.worker.settings import WorkerSettings
+from services.worker.stored import FilesAway
 
 
 def main(job_id: str) -> None:
@@ -22,7 +23,7 @@ def main(job_id: str) -> None:
     settings = WorkerSettings()
     with closing(Parser(settings.parsing_limits())) as parser:
         parts = make_parts(Platform(), settings, parser, settings.reindex_threads)
-        perform(parts.jobs, job_id, parts.reindexing.reindex, passing=(RetrievalDown,))
+        perform(parts.jobs, job_id, parts.reindexing.reindex, passing=(RetrievalDown, FilesAway))
 
 
 if __name__ == "__main__":

@@ -11,23 +11,24 @@ from typing import Any
 from sqlalchemy import select, update
 
 from retrieval.chunking import ChunkingSettings
-from retrieval.errors import BuildFailed, IndexUnavailable, StaleRevision
+from retrieval.errors import BuildFailed, StaleRevision
 from retrieval.index.port import CollectionRef
 from retrieval.model import FileRef
 from retrieval.recipe import Recipe, bm25_encoder, chunking_of, sparse_of
-from services.contracts.jobs import FINISHED
 from services.contracts.retrieval import FileRevision, SwitchRequest, SwitchResponse
 from services.database.engine import Sessions
 from services.database.tables import Collection, CollectionFile, File, Job, StoreFile
 from services.worker.building import BUILDER, BUILDING, Builder, FolderBuilder, ServiceBuilder
+from services.worker.builds import Builds
 from services.worker.heartbeat import Heartbeat, JobPaused, JobTaken
 from services.worker.indexing import Indexing, own_recipe, recorded_sizes
 from services.worker.retrieval_client import RetrievalDown, RetrievalWriter
+from services.worker.stored import FilesAway
 
 log = logging.getLogger(__name__)
 BUILT = 0.9  # where the job stands once the collection is complete
 MOST_ROUNDS = 50  # each has only what was written during the one before
-GOES_ON = (JobPaused, JobTaken, RetrievalDown)  # the build is kept, for the job to go on with
+GOES_ON = (JobPaused, JobTaken, RetrievalDown, FilesAway)  # the build is kept, for the job to go on with
 
 
 class Reindexing:
@@ -45,6 +46,7 @@ class Reindexing:
     ) -> None:
         self._sessions, self._indexing, self._writer = sessions, indexing, writer
         self._index_folder, self._min_recall, self._command = index_folder, min_recall, builder
+        self._builds = Builds(sessions, writer, index_folder)
 
     def reindex(self, job: Job, heartbeat: Heartbeat) -> dict[str, Any]:
         """Make the points of every wanted file anew for a new collection, and switch to it.
@@ -65,21 +67,11 @@ class Reindexing:
         except GOES_ON:
             raise
         except Exception:
-            self._drop(ref)
+            self._builds.drop(ref)
             builder.clear()
             raise
         builder.clear()
         return self._result(job, switched)
-
-    def sweep(self) -> None:
-        """Drop the builds that no job goes on with: it was cancelled, or ended while the service was down."""
-        unfinished = select(Job).where(Job.kind == "reindex", Job.status.not_in(FINISHED))
-        with self._sessions() as session:  # in this order: a build's job is there before it
-            rows = session.scalars(select(Collection).where(Collection.state == "building")).all()
-            stores = {job.request["store_id"] for job in session.scalars(unfinished)}
-        for row in rows:
-            if row.store_id not in stores:
-                self._clear(CollectionRef(row.workspace_id, row.store_id, row.id))
 
     def _begin(self, job: Job, ref: CollectionRef) -> Recipe:
         """The recipe of the job's collection, which is begun unless the job goes on with it."""
@@ -179,14 +171,14 @@ class Reindexing:
             with self._sessions() as session:
                 row = session.get(StoreFile, (ref.store_id, one.file_id))
                 file = session.get(File, one.file_id)
-            if row is None or file is None or row.deleted or row.revision != one.revision:
+            if row is None or file is None or row.deleted or one.revision not in (row.revision, row.former_revision):
                 continue
-            source = FileRef(ref.workspace_id, ref.store_id, row.file_id, row.revision, row.attributes)
+            source = FileRef(ref.workspace_id, ref.store_id, row.file_id, one.revision, row.attributes)
             points = self._indexing.points(file, source, own_recipe(row, recipe), heartbeat, BUILT, BUILT)
             try:
                 self._writer.upsert(source, recipe, points, per_request, ref.collection_id)
             except StaleRevision:
-                log.info("revision %d of file %s is not wanted any more", row.revision, row.file_id)
+                log.info("revision %d of file %s is not wanted any more", one.revision, row.file_id)
 
     def _result(self, job: Job, switched: SwitchResponse) -> dict[str, Any]:
         result: dict[str, Any] = {
@@ -228,15 +220,4 @@ class Reindexing:
             ids = session.scalars(left.where(Collection.workspace_id == ref.workspace_id)).all()
         for collection_id in ids:
             if collection_id != ref.collection_id:
-                self._clear(CollectionRef(ref.workspace_id, ref.store_id, collection_id))
-
-    def _clear(self, ref: CollectionRef) -> None:
-        self._drop(ref)
-        FolderBuilder(self._index_folder, ref, self._indexing.recipe).clear()
-
-    def _drop(self, ref: CollectionRef) -> None:
-        """Drop a build, unless it is live by now. The reason why a job ends is not lost where that fails."""
-        try:
-            self._writer.drop(ref)
-        except IndexUnavailable as error:
-            log.warning("collection %s is left until the next minute's tick: %s", ref, error)
+                self._builds.clear(CollectionRef(ref.workspace_id, ref.store_id, collection_id))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import httpx
 from pydantic import BaseModel
@@ -19,7 +20,6 @@ from retrieval.errors import (
 )
 from retrieval.index.port import CollectionRef
 from retrieval.model import FileRef, Passage, Point
-from retrieval.recipe import Recipe
 from services.contracts.convert import passage_value, point_body
 from services.contracts.retrieval import (
     DeleteRequest,
@@ -34,6 +34,9 @@ from services.contracts.retrieval import (
     UpsertRequest,
     UpsertResponse,
 )
+
+if TYPE_CHECKING:  # it brings the splitters and the engine, 50 MB that a worker without an embedder does not need
+    from retrieval.recipe import Recipe
 
 REFUSALS: dict[str, type[RetrievalError]] = {
     "stale_revision": StaleRevision,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,9 @@ from services.database.engine import Sessions
 from services.database.schedules import NeverDue, claim_run, next_due
 from services.database.sources import begin_sync
 from services.database.tables import Job, ScheduleRun, Source, TrainingSchedule
+from services.worker.alone import alone
 
+log = logging.getLogger(__name__)
 Scheduled = TypeVar("Scheduled", Source, TrainingSchedule)
 
 
@@ -38,7 +41,8 @@ def run_due(
     """Do what is due on schedules of a kind; returns the jobs to send.
 
     What was due several times while nothing ran is done once. A schedule without a due time, new or changed, gets its
-    first. `prepare` runs before the due time is taken, and may be for nothing where another beat takes it.
+    first. One that fails says so in its `last_error`, and stops no other. `prepare` runs before the due time is taken,
+    and may be for nothing where another beat takes it.
     """
     due = or_(kind.next_due_at.is_(None), kind.next_due_at <= at)
     query = select(kind).where(kind.deleted_at.is_(None), kind.enabled.is_(True), kind.cron.is_not(None), due)
@@ -46,14 +50,33 @@ def run_due(
         found = session.scalars(query).all()
     jobs: list[Job] = []
     for row in found:
-        begin = prepare(row) if row.next_due_at else None
-        with sessions.begin() as session:
-            run = _take(session, kind, row, at)
-            begun = begin(session) if run and begin else None
-            if run and begun:
-                run.job_id, run.outcome = begun.job.id if begun.job else None, begun.outcome
-        jobs += [begun.job] if begun and begun.job and begun.send else []
+        try:
+            job = _run(sessions, kind, row, at, prepare)
+        except Exception as error:  # of this one: the others are due too
+            log.exception("the schedule of %s failed", row.id)
+            what = f"{type(error).__name__}; the worker's log says more"
+            _note(sessions, kind, row, f"what is due could not be begun, and is tried again every minute: {what}")
+        else:
+            jobs += [job] if job else []
     return jobs
+
+
+def _run(
+    sessions: Sessions, kind: type[Scheduled], row: Scheduled, at: datetime, prepare: Callable[[Scheduled], Begin]
+) -> Job | None:
+    """Do what is due on one schedule; returns the job to send."""
+    begin = prepare(row) if row.next_due_at else None
+    with sessions.begin() as session:
+        run = _take(session, kind, row, at)
+        begun = begin(session) if run and begin else None
+        if run and begun:
+            run.job_id, run.outcome = begun.job.id if begun.job else None, begun.outcome
+    return begun.job if begun and begun.send else None
+
+
+def _note(sessions: Sessions, kind: type[Scheduled], row: Scheduled, problem: str) -> None:
+    with alone(f"recording what became of the schedule of {row.id}"), sessions.begin() as session:
+        session.execute(update(kind).where(kind.id == row.id).values(last_error=problem))
 
 
 def due_syncs(sessions: Sessions, at: datetime, deadline_seconds: float) -> list[Job]:

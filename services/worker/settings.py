@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
 import training
-from retrieval.chunking import ChunkingSettings
 from retrieval.formats.limits import MIB, Limits
 from retrieval.parsing import ParsingLimits
 from services.kit.settings import ServiceSettings, service_config
 from training.config import EvaluationSettings, GateSettings, MixSettings, ParitySettings
 from training.probes import PROBES
+
+if TYPE_CHECKING:
+    from retrieval.chunking import ChunkingSettings
 
 
 class WorkerSettings(ServiceSettings):
@@ -82,6 +84,8 @@ class WorkerSettings(ServiceSettings):
 
     def chunking(self) -> ChunkingSettings:
         """How the documents of a new collection are cut."""
+        from retrieval.chunking import ChunkingSettings  # it brings the splitters: 45 MB that only indexing needs
+
         return ChunkingSettings(self.chunk_size, self.chunk_overlap, self.chunking_strategy)
 
     def parsing_limits(self) -> ParsingLimits:

@@ -41,7 +41,7 @@ def main(job_id: str) -> None:
 def perform(job_id: str) -> None:
     """Do the claimed job, and record its end."""
     platform, settings = Platform(), WorkerSettings()
-    sessions = open_sessions(platform.database_url)
+    sessions = open_sessions(platform.database_url, settings.silent_seconds)
     jobs = Jobs(sessions)
     with sessions() as session:
         job = session.get_one(Job, job_id)

@@ -16,7 +16,7 @@ from tests.figures import note
 from tests.running import RunningPlatform
 
 pytestmark = pytest.mark.long
-VICTIMS = ("gateway", "retrieval", "worker-index", "broker", "beat", "dashboard", "generation")
+VICTIMS = ("gateway", "retrieval", "worker-index", "worker-light", "broker", "beat", "dashboard", "generation")
 NOTE = "# Lighthouse\n\nThe lighthouse keeper of Brindle Point is called Oda Marsh and starts at 05:35."
 
 

@@ -25,7 +25,7 @@ from services.retrieval.app import create_app
 from services.retrieval.settings import RetrievalSettings
 from services.worker.heartbeat import Heartbeat
 from services.worker.indexing import Indexing
-from services.worker.parts import connector
+from services.worker.light import connector
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.settings import WorkerSettings
 from services.worker.syncing import Syncing

@@ -15,7 +15,7 @@ PROCESSES = {
     "gateway": ["services.gateway.__main__", "services.database.bootstrap"],
     "retrieval": ["services.retrieval.__main__", "retrieval.build"],
     "generation": ["services.generation.__main__", "vllm.entrypoints.openai.api_server"],
-    "worker": ["services.worker.app", "services.worker.tasks", "services.worker.fine_tune"],
+    "worker": ["services.worker.app", "services.worker.tasks", "services.worker.light", "services.worker.fine_tune"],
     "dashboard": ["services.dashboard.__main__"],
 }
 

@@ -32,7 +32,7 @@ from retrieval.loading import load
 from retrieval.model import FileRef
 from retrieval.recipe import chunking_of
 from services.command import broker
-from services.contracts.jobs import FINISHED, INDEX_QUEUE, TICK
+from services.contracts.jobs import FINISHED, INDEX_QUEUE, TICK, TICK_QUEUE
 from services.contracts.retrieval import DeleteRequest
 from services.database.bootstrap import WORKSPACE_ID, bootstrap
 from services.database.engine import open_sessions
@@ -105,12 +105,15 @@ class Stage:
 
     def __post_init__(self) -> None:
         home, celery = self.platform.home, (sys.executable, "-m", "celery", "-A", "services.worker.app", "worker")
-        solo = ("-Q", INDEX_QUEUE, "--pool=solo", "--without-gossip", "--without-mingle")
+        solo = ("--pool=solo", "--without-gossip", "--without-mingle")
+        index = ("-Q", INDEX_QUEUE, "-I", "services.worker.tasks", *solo)
+        tick = ("-Q", TICK_QUEUE, "-I", "services.worker.light", *solo)
         server = (str(broker.find_server()), str(broker.config_path(self.platform)))
         self.broker = Part("broker", server, self.environment, home / "broker.log")
         service = (sys.executable, "-m", "services.retrieval")
         self.retrieval = Part("retrieval", service, self.environment, home / "retrieval.log")
-        self.worker = Part("worker", (*celery, *solo), self.environment, home / "worker.log")
+        self.worker = Part("worker", (*celery, *index), self.environment, home / "worker.log")
+        self.light = Part("light", (*celery, *tick), self.environment, home / "light.log")
         self.sessions = open_sessions(self.platform.database_url)
         self.jobs, self.celery = Jobs(self.sessions), make_celery(self.platform.broker_url)
         deadlines = dict.fromkeys(("index_file", "reindex", "reconcile"), 3600.0)
@@ -123,18 +126,18 @@ class Stage:
         self._beat = threading.Thread(target=self._tick, daemon=True)
 
     def start(self) -> None:
-        for part in (self.broker, self.retrieval, self.worker):
+        for part in (self.broker, self.retrieval, self.worker, self.light):
             part.start()
         self._beat.start()
 
     def stop(self) -> None:
         self._stop.set()
-        for part in (self.worker, self.retrieval, self.broker):
+        for part in (self.light, self.worker, self.retrieval, self.broker):
             part.kill()
 
     def _tick(self) -> None:
         while not self._stop.wait(2.0):
-            self.celery.send_task(TICK, queue=INDEX_QUEUE, expires=2.0)
+            self.celery.send_task(TICK, queue=TICK_QUEUE, expires=2.0)
 
     def add(self) -> None:
         text = self._text()

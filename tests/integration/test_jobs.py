@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from retrieval.errors import IndexUnavailable
 from services.contracts.jobs import JobKind
 from services.database.engine import migrate, open_sessions
-from services.database.jobs import Jobs, WrongJobState, new_job
+from services.database.jobs import OFFERED_AT_ONCE, Jobs, WrongJobState, new_job
 from services.database.tables import Job, Workspace, now
 from services.worker.heartbeat import Heartbeat
-from services.worker.performing import perform
+from services.worker.performing import MOST_TRIES, perform
+from services.worker.retrieval_client import RetrievalDown
 
 
 @pytest.fixture
@@ -62,11 +64,13 @@ def test_a_resumed_job_has_its_whole_time_before_it(jobs: Jobs) -> None:
     jobs.request_pause("w1", job)
     with jobs.transaction() as session:
         row = session.get_one(Job, job)
-        row.created_at, row.deadline_at = now() - timedelta(hours=3), now() - timedelta(hours=2)
+        row.created_at = now() - timedelta(hours=3)
     resumed, waits = jobs.resume("w1", job)
     assert (resumed.status, waits) == ("queued", True)
-    assert resumed.deadline_at is not None
-    assert resumed.deadline_at > now() + timedelta(minutes=50)
+    claimed = jobs.claim(job)
+    assert claimed is not None
+    assert claimed.deadline_at is not None
+    assert claimed.deadline_at > now() + timedelta(seconds=50)
 
 
 def test_a_job_that_was_to_wait_and_has_not_heard_of_it_goes_on_undisturbed(jobs: Jobs) -> None:
@@ -151,3 +155,68 @@ def test_a_heartbeat_is_no_progress(jobs: Jobs) -> None:
     assert beaten.progress_at == job.progress_at
     jobs.progress(job.id, "step 1", 0.1)
     assert jobs.find("w1", job.id).progress_at > job.progress_at  # type: ignore[operator]
+
+
+def test_a_job_that_waits_never_passes_its_deadline_and_its_time_counts_from_its_start(jobs: Jobs) -> None:
+    waiting = [queue(jobs, "index_file") for _ in range(3)]
+    with jobs.transaction() as session:
+        for job_id in waiting:
+            session.get_one(Job, job_id).created_at = now() - timedelta(days=2)
+    assert jobs.overdue() == []
+    begun = jobs.claim(waiting[0])
+    assert begun is not None
+    assert begun.started_at is not None
+    assert begun.deadline_at == begun.started_at + timedelta(seconds=60)
+    assert jobs.overdue() == []
+    with jobs.transaction() as session:
+        session.get_one(Job, begun.id).deadline_at = now() - timedelta(seconds=1)
+    assert [job.id for job in jobs.overdue()] == [begun.id]
+
+
+def test_a_job_that_was_put_aside_has_its_whole_time_again_and_one_that_lost_its_worker_keeps_its_end(
+    jobs: Jobs,
+) -> None:
+    job = queue(jobs, "index_file")
+    first = jobs.claim(job)
+    jobs.put_aside(job, "queued", "the retrieval service does not answer")
+    assert jobs.find("w1", job).deadline_at is None
+    second = jobs.claim(job)
+    with jobs.transaction() as session:
+        session.get_one(Job, job).heartbeat_at = now() - timedelta(hours=1)
+    third = jobs.claim(job)
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    assert first.deadline_at < second.deadline_at == third.deadline_at  # type: ignore[operator]
+
+
+def test_a_job_waits_as_long_as_the_retrieval_service_is_away_and_ends_where_it_is_refused_each_time(
+    jobs: Jobs,
+) -> None:
+    away, refused, told = queue(jobs, "index_file"), queue(jobs, "index_file"), list[str]()
+
+    def work(job: Job, _heartbeat: Heartbeat) -> dict[str, Any]:
+        raise RetrievalDown("it does not answer") if job.id == away else IndexUnavailable("HTTP 500")
+
+    for _ in range(MOST_TRIES + 1):
+        for job in (away, refused):
+            perform(jobs, job, work, lambda _job, reason, _error: told.append(reason), passing=(IndexUnavailable,))
+    waits, ended = jobs.find("w1", away), jobs.find("w1", refused)
+    assert (waits.status, waits.tries, ended.status) == ("queued", 0, "failed")
+    assert told == [ended.reason] == [f"tried {MOST_TRIES} times, and it was the same each time: HTTP 500"]
+
+
+def test_thousands_of_files_that_wait_keep_no_sync_and_no_lost_training_from_being_offered(jobs: Jobs) -> None:
+    old, long_ago = now() - timedelta(minutes=20), now() - timedelta(hours=1)
+    with jobs.transaction() as session:
+        for _ in range(OFFERED_AT_ONCE + 100):
+            file = new_job("w1", "index_file", {}, 60.0)
+            file.created_at = long_ago
+            session.add(file)
+    sync, training = queue(jobs, "sync_source"), queue(jobs, "fine_tuning")
+    jobs.claim(training)
+    with jobs.transaction() as session:
+        session.get_one(Job, sync).created_at = session.get_one(Job, training).heartbeat_at = old
+    kinds = [job.kind for job in jobs.abandoned()]
+    assert kinds[0] == "fine_tuning"
+    assert (kinds.count("index_file"), kinds.count("sync_source")) == (OFFERED_AT_ONCE, 1)

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from retrieval.errors import RepairStopped
 from retrieval.index.port import CollectionRef
-from services.database.tables import Job, Store, StoreFile, now
+from services.database.tables import File, Job, Store, StoreFile, now
+from services.worker.performing import perform
+from services.worker.tasks import PASSING
 from tests.integration.test_reindexing import REFUNDS, TYRES
 from tests.worker_desk import Desk, open_desk
 
@@ -88,6 +91,100 @@ def test_a_file_whose_bytes_are_gone_is_marked_with_the_reason(desk: Desk) -> No
     assert desk.reconcile(store_id="s1")["stores"]["s1"]["missing_bytes"]["first"] == ["refunds.md"]
     assert row(desk, "refunds.md").status == "failed"
     assert "upload it again" in str(row(desk, "refunds.md").error)
+
+
+def mount(desk: Desk) -> Path:
+    """Give the files a folder that has nothing else."""
+    volume = desk.folder / "volume"
+    volume.mkdir()
+    with desk.sessions.begin() as session:
+        for file in session.query(File):
+            file.path = str(Path(file.path).rename(volume / Path(file.path).name))
+    desk.folder = volume
+    return volume
+
+
+def fill(desk: Desk, count: int) -> list[Path]:
+    """So many files more, known to the database and never indexed; returns where their bytes lie."""
+    paths = [desk.folder / f"note-{number}.md" for number in range(count)]
+    with desk.sessions.begin() as session:
+        for path in paths:
+            path.write_text("Tyres are checked on Monday.")
+            session.add(File(id=path.name, workspace_id="w1", filename=path.name, purpose="assistants", bytes=1,
+                             sha256="", path=str(path)))  # fmt: skip
+            session.flush()
+            session.add(StoreFile(store_id="s1", file_id=path.name, workspace_id="w1", revision=1, status="completed"))
+    return paths
+
+
+def states(desk: Desk) -> set[str]:
+    with desk.sessions() as session:
+        return {one.status for one in session.query(StoreFile)}
+
+
+def test_a_folder_of_files_that_is_not_there_fails_no_file_and_the_repair_says_so(desk: Desk) -> None:
+    moved = mount(desk).rename(desk.folder.with_name("not-mounted"))
+    with pytest.raises(RepairStopped, match="The bytes of 2 of 2 files of the store s1 are missing at once"):
+        desk.reconcile(store_id="s1")
+    desk.folder.mkdir()  # an empty mount point
+    with pytest.raises(RepairStopped, match="None was marked as failed"):
+        desk.reconcile(store_id="s1")
+    assert states(desk) == {"completed"}
+    assert desk.search("tyre pressure")
+    desk.folder.rmdir()
+    moved.rename(desk.folder)
+    assert desk.reconcile(store_id="s1")["stores"]["s1"]["missing_bytes"]["count"] == 0
+
+
+def test_many_files_that_are_missing_at_once_are_left_and_some_among_many_are_marked(desk: Desk) -> None:
+    paths = fill(desk, 108)
+    for path in paths[:12]:
+        path.unlink()
+    with pytest.raises(RepairStopped, match="12 of 110"):
+        desk.reconcile(store_id="s1")
+    assert "failed" not in states(desk)
+    for path in paths[8:12]:
+        path.write_text("Back.")
+    report = desk.reconcile(store_id="s1")["stores"]["s1"]
+    assert (report["missing_bytes"]["count"], report["left"]) == (8, None)
+    assert "failed" in states(desk)
+
+
+def test_a_repair_that_stopped_ends_its_job_in_words_with_what_it_did(desk: Desk) -> None:
+    mount(desk).rename(desk.folder.with_name("not-mounted"))
+    job = desk.start("reconcile", {"store_id": "s1"})
+    perform(desk.jobs, job, desk.reconciling().reconcile)
+    ended = desk.jobs.find("w1", job)
+    assert (ended.status, "folder or bucket is there and whole" in str(ended.reason)) == ("failed", True)
+    assert ended.result["stores"]["s1"]["missing_bytes"]["count"] == 2
+
+
+def test_a_file_waits_to_be_indexed_while_the_folder_of_the_files_is_not_there(desk: Desk) -> None:
+    volume = mount(desk)
+    fill(desk, 1)
+    change(desk, "note-0.md", status="in_progress")
+    moved = volume.rename(desk.folder.with_name("not-mounted"))
+    job = desk.start("index_file", {"store_id": "s1", "file_id": "note-0.md", "revision": 1})
+    indexing = desk.indexing(desk.embedder)
+    for _ in range(2):
+        perform(desk.jobs, job, indexing.index_file, indexing.failed, PASSING)
+        waits = desk.jobs.find("w1", job)
+        assert (waits.status, waits.tries, "is it mounted?" in str(waits.reason)) == ("queued", 0, True)
+    assert row(desk, "note-0.md").status == "in_progress"
+    moved.rename(desk.folder)
+    perform(desk.jobs, job, indexing.index_file, indexing.failed, PASSING)
+    assert row(desk, "note-0.md").status == "completed"
+
+
+def test_bytes_that_an_older_copy_of_the_database_does_not_know_are_all_kept(desk: Desk) -> None:
+    folder = desk.platform.home / "files" / "w1"
+    folder.mkdir(parents=True)
+    for number in range(12):
+        (folder / f"file-{number}").write_bytes(b"x")
+        os.utime(folder / f"file-{number}", (time.time() - 2 * 24 * 3600,) * 2)
+    with pytest.raises(RepairStopped, match="names 12 of 12 files"):
+        desk.reconcile()
+    assert len(list(folder.iterdir())) == 12
 
 
 def test_collections_that_no_row_names_are_dropped_and_the_live_one_stays(desk: Desk) -> None:

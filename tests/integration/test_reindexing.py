@@ -13,6 +13,7 @@ from retrieval.ingest import prepare
 from retrieval.model import FileRef
 from retrieval.recipe import bm25_encoder
 from services.contracts.retrieval import SearchRequest
+from services.database.documents import want_again
 from services.database.tables import Collection, StoreFile
 from services.worker.building import BUILDER
 from services.worker.heartbeat import JobCancelled, JobPaused, JobTaken
@@ -104,6 +105,27 @@ def test_a_file_that_changes_meanwhile_answers_as_it_is_now_and_in_the_new_sizes
     assert max(len(text.split()) for _, text in filled.content()) <= 32
 
 
+@pytest.mark.parametrize("size", [32, None])
+def test_a_file_that_waits_to_be_indexed_anew_answers_as_before_from_the_new_collection(
+    filled: Desk, size: int | None
+) -> None:
+    def want_it_again() -> None:
+        with filled.sessions.begin() as session:
+            row = session.get_one(StoreFile, ("s1", "refunds.md"))
+            want_again(row)
+            row.status = "in_progress"
+
+    at_file(1, filled, want_it_again)
+    result = filled.reindex(**({"chunk_size": size} if size else {}))
+    assert filled.collections().live_id == result["collection_id"]
+    assert {one.chunk.source.revision for one in filled.search("refunds") if "refund" in one.chunk.filename} == {1}
+    assert filled.reconcile(store_id="s1")["stores"]["s1"]["removed_chunks"] == 0
+    filled.run_indexing("refunds.md", revision=2)
+    assert {one.chunk.source.revision for one in filled.search("refunds") if "refund" in one.chunk.filename} == {2}
+    with filled.sessions() as session:
+        assert session.get_one(StoreFile, ("s1", "refunds.md")).former_revision is None
+
+
 def test_a_file_that_comes_meanwhile_is_copied_where_nothing_else_changed(filled: Desk) -> None:
     at_file(1, filled, lambda: filled.index("brakes.md", TYRES.replace("tyre", "brake")))
     assert filled.reindex()["replayed"] > 0
@@ -174,7 +196,7 @@ def test_a_paused_job_keeps_what_it_has_done_and_goes_on(filled: Desk) -> None:
         filled.run(filled.reindexing().reindex, job)
     filled.jobs.put_aside(job, "paused", "paused")
     assert filled.search("tyre pressure")
-    filled.reindexing().sweep()
+    filled.builds().sweep()
     resumed, waits = filled.jobs.resume("w1", job)
     assert (resumed.status, waits) == ("queued", True)
     result = filled.run(filled.reindexing().reindex, job)
@@ -189,7 +211,7 @@ def test_what_a_paused_job_left_goes_when_it_is_cancelled(filled: Desk) -> None:
         filled.run(filled.reindexing().reindex, job)
     filled.jobs.put_aside(job, "paused", "paused")
     assert filled.jobs.request_cancel("w1", job).status == "cancelled"
-    filled.reindexing().sweep()
+    filled.builds().sweep()
     assert filled.held() == held == {row.id for row in filled.collections().collections}
 
 

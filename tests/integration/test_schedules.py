@@ -12,8 +12,9 @@ from sqlalchemy import func, select
 
 from services.database.engine import Sessions, migrate, open_sessions
 from services.database.schedules import NeverDue, claim_run, next_due
+from services.database.sources import begin_sync
 from services.database.tables import Job, ScheduleRun, Source, Store, Workspace
-from services.worker.scheduling import due_syncs
+from services.worker.scheduling import Begin, Begun, due_syncs, run_due
 
 BERLIN = "Europe/Berlin"
 
@@ -130,6 +131,40 @@ def test_a_schedule_that_matches_no_day_is_turned_off_and_says_so(sessions: Sess
     add(sessions, "0 0 31 2 *")
     assert due_syncs(sessions, utc("2026-06-01T03:00"), 60.0) == []
     assert (source(sessions).enabled, "never due" in (source(sessions).last_error or "")) == (False, True)
+
+
+def test_what_was_stored_before_it_was_checked_is_turned_off_and_stops_no_other(sessions: Sessions) -> None:
+    add(sessions, "0 3 * * *", due=utc("2026-06-01T03:00"))
+    bad = {"full_width": ("0 \uff13 * * *", "UTC"), "no_zone": ("0 3 * * *", "Mars/Base"), "no_cron": ("hourly", "UTC")}
+    with sessions.begin() as session:
+        for name, (cron, time_zone) in bad.items():
+            session.add(Source(id=name, workspace_id="w1", store_id="s1", name=name, kind="folder", location="/srv",
+                               settings={}, cron=cron, time_zone=time_zone))  # fmt: skip
+    assert [job.request["source_id"] for job in due_syncs(sessions, utc("2026-06-01T03:00"), 60.0)] == ["src_1"]
+    with sessions() as session:
+        for name, (cron, time_zone) in bad.items():
+            row = session.get_one(Source, name)
+            assert not row.enabled
+            assert f"'{cron}' in the time zone '{time_zone}' cannot be read" in str(row.last_error)
+
+
+def test_a_schedule_that_fails_in_a_way_nobody_foresaw_says_so_and_stops_no_other(sessions: Sessions) -> None:
+    due = utc("2026-06-01T03:00")
+    add(sessions, "0 3 * * *", due=due)
+    with sessions.begin() as session:
+        session.add(Source(id="src_0", workspace_id="w1", store_id="s1", name="0", kind="folder", location="/srv",
+                           settings={}, cron="0 3 * * *", next_due_at=due))  # fmt: skip
+
+    def prepare(row: Source) -> Begin:
+        if row.id == "src_0":
+            raise FileNotFoundError("the profile of its style")
+        return lambda session: Begun(*begin_sync(session, row, 60.0))
+
+    assert [job.request["source_id"] for job in run_due(sessions, Source, due, prepare)] == ["src_1"]
+    with sessions() as session:
+        failed = session.get_one(Source, "src_0")
+    assert (failed.enabled, failed.next_due_at) == (True, due)
+    assert "FileNotFoundError; the worker's log says more" in str(failed.last_error)
 
 
 def test_a_source_that_is_turned_off_or_deleted_is_never_due(sessions: Sessions) -> None:

@@ -54,6 +54,16 @@ def test_a_schedule_is_made_looked_at_changed_and_deleted(http: TestClient) -> N
     assert (http.get(path).status_code, http.get("/v1/schedules").json()["data"]) == (404, [])
 
 
+@pytest.mark.parametrize("cron", ["0 \uff13 * * *", "0 0 30 2 *"])
+def test_digits_of_another_script_and_days_that_never_come_are_refused(http: TestClient, cron: str) -> None:
+    path = f"/v1/schedules/{create(http)['id']}"
+    for asked in ("/v1/schedules", path):
+        answer = http.post(asked, json={"name": "Nightly", "schedule": {"cron": cron}})
+        assert answer.status_code == 400, answer.text
+        assert "schedule.cron" in answer.json()["error"]["message"]
+    assert [one["schedule"] for one in http.get("/v1/schedules").json()["data"]] == [TIMES]
+
+
 def test_the_next_run_and_the_last_outcome_are_shown(http: TestClient, gateway: Gateway, tmp_path: Path) -> None:
     path = f"/v1/schedules/{create(http, conditions={'new_examples': 20})['id']}"
     retraining = Retraining(

@@ -12,8 +12,9 @@ import openai
 import pytest
 from openai import OpenAI
 
+from services.contracts.retrieval import TidyRequest
 from services.database.tables import File, Job, Store, StoreFile, now
-from services.worker import tasks
+from services.worker.expiry import Expiry
 from tests.knowledge import Knowledge, knowledge
 
 POLICY = "# {year}\n\nCustomers may return a bike within {days} days, says the policy of {year}."
@@ -223,6 +224,69 @@ class TestDeletedStores:
 
 
 class TestFiles:
+    def test_a_file_that_is_put_in_again_answers_as_before_until_it_is_indexed_anew(
+        self, desk: Knowledge, client: OpenAI
+    ) -> None:
+        store = client.vector_stores.create()
+        file_id = index(client, store.id, "a.md", "# A\n\nReturn a bike.")
+
+        def found() -> list[dict[str, Any]]:
+            return [one.attributes or {} for one in client.vector_stores.search(store.id, query="bike").data]
+
+        def put_in(year: int) -> None:
+            client.vector_stores.files.create(store.id, file_id=file_id, attributes={"year": year})
+
+        assert found() == [{}]
+        with desk.worker.hold():
+            put_in(2025)
+            put_in(2026)
+            assert client.vector_stores.files.retrieve(file_id, vector_store_id=store.id).status == "in_progress"
+            assert found() == [{}]
+            content = client.vector_stores.files.content(file_id, vector_store_id=store.id)
+            assert "Return a bike" in "".join(part.text or "" for part in content)
+        desk.worker.settle()
+        assert client.vector_stores.files.retrieve(file_id, vector_store_id=store.id).status == "completed"
+        assert found() == [{"year": 2026.0}]
+        with desk.worker.hold():
+            put_in(2027)
+            client.vector_stores.files.delete(file_id, vector_store_id=store.id)
+            assert found() == []
+            put_in(2028)
+            assert found() == []  # what was taken out does not come back
+        desk.worker.settle()
+        assert found() == [{"year": 2028.0}]
+
+    def test_a_file_that_cannot_be_indexed_anew_goes_on_answering_and_says_so(
+        self, desk: Knowledge, client: OpenAI, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = client.vector_stores.create()
+        file_id = index(client, store.id, "a.md", "# A\n\nReturn a bike.")
+        with desk.sessions.begin() as session:
+            path = Path(session.get_one(File, file_id).path)
+        content = path.read_bytes()
+        path.write_bytes(b"\x00\x01")
+        client.vector_stores.files.create(store.id, file_id=file_id, attributes={"year": 2026})
+        desk.worker.settle()
+        failed = client.vector_stores.files.retrieve(file_id, vector_store_id=store.id)
+        assert failed.status == "failed"
+        assert failed.last_error is not None
+        assert failed.last_error.message.endswith("; what was indexed of it before goes on answering")
+        assert names(client, store.id) == ["a.md"]
+        job = desk.writer.tidy(TidyRequest(workspace_id=self.workspace_of(desk, store.id), store_id=store.id))
+        assert job.removed_chunks == 0
+        path.write_bytes(content)
+        client.vector_stores.files.create(store.id, file_id=file_id, attributes={"year": 2026})
+        desk.worker.settle()
+        assert client.vector_stores.files.retrieve(file_id, vector_store_id=store.id).status == "completed"
+        assert [one.attributes for one in client.vector_stores.search(store.id, query="bike").data] == [
+            {"year": 2026.0}
+        ]
+
+    @staticmethod
+    def workspace_of(desk: Knowledge, store_id: str) -> str:
+        with desk.sessions() as session:
+            return session.get_one(Store, store_id).workspace_id
+
     def test_the_sdks_helpers_poll_until_a_file_is_indexed(self, desk: Knowledge, client: OpenAI) -> None:
         store = client.vector_stores.create()
         with desk.worker.hold():
@@ -570,7 +634,7 @@ class TestUploads:
             client.files.retrieve(file_id)
         assert client.files.list().data == []
         assert path.exists()
-        tasks.tick()
+        Expiry(desk.sessions, desk.writer).remove_expired()
         assert not path.exists()
         assert client.vector_stores.retrieve(store.id).file_counts.total == 0
         assert desk.retrieval.get(f"/collections/{workspace}/{store.id}").json()["count"] == 0

@@ -39,7 +39,8 @@ def mode(path: Path) -> int:
 def test_every_process_of_one_machine_is_started_and_the_broker_first(tmp_path: Path) -> None:
     specs = platform_specs(started(tmp_path / "home"))
     assert [spec.name for spec in specs] == [
-        "broker", "retrieval", "generation", "gateway", "worker-index", "worker-train", "beat", "dashboard",
+        "broker", "retrieval", "generation", "gateway", "worker-index", "worker-train", "worker-light",
+        "beat", "dashboard",
     ]  # fmt: skip
     assert [spec.name for spec in specs if spec.leaves_last] == ["broker"]
 

@@ -36,7 +36,16 @@ def test_only_the_gateway_is_published_and_on_loopback_unless_told_otherwise() -
 
 def test_stores_and_inner_services_have_no_way_out() -> None:
     assert RAW["networks"]["internal"]["internal"] is True
-    for name in (*STORES, "retrieval", "generation", "generation-gpu", "worker-index", "worker-train", "beat"):
+    for name in (
+        *STORES,
+        "retrieval",
+        "generation",
+        "generation-gpu",
+        "worker-index",
+        "worker-train",
+        "worker-light",
+        "beat",
+    ):
         assert set(SERVICES[name]["networks"]) == {"internal"}
 
 

@@ -30,11 +30,27 @@ def test_five_fields_of_numbers_ranges_lists_and_steps_are_a_schedule(cron: str)
         ("0 3 * * mon", "use numbers"),
         ("0 3 * * 1-", "use numbers"),
         ("0 3 * * 1;ls", "use numbers"),
+        ("0 \uff13 * * *", "no hour: use numbers"),  # a digit of full width
+        ("0 \u0663 * * *", "no hour: use numbers"),  # an Arabic digit
+        ("0 3 * * *\u00b2", "use numbers"),
+        ("0 3 1/99999999999 * *", "use numbers"),
+        ("0 0 30 2 *", "never due: none of its months has a day 30"),
+        ("0 0 31 4,6-6 *", "never due: none of its months has a day 31"),
+        ("0 0 30-31 2 1,*", "never due"),
     ],
 )
 def test_what_is_no_schedule_says_which_field(cron: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         check_cron(cron)
+
+
+@pytest.mark.parametrize("cron", ["0 0 29 2 *", "0 0 31 2-3 *", "0 0 30 2 1", "0 0 28-31 2 *", "0 0 */30 2 *"])
+def test_the_29th_of_february_and_what_a_weekday_makes_due_are_schedules(cron: str) -> None:
+    assert check_cron(cron) == cron
+
+
+def test_a_range_of_one_number_is_that_number() -> None:
+    assert check_cron("5-5 3-3/2 1-31 2-2,7 1") == "5 3 1-31 2,7 1"
 
 
 @pytest.mark.parametrize("name", ["Mars/Base", "", "../../etc/passwd", "/etc/localtime"])

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Query, Request
 
+from services.contracts.jobs import JobStatus
 from services.database.tables import Job, JobEvent
 from services.gateway.keys import Caller, require
 
@@ -49,9 +50,14 @@ def event_body(event: JobEvent) -> dict[str, Any]:
 
 @router.get("/v1/jobs")
 def list_jobs(
-    request: Request, limit: int = Query(default=50, ge=1, le=500), caller: Caller = KNOWLEDGE
+    request: Request,
+    limit: int = Query(default=50, ge=1, le=500),
+    status: JobStatus | None = None,
+    caller: Caller = KNOWLEDGE,
 ) -> dict[str, Any]:
-    jobs = [job_body(job) for job in request.app.state.jobs.list(caller.workspace_id, limit=limit)]
+    """The newest jobs first, of one status where one is named."""
+    found = request.app.state.jobs.list(caller.workspace_id, limit=limit, status=status)
+    jobs = [job_body(job) for job in found]
     return {"object": "list", "data": jobs, "has_more": len(jobs) == limit}
 
 
@@ -69,7 +75,7 @@ def cancel_job(request: Request, job_id: str, caller: Caller = KNOWLEDGE) -> dic
 
 @router.post("/v1/jobs/{job_id}/pause")
 def pause_job(request: Request, job_id: str, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
-    """Ask a re-indexing to wait. It keeps what it has done."""
+    """Ask a re-indexing or a fine-tuning to wait. It keeps what it has done."""
     return job_body(request.app.state.jobs.request_pause(caller.workspace_id, job_id))
 
 

@@ -1,0 +1,15 @@
+"""Folders beside a collection's own while it is built on this machine's disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def unfinished_folder(collection: Path) -> Path:
+    """Where a collection lies while it is built."""
+    return collection.with_name(f".{collection.name}.building")
+
+
+def points_folder(collection: Path) -> Path:
+    """Where the points of a collection lie until its folder is built."""
+    return collection.with_name(f".{collection.name}.points")

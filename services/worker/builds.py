@@ -1,0 +1,54 @@
+"""Builds of indexes that are given up: their collections and what lies on this machine's disk for them."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+
+from sqlalchemy import select
+
+from retrieval.errors import IndexUnavailable
+from retrieval.index.folders import points_folder, unfinished_folder
+from retrieval.index.port import CollectionRef
+from services.contracts.jobs import FINISHED
+from services.database.engine import Sessions
+from services.database.tables import Collection, Job
+from services.worker.retrieval_client import RetrievalWriter
+
+log = logging.getLogger(__name__)
+
+
+class Builds:
+    """`index_folder` is where an embedded index has its collections."""
+
+    def __init__(self, sessions: Sessions, writer: RetrievalWriter, index_folder: Path) -> None:
+        self._sessions, self._writer, self._index_folder = sessions, writer, index_folder
+
+    def sweep(self) -> None:
+        """Drop the builds that no job goes on with: it was cancelled, or ended while the service was down."""
+        unfinished = select(Job).where(Job.kind == "reindex", Job.status.not_in(FINISHED))
+        with self._sessions() as session:  # in this order: a build's job is there before it
+            rows = session.scalars(select(Collection).where(Collection.state == "building")).all()
+            stores = {job.request["store_id"] for job in session.scalars(unfinished)}
+        for row in rows:
+            if row.store_id not in stores:
+                self.clear(CollectionRef(row.workspace_id, row.store_id, row.id))
+
+    def clear(self, ref: CollectionRef) -> None:
+        """Drop a build with all that was made for it."""
+        self.drop(ref)
+        clear_build(self._index_folder / ref.workspace_id / ref.store_id / ref.collection_id)
+
+    def drop(self, ref: CollectionRef) -> None:
+        """Drop a build, unless it is live by now. The reason why a job ends is not lost where that fails."""
+        try:
+            self._writer.drop(ref)
+        except IndexUnavailable as error:
+            log.warning("collection %s is left until the next minute's tick: %s", ref, error)
+
+
+def clear_build(collection: Path) -> None:
+    """Remove what was needed for building a collection's folder only."""
+    for left in (points_folder(collection), unfinished_folder(collection)):
+        shutil.rmtree(left, ignore_errors=True)

@@ -1,0 +1,92 @@
+"""The tasks of the light worker: the tick and the syncs. No model is loaded here, and no document is embedded."""
+
+from __future__ import annotations
+
+from functools import cache
+from threading import BoundedSemaphore, Lock
+
+from retrieval.sources.allowed import Allowed
+from retrieval.sources.opening import open_source
+from retrieval.sources.port import Bounds
+from services.contracts.jobs import SYNC_SOURCE, SYNCS_AT_ONCE, TICK
+from services.database.retraining import ReviewedExamples
+from services.database.tables import now
+from services.kit.http import client
+from services.kit.settings import Platform, SourceSettings
+from services.worker.app import app
+from services.worker.builds import Builds
+from services.worker.clearing import Clearing
+from services.worker.expiry import Expiry
+from services.worker.performing import perform
+from services.worker.reconciling import Reconciling
+from services.worker.retraining import Retraining
+from services.worker.retrieval_client import RetrievalWriter
+from services.worker.settings import WorkerSettings
+from services.worker.shared import jobs, send, sessions
+from services.worker.syncing import Connect, Syncing
+from services.worker.ticking import Ticking
+
+ANSWER_SECONDS = 60.0
+"""So long the retrieval service may take; what is not purged then stays hidden, and the next repair removes it."""
+
+_one_tick = Lock()
+_syncs = BoundedSemaphore(SYNCS_AT_ONCE)
+
+
+@app.task(name=TICK)  # type: ignore[untyped-decorator]
+def tick() -> None:
+    """Every minute, unless the last one is still at work: then it looks for all that is due by now, too."""
+    if _one_tick.acquire(blocking=False):
+        try:
+            ticking().tick(now())
+        finally:
+            _one_tick.release()
+
+
+@app.task(name=SYNC_SOURCE)  # type: ignore[untyped-decorator]
+def sync_source(job_id: str) -> None:
+    """One of at most SYNCS_AT_ONCE, which leave a thread of this worker to the tick. The tick offers it again."""
+    if not _syncs.acquire(blocking=False):
+        jobs().explain(job_id, f"waits until one of the {SYNCS_AT_ONCE} syncs at work on this worker has ended")
+        return
+    try:
+        perform(jobs(), job_id, syncing().sync)
+    finally:
+        _syncs.release()
+
+
+@cache
+def ticking() -> Ticking:
+    platform, settings, versions = Platform(), WorkerSettings(), Platform().versions_folder
+    examples = ReviewedExamples(sessions(), platform.files_url)
+    return Ticking(
+        sessions(),
+        jobs(),
+        send,
+        platform.home,
+        SourceSettings().deadline,
+        Reconciling(sessions(), writer(), platform.files_url, platform.index_folder, settings.reconcile_hours),
+        Retraining(sessions(), versions, examples, platform.base_model, settings.deadline_train),
+        Builds(sessions(), writer(), platform.index_folder),
+        Expiry(sessions(), writer(), settings.journal_days),
+        Clearing(sessions(), versions, settings.keep_versions),
+    )
+
+
+@cache
+def syncing() -> Syncing:
+    sources = SourceSettings()
+    return Syncing(sessions(), Platform().files_url, writer(), connector(sources), send, sources)
+
+
+@cache
+def writer() -> RetrievalWriter:
+    platform = Platform()
+    return RetrievalWriter(client(platform.retrieval_url, platform.service_token, ANSWER_SECONDS))
+
+
+def connector(settings: SourceSettings) -> Connect:
+    """Opens sources within the operator's allow-lists and bounds."""
+    allowed = Allowed(tuple(settings.folders), tuple(settings.bucket_schemes), tuple(settings.private_hosts))
+    bounds = Bounds(settings.max_file_bytes, settings.request_timeout)
+    return lambda source: open_source(source.kind, source.location, source.settings, allowed, bounds)

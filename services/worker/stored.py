@@ -1,0 +1,37 @@
+"""The bytes of uploaded files, and whether the place where they lie is there at all."""
+
+from __future__ import annotations
+
+import fsspec
+
+from retrieval.errors import UnreadableFile
+from services.database.tables import File
+
+
+class FilesAway(Exception):
+    """The folder or bucket of the files is not there, as a volume that is not mounted: no file is to blame."""
+
+
+def read(file: File) -> bytes:
+    """A file's bytes. Raises UnreadableFile where they are gone, FilesAway where all of them are."""
+    try:
+        with fsspec.open(file.path, "rb") as stored:
+            content: bytes = stored.read()
+    except FileNotFoundError as error:
+        if not place_exists(file):
+            raise FilesAway(f"the folder of the files, with '{file.filename}', is not there: is it mounted?") from error
+        raise UnreadableFile(
+            f"the bytes of '{file.filename}' are gone from the files' folder; upload it again, or delete it"
+        ) from error
+    return content
+
+
+def exists(file: File) -> bool:
+    filesystem, path = fsspec.core.url_to_fs(file.path)
+    return bool(filesystem.exists(path))
+
+
+def place_exists(file: File) -> bool:
+    """Whether the folder that has, or had, a file's bytes is there."""
+    filesystem, path = fsspec.core.url_to_fs(file.path)
+    return bool(filesystem.exists(filesystem._parent(path)))

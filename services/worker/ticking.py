@@ -1,0 +1,77 @@
+"""The minute's tick: what is due is queued, what is lost is offered again, what is over is cleared away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from services.database.engine import Sessions
+from services.database.jobs import Jobs
+from services.database.tables import Job
+from services.worker.alone import alone
+from services.worker.builds import Builds
+from services.worker.clearing import Clearing
+from services.worker.expiry import Expiry
+from services.worker.indexed import record_failure
+from services.worker.leftovers import sweep_work
+from services.worker.performing import fail
+from services.worker.reconciling import Reconciling
+from services.worker.retraining import Retraining
+from services.worker.scheduling import due_syncs
+
+OVERDUE = "the job passed its deadline; start it again, or raise the deadline"
+
+
+@dataclass(frozen=True)
+class Ticking:
+    """Times come from the caller. `send` hands a job to the workers; `sync_deadline` is in seconds."""
+
+    sessions: Sessions
+    jobs: Jobs
+    send: Callable[[Job], None]
+    home: Path
+    sync_deadline: float
+    reconciling: Reconciling
+    retraining: Retraining
+    builds: Builds
+    expiry: Expiry
+    clearing: Clearing
+
+    def tick(self, at: datetime) -> None:
+        """Each part on its own: one that fails stops no other. Those that wait for another service come last."""
+        with alone("ending jobs past their deadline"):
+            self._end_overdue()
+        with alone("queueing repairs"):
+            self.reconciling.start_due()
+        with alone("queueing syncs"):
+            self._send_all(due_syncs(self.sessions, at, self.sync_deadline))
+        with alone("queueing retrainings"):
+            self._send_all(self.retraining.due(at))
+        with alone("offering jobs that no worker has"):
+            self._send_all(self.jobs.abandoned())
+        with alone("forgetting old answers"):
+            self.expiry.forget_answers()
+        with alone("clearing the work folders of trainings"):
+            sweep_work(self.jobs, self.home)
+        with alone("clearing old versions"):
+            self.clearing.clear()
+        with alone("dropping builds that are given up"):
+            self.builds.sweep()
+        with alone("removing expired files"):
+            self.expiry.remove_expired()
+
+    def _end_overdue(self) -> None:
+        for job in self.jobs.overdue():
+            with alone(f"ending the job {job.id}"):
+                fail(self.jobs, job, OVERDUE, None, self._note_failure)
+
+    def _note_failure(self, job: Job, reason: str, error: Exception | None) -> None:
+        if job.kind == "index_file":
+            record_failure(self.sessions, job, reason, error)
+
+    def _send_all(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            with alone(f"sending the job {job.id}"):
+                self.send(job)
