@@ -157,9 +157,7 @@ async def _pieces(response: httpx.Response) -> AsyncIterator[Piece]:
             continue
         event = json.loads(data)
         if "error" in event:
-            raise ApiError(
-                502, f"The model broke off: {event['error'].get('message', 'no reason')}", code="model_failed"
-            )
+            raise _broken_off(event["error"], data)
         if event.get("choices"):
             choice = event["choices"][0]
             finish = choice.get("finish_reason") or finish
@@ -171,6 +169,14 @@ async def _pieces(response: httpx.Response) -> AsyncIterator[Piece]:
             usage = event["usage"]
             counts = usage["prompt_tokens"], usage["completion_tokens"]
             yield Piece("", finish or "stop", *counts, tuple(logprobs))
+
+
+def _broken_off(error: dict[str, Any], data: str) -> Exception:
+    """What an event says that ends a stream. vLLM sends some refusals so, a schema's among them, after a status 200."""
+    status = error.get("code")
+    if isinstance(status, int) and 400 <= status < 500:
+        return _refusal(status, data)
+    return ApiError(502, f"The model broke off: {error.get('message', 'no reason')}", code="model_failed")
 
 
 def _refusal(status: int, text: str) -> Exception:
