@@ -193,9 +193,7 @@ async def _pieces(response: httpx.Response) -> AsyncIterator[Piece]:
             continue
         event = json.loads(data)
         if "error" in event:
-            raise ApiError(
-                502, f"The model broke off: {event['error'].get('message', 'no reason')}", code="model_failed"
-            )
+            raise _broken_off(event["error"], data)
         if event.get("choices"):
             choice = event["choices"][0]
             finish = choice.get("finish_reason") or finish
@@ -210,6 +208,14 @@ async def _pieces(response: httpx.Response) -> AsyncIterator[Piece]:
 def _counts(event: dict[str, Any]) -> tuple[int, int]:
     usage = event.get("usage") or {}
     return usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
+
+
+def _broken_off(error: dict[str, Any], data: str) -> Exception:
+    """What an event says that ends a stream. vLLM sends some refusals so, a schema's among them, after a status 200."""
+    status = error.get("code")
+    if isinstance(status, int) and 400 <= status < 500:
+        return _refusal(status, data)
+    return ApiError(502, f"The model broke off: {error.get('message', 'no reason')}", code="model_failed")
 
 
 def _refusal(status: int, text: str) -> Exception:

@@ -66,5 +66,8 @@ class VllmEngine:
                 # The worker runs inside the engine process: one import of vLLM less, ready in 29 s rather than 44 s,
                 # 0.7 GB less memory. Threads are bound by the affinity that the slot's processes inherit.
                 "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+                # The first request for log probabilities would compile a kernel even so: that stalled the slot for
+                # 16 s, and killed the engine where there is no C++ compiler, as in the image.
+                "TORCH_COMPILE_DISABLE": "1",
             }
         return environment

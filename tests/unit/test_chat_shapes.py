@@ -267,7 +267,14 @@ def test_an_engine_that_would_leave_it_undone_is_not_asked(tmp_path: Path, asked
         ({"message": "out-of-vocab token ids", "param": "logit_bias"}, "logit_bias: The model refused the request"),
     ],
 )
-def test_what_the_models_server_refuses_is_named_too(tmp_path: Path, said: dict[str, Any], words: str) -> None:
-    refusing = Gateway(tmp_path, model=lambda _request: httpx.Response(400, json={"error": said}))
+@pytest.mark.parametrize("as_event", [False, True])
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_the_models_server_refuses_is_named_too(
+    tmp_path: Path, said: dict[str, Any], words: str, as_event: bool, stream: bool
+) -> None:
+    """vLLM says it with a status of 400, or with an event behind a status of 200."""
+    error = json.dumps({"error": {**said, "code": 400}})
+    response = httpx.Response(200, text=f"data: {error}\n\n") if as_event else httpx.Response(400, text=error)
+    refusing = Gateway(tmp_path, model=lambda _request: response)
     with pytest.raises(openai.BadRequestError, match=words):
-        ask(refusing.openai(), response_format={"type": "json_object"})
+        ask(refusing.openai(), response_format={"type": "json_object"}, stream=stream)

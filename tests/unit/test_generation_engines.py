@@ -35,6 +35,7 @@ def test_vllm_on_the_cpu_listens_on_a_socket_and_binds_its_threads(tmp_path: Pat
     assert launch.environment["VLLM_CPU_OMP_THREADS_BIND"] == "2,3"
     assert launch.environment["OMP_NUM_THREADS"] == "2"
     assert launch.environment["VLLM_CPU_KVCACHE_SPACE"] == "2"
+    assert launch.environment["TORCH_COMPILE_DISABLE"] == "1"
     assert (launch.environment["HF_HUB_OFFLINE"], launch.environment["VLLM_NO_USAGE_STATS"]) == ("1", "1")
 
 
@@ -44,7 +45,11 @@ def test_vllm_on_gpus_splits_tensors_and_compiles(tmp_path: Path) -> None:
     assert option(launch.command, "--tensor-parallel-size") == "2"
     assert option(launch.command, "--gpu-memory-utilization") == "0.25"
     assert "--enforce-eager" not in launch.command
-    assert not [name for name in launch.environment if name.startswith("VLLM_CPU") or name.endswith("MULTIPROCESSING")]
+    assert not [
+        name
+        for name in launch.environment
+        if name.startswith(("VLLM_CPU", "TORCH")) or name.endswith("MULTIPROCESSING")
+    ]
 
 
 def test_an_engine_is_given_no_key_and_no_port_that_others_reach(tmp_path: Path) -> None:

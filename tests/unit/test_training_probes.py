@@ -56,3 +56,8 @@ def test_a_pattern_is_of_the_whole_answer_but_for_quotes_and_a_full_stop() -> No
 def test_a_line_that_is_no_probe_is_named(line: str, words: str) -> None:
     with pytest.raises(InvalidProbes, match=words):
         parse_probes(f'{{"prompt": "a?", "accepted": ["a"]}}\n{line}\n'.encode())
+
+
+def test_a_probe_ends_at_the_end_of_its_line_and_at_no_other_separator() -> None:
+    line = '{"prompt": "a\u2028b?", "accepted": ["c"]}'
+    assert [probe.prompt for probe in parse_probes(f"{line}\r\n{line}\n".encode())] == ["a\u2028b?", "a\u2028b?"]
