@@ -187,27 +187,21 @@ def _check(route: Route, body: dict[str, Any]) -> None:
 
 
 async def _pieces(response: httpx.Response) -> AsyncIterator[Piece]:
-    finish, logprobs = None, list[dict[str, Any]]()
+    finish, counts, logprobs = None, (0, 0), list[dict[str, Any]]()
     async for data in read_events_async(response.aiter_bytes()):
         if data == "[DONE]":
             continue
         event = json.loads(data)
         if "error" in event:
             raise _broken_off(event["error"], data)
-        if event.get("choices"):
-            choice = event["choices"][0]
+        if usage := event.get("usage"):
+            counts = usage["prompt_tokens"], usage["completion_tokens"]
+        for choice in event.get("choices") or []:
             finish = choice.get("finish_reason") or finish
-            text = choice.get("delta", {}).get("content") or ""
             logprobs += (choice.get("logprobs") or {}).get("content") or []
-            if text:
-                yield Piece(text, None, *_counts(event))
-        elif event.get("usage"):
-            yield Piece("", finish or "stop", *_counts(event), tuple(logprobs))
-
-
-def _counts(event: dict[str, Any]) -> tuple[int, int]:
-    usage = event.get("usage") or {}
-    return usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
+            if text := choice.get("delta", {}).get("content"):
+                yield Piece(text, None, *counts)
+    yield Piece("", finish or "stop", *counts, tuple(logprobs))
 
 
 def _broken_off(error: dict[str, Any], data: str) -> Exception:

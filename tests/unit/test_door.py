@@ -16,7 +16,7 @@ from starlette.types import Message
 from services.database.bootstrap import SCOPES
 from services.database.tables import ApiKey, File, Store, Turn
 from services.gateway.bodies import HALF_OR_NUL
-from services.kit.texts import place_of_unfit
+from services.kit.texts import place_of_unfit, read_stored_json
 from tests.gateway_fakes import Gateway
 
 HALF, LOW_HALF, NUL, PAIR = r"\ud83d", r"\ude00", r"\u0000", r"\ud83d\ude00"
@@ -66,13 +66,11 @@ def error_of(response: Any) -> dict[str, Any]:
     return error
 
 
-@pytest.mark.parametrize("unfit", [HALF, LOW_HALF, NUL, LOW_HALF + HALF])
-@pytest.mark.parametrize("place", PLACES)
-def test_half_a_surrogate_pair_or_nul_is_a_400_that_names_its_place(http: TestClient, place: str, unfit: str) -> None:
-    path, body = PLACES[place]
-    response = http.post(path, content=body % unfit, headers=JSON)
-    assert response.status_code == 400
-    assert error_of(response)["param"] == place
+def test_half_a_surrogate_pair_or_nul_is_a_400_that_names_its_place(http: TestClient) -> None:
+    for place, (path, body) in PLACES.items():
+        for unfit in (HALF, LOW_HALF, NUL, LOW_HALF + HALF):
+            response = http.post(path, content=body % unfit, headers=JSON)
+            assert (response.status_code, error_of(response)["param"]) == (400, place), (place, unfit)
 
 
 def test_a_key_of_an_object_is_named_too_and_nothing_is_stored(http: TestClient, gateway: Gateway) -> None:
@@ -138,6 +136,12 @@ def test_rows_that_hold_half_a_pair_already_break_no_list(http: TestClient, gate
     assert http.get("/v1/answers/chatcmpl-bad").json()["messages"][0]["content"] == "team \ufffd"
 
 
+def test_stored_json_is_mended_as_both_databases_hand_it_over() -> None:
+    stored = r'{"a": ["\ud83d", "\ud83d\ude00", "한국어"]}'
+    for handed in (stored, stored.encode()):
+        assert read_stored_json(handed) == {"a": ["\ufffd", "😀", "한국어"]}
+
+
 PIECES = [HALF, LOW_HALF, PAIR, NUL, "\\\\", "\\n", "u", "ud83d", "x", r"\u0041", r"\uD83D", r"\uDE00", "\\\\u0000"]
 
 
@@ -190,29 +194,26 @@ def test_health_and_metrics_need_no_key(gateway: Gateway) -> None:
     assert open_to_all.get("/metrics").status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("path", "most", "setting"),
-    [
-        (CHAT, 2**20, "gateway.max_json_bytes"),
-        (STORES, 2**20, "gateway.max_json_bytes"),
-        ("/v1/embeddings", 2**24, "gateway.max_embeddings_bytes"),
-        ("/v1/files", 2**26, "gateway.max_body_bytes"),
-    ],
-)
+BOUNDS = {
+    CHAT: (2**20, "gateway.max_json_bytes"),
+    STORES: (2**20, "gateway.max_json_bytes"),
+    "/v1/embeddings": (2**24, "gateway.max_embeddings_bytes"),
+    "/v1/files": (2**26, "gateway.max_body_bytes"),
+}
+
+
 @pytest.mark.parametrize("declared", [True, False])
-def test_a_body_beyond_its_bound_is_a_413_that_names_the_setting(
-    http: TestClient, path: str, most: int, setting: str, declared: bool
-) -> None:
-    def parts() -> Iterator[bytes]:
+def test_a_body_beyond_its_bound_is_a_413_that_names_the_setting(http: TestClient, declared: bool) -> None:
+    def parts(most: int) -> Iterator[bytes]:
         yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.md"\r\n\r\n'
         for _ in range(most // 2**20 + 1):
             yield b" " * 2**20
 
-    headers = {"Content-Type": "multipart/form-data; boundary=b"} if path == "/v1/files" else JSON
-    response = http.post(path, content=b"".join(parts()) if declared else parts(), headers=headers)
-    assert response.status_code == 413
-    assert error_of(response)["code"] == "body_too_large"
-    assert setting in error_of(response)["message"]
+    for path, (most, setting) in BOUNDS.items():
+        headers = {"Content-Type": "multipart/form-data; boundary=b"} if path == "/v1/files" else JSON
+        response = http.post(path, content=b"".join(parts(most)) if declared else parts(most), headers=headers)
+        assert (response.status_code, error_of(response)["code"]) == (413, "body_too_large"), path
+        assert setting in error_of(response)["message"]
 
 
 def test_texts_to_embed_may_be_larger_than_other_json(http: TestClient) -> None:
@@ -245,9 +246,9 @@ def test_the_list_of_models_is_had_with_a_slash_at_its_end(http: TestClient) -> 
     assert http.get("/v1/models/").json() == http.get("/v1/models").json()
 
 
-@pytest.mark.parametrize("after", ["ftevent-²", "ftevent-٣", "ftevent-", "ftevent-99999999999999999999", "nonsense"])
-def test_an_event_that_there_cannot_be_is_a_404(http: TestClient, after: str) -> None:
-    events = http.get("/v1/fine_tuning/jobs/ftjob-1/events", params={"after": after})
-    assert (events.status_code, error_of(events)["param"]) == (404, "after")
-    history = http.get("/v1/versions/history", params={"after": after.replace("ftevent-", "pub-")})
-    assert (history.status_code, error_of(history)["param"]) == (404, "after")
+def test_an_event_that_there_cannot_be_is_a_404(http: TestClient) -> None:
+    for after in ("ftevent-²", "ftevent-٣", "ftevent-", "ftevent-99999999999999999999", "nonsense"):
+        events = http.get("/v1/fine_tuning/jobs/ftjob-1/events", params={"after": after})
+        assert (events.status_code, error_of(events)["param"]) == (404, "after")
+        history = http.get("/v1/versions/history", params={"after": after.replace("ftevent-", "pub-")})
+        assert (history.status_code, error_of(history)["param"]) == (404, "after")

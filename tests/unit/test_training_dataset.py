@@ -46,8 +46,7 @@ def line(*messages: tuple[str, object]) -> str:
         (line(("user", "Q"), ("assistant", [{"type": "image_url"}])), "a part of the type 'image_url'"),
         (GOOD[:-1] + ', "tools": [{"type": "function"}]}', 'it has "tools"; tool calls are not trained here'),
         (
-            '{"messages": [{"role": "user", "content": "Q"}, '
-            '{"role": "assistant", "content": "A", "weight": "heavy"}]}',
+            '{"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A", "weight": "no"}]}',
             "message 2 has a weight other than 0 and 1",
         ),
         (
