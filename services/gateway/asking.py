@@ -10,9 +10,9 @@ from starlette.concurrency import run_in_threadpool
 
 from retrieval.filters import Filter
 from retrieval.model import Message
-from services.gateway.answering import Question
 from services.gateway.keys import Caller
 from services.gateway.models import GROUNDED, Choice, UnloadedVersion, choose, still_loading
+from services.gateway.turn import Question
 from services.kit.errors import ApiError
 
 Role = Literal["system", "developer", "user", "assistant"]

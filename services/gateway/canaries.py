@@ -15,9 +15,9 @@ from starlette.concurrency import run_in_threadpool
 
 from services.database.engine import Sessions
 from services.database.tables import Canary
-from services.gateway.answering import Answer
 from services.gateway.models import Choice, Trial
 from services.gateway.slots import Slots
+from services.gateway.turn import Answer
 from services.kit.errors import ApiError
 
 log = logging.getLogger(__name__)

@@ -17,10 +17,11 @@ from fastapi.responses import Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
-from services.gateway.answering import Answer, Answering, Question, Started
+from services.gateway.answering import Answering
 from services.gateway.keys import Caller
 from services.gateway.metrics import ANSWERS, FIRST_TOKEN, IN_FLIGHT, TOKENS, UNJOURNALED
 from services.gateway.settings import GatewaySettings
+from services.gateway.turn import Answer, Question, Started
 from services.kit.errors import ApiError, internal
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import Any
 
 from retrieval.grounding import REFUSAL
 from retrieval.model import Citation, Passage
-from services.gateway.answering import Answer, Question
+from services.gateway.turn import Answer, Question
 
 
 def citation_bodies(answer: Answer) -> list[dict[str, Any]]:

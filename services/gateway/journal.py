@@ -12,8 +12,8 @@ from services.database.engine import Sessions
 from services.database.examples import Use, uses_of_turn
 from services.database.journal import forget_turns
 from services.database.tables import Example, Turn
-from services.gateway.answering import Answer, Question
 from services.gateway.evidence import citation_bodies, passage_bodies
+from services.gateway.turn import Answer, Question
 from services.kit.errors import ApiError
 
 MOST_EARLIER = 50

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from retrieval.filters import filter_body
-from services.gateway.answering import Answer, Question, Started
 from services.gateway.evidence import citation_bodies, explained, is_server_refusal, passage_bodies, token_bodies
 from services.gateway.response_request import FileSearchTool, InputMessage, ResponseRequest
+from services.gateway.turn import Answer, Question, Started
 from services.kit.errors import ApiError
 
 

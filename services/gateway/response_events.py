@@ -10,10 +10,10 @@ from typing import Any
 
 from sse_starlette import ServerSentEvent
 
-from services.gateway.answering import Answer, Started
 from services.gateway.delivery import Delivery, Sent
 from services.gateway.evidence import is_server_refusal
 from services.gateway.response_body import ResponseShape, refusal
+from services.gateway.turn import Answer, Started
 from services.kit.errors import ApiError
 
 EMPTY_TEXT = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}

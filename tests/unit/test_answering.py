@@ -14,10 +14,11 @@ from retrieval.model import Chunk, FileRef, Message, Passage
 from services.contracts.convert import passage_body
 from services.contracts.generation import Route, RoutingTable
 from services.contracts.retrieval import SearchResponse
-from services.gateway.answering import Answer, Answering, Question, Started
+from services.gateway.answering import Answering
 from services.gateway.models import Choice, Mode
 from services.gateway.passages import RetrievalClient
 from services.gateway.slots import Slots
+from services.gateway.turn import Answer, Question, Started
 from services.kit.errors import ApiError
 
 TEXT = "Customers may return a bike within 30 days of delivery."

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from services.command.asking import answer_in_words
-from services.gateway import answering as answering_module
+from services.gateway import draft
 from services.gateway.answering import Answering
 from services.gateway.passages import RetrievalClient
 from services.gateway.slots import Slots
@@ -61,7 +61,7 @@ def test_any_fault_within_a_stream_ends_in_an_error_event(
     def broken(*_arguments: object) -> list[object]:
         raise ZeroDivisionError("a fault of ours")
 
-    monkeypatch.setattr(answering_module, "cite", broken)
+    monkeypatch.setattr(draft, "cite", broken)
     last = events(gateway, path, body)[-1]
     told = json.dumps(last)
     assert "An internal error happened" in told

@@ -13,13 +13,13 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
-from services.gateway.answering import Answer, Question, Started
 from services.gateway.asking import Asked, to_question
 from services.gateway.conversation import turns
 from services.gateway.delivery import CLIENT_CLOSED_REQUEST, Delivery, Sent, admit, streamed, whole
 from services.gateway.evidence import citation_bodies, explained, is_server_refusal, passage_bodies, token_bodies
 from services.gateway.keys import Caller, require
 from services.gateway.schemas import ChatRequest
+from services.gateway.turn import Answer, Question, Started
 from services.kit.errors import ApiError, body
 
 router = APIRouter()

@@ -12,7 +12,6 @@ from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from services.database.tables import Turn
-from services.gateway.answering import Answer
 from services.gateway.asking import to_question
 from services.gateway.delivery import CLIENT_CLOSED_REQUEST, Delivery, admit, streamed, whole
 from services.gateway.keys import Caller, require
@@ -20,6 +19,7 @@ from services.gateway.lineage_body import lineage_body
 from services.gateway.response_body import ResponseShape, search_results
 from services.gateway.response_events import ResponseEvents
 from services.gateway.response_request import RESULTS, ResponseRequest, as_asked, check_search
+from services.gateway.turn import Answer
 from services.kit.errors import ApiError
 
 router = APIRouter(tags=["ask"])
