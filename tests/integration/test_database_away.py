@@ -134,7 +134,7 @@ def test_an_outcome_that_falls_into_it_is_recorded_afterwards(tmp_path: Path, aw
     assert found.status == {"well": "succeeded", "badly": "failed"}[ends]
     with sessions() as session:
         told = session.scalars(select(JobEvent.message)).all()
-    assert told == ([] if ends == "well" else ["ValueError: no such word"])
+    assert [message.partition(" ")[0].rstrip(":") for message in told] == ([] if ends == "well" else ["ValueError"])
 
 
 def test_work_whose_own_query_fails_is_no_failure_of_the_job(tmp_path: Path) -> None:
