@@ -7,7 +7,7 @@ the text "1", the number 1 and true are three values. Only numbers have an order
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast, get_args
@@ -107,7 +107,7 @@ def _values(operator: Operator, raw: object, where: str) -> tuple[Value, ...]:
 def _value(raw: object, where: str) -> Value:
     if isinstance(raw, str | bool):
         return raw
-    if isinstance(raw, int | float) and math.isfinite(raw):
+    if isinstance(raw, int | float) and abs(raw) <= sys.float_info.max:  # `isfinite` fails at a long whole number
         return float(raw)
     raise InvalidFilter(f"{where} must be a text, a finite number, or true or false")
 

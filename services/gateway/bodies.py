@@ -73,12 +73,13 @@ async def checked(scope: Scope, receive: Receive, bounds: Bounds) -> Receive:
     headers = dict(scope["headers"])
     if b"content-length" not in headers and b"transfer-encoding" not in headers:
         return receive
-    most, setting = bounds.of(scope["path"])
+    path = scope["path"].rstrip("/")  # with one at its end, a request is sent on to the address without
+    most, setting = bounds.of(path)
     declared = headers.get(b"content-length", b"0")
     if declared.isdigit() and int(declared) > most:
         raise BodyTooLarge(most, setting)
     counted = _counted(receive, most, setting)
-    if scope["path"] == UPLOADS:
+    if path == UPLOADS:
         return counted
     body = await _whole(counted)
     await _check_texts(body)

@@ -48,7 +48,7 @@ def _parts(content: Any) -> Any:
 
 
 def _check_part(part: Any) -> None:
-    kind = part.get("type") if isinstance(part, dict) else type(part).__name__
+    kind = str(part.get("type")) if isinstance(part, dict) else type(part).__name__
     if kind in NOT_READ:
         raise ValueError(f"{NOT_READ[kind]} stands in it, and the base model takes none; say it in words ('{kind}')")
     if kind not in WORDS:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
 from services.database.examples import ExampleKind, ExampleStatus
-from services.gateway.knowledge_schemas import Strict
+from services.gateway.knowledge_schemas import JsonObject, Strict
 from services.gateway.schemas import Body
 
 LONGEST_TEXT = 20_000
@@ -53,7 +53,7 @@ class ExampleCreate(Strict):
     answer: Text
     rejected: Text | None = None
     label: bool | None = None
-    metadata: dict[str, Any] = Field(default_factory=dict, max_length=16)
+    metadata: JsonObject = Field(default_factory=dict, max_length=16)
     status: Literal["proposed", "approved"] = "proposed"
     note: Text | None = None
 
@@ -65,7 +65,7 @@ class ExampleUpdate(Strict):
     answer: Text | None = None
     rejected: Text | None = None
     label: bool | None = None
-    metadata: dict[str, Any] | None = Field(default=None, max_length=16)
+    metadata: JsonObject | None = Field(default=None, max_length=16)
     status: ExampleStatus | None = None
     note: Text | None = None
 

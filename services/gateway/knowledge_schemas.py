@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, model_validator
@@ -11,6 +12,8 @@ from services.gateway.nulls import NullsAbsent
 
 MOST_ATTRIBUTES, LONGEST_KEY, LONGEST_VALUE = 16, 64, 512
 MOST_IN_A_BATCH = 2000
+DEEPEST_JSON = 60
+"""A little less than a training file may have, in which it stands within a row."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -26,12 +29,27 @@ def _within_limits(named: dict[str, Any]) -> dict[str, Any]:
     return named
 
 
+def _as_trained(given: dict[str, Any]) -> dict[str, Any]:
+    waiting: list[tuple[Any, int]] = [(given, 1)]
+    while waiting:
+        one, depth = waiting.pop()
+        if depth > DEEPEST_JSON:
+            raise ValueError(f"it is nested more than {DEEPEST_JSON} deep")
+        if isinstance(one, float) and not math.isfinite(one):
+            raise ValueError("it has a number that JSON cannot hold, NaN or beyond 1e308")
+        inside = one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+        waiting += [(item, depth + 1) for item in inside]
+    return given
+
+
 def _filter(raw: object) -> Filter:
     return parse_filter(raw)
 
 
 Attributes = Annotated[dict[str, str | Finite | bool], AfterValidator(_within_limits)]
 Metadata = Annotated[dict[str, str], AfterValidator(_within_limits)]
+JsonObject = Annotated[dict[str, Any], AfterValidator(_as_trained)]
+"""Any JSON that can be stored, sent on and frozen into a training file: Python reads NaN and 900 brackets, too."""
 AttributeFilter = Annotated[Filter, PlainValidator(_filter, json_schema_input_type=dict[str, Any])]
 
 

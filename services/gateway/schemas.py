@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from services.gateway.conversation import ChatMessage
-from services.gateway.knowledge_schemas import AttributeFilter, RankingOptions
+from services.gateway.knowledge_schemas import AttributeFilter, JsonObject, RankingOptions
 from services.gateway.nulls import NullsAbsent
 
 MOST_TEXTS = 2048
@@ -49,7 +49,7 @@ class JsonSchema(Body):
 
     name: str = Field(min_length=1, max_length=64)
     description: str | None = None
-    schema_: dict[str, Any] = Field(alias="schema")
+    schema_: JsonObject = Field(alias="schema")
     strict: bool | None = None
 
     def for_engine(self) -> dict[str, Any]:
@@ -109,7 +109,7 @@ class ChatRequest(Body):
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
     stop: str | list[str] | None = None
-    seed: int | None = None
+    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
     presence_penalty: float | None = Field(default=None, ge=-2, le=2)
     frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
     logit_bias: dict[TokenId, Bias] | None = Field(default=None, max_length=1024)

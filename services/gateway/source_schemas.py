@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, Field
 
 from retrieval.sources.port import Kind
+from services.gateway.knowledge_schemas import Finite
 from services.gateway.nulls import NullsAbsent
 from services.kit.cron import check_cron, check_time_zone
 
@@ -14,7 +15,7 @@ SETTINGS = ("include", "exclude", "hosts", "max_file_bytes", "attributes", "url_
 Pattern = Annotated[str, Field(min_length=1, max_length=500)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 AttributeName = Annotated[str, Field(min_length=1, max_length=64)]
-AttributeValue = Annotated[str, Field(max_length=512)] | bool | float
+AttributeValue = Annotated[str, Field(max_length=512)] | bool | Finite
 
 
 class Schedule(NullsAbsent):

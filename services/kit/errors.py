@@ -17,9 +17,8 @@ from starlette.exceptions import HTTPException
 
 log = logging.getLogger(__name__)
 
-TYPES = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 404: "not_found_error",
-         409: "conflict_error", 413: "invalid_request_error", 422: "invalid_request_error", 429: "rate_limit_error",
-         503: "service_unavailable_error"}  # fmt: skip
+TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 409: "conflict_error",
+         429: "rate_limit_error", 503: "service_unavailable_error"}  # fmt: skip
 
 
 class ApiError(Exception):
@@ -41,7 +40,7 @@ def internal() -> ApiError:
 
 
 def body(status: int, message: str, code: str, param: str | None = None) -> dict[str, Any]:
-    kind = TYPES.get(status, "server_error")
+    kind = TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
@@ -65,6 +64,9 @@ def install(app: FastAPI, domain: Sequence[tuple[type[Exception], int, str]] = (
     async def on_invalid_request(_request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            what = f"The request body is not JSON (character {first['loc'][-1]}: {first['ctx']['error']})."
+            return respond(ApiError(400, what, code="invalid_value"))
         message = first["msg"].removeprefix("Value error, ")
         where = ".".join(str(part) for part in first["loc"] if part != "body") or None
         return respond(ApiError(400, f"{where or 'The request body'}: {message}", code="invalid_value", param=where))

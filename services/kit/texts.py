@@ -9,7 +9,6 @@ import re
 from typing import Any
 
 UNFIT = re.compile("[\x00\ud800-\udfff]")
-HALF = re.compile("[\ud800-\udfff]")
 
 
 def what_is_unfit(text: str) -> str | None:
@@ -45,17 +44,17 @@ def _inside(place: str, key: object) -> str:
 
 
 def read_stored_json(stored: str | bytes) -> Any:
-    """JSON from the database, with U+FFFD for each half of a pair that was stored before such texts were refused: one
-    of them in one row made every list that has the row a 500."""
-    value = json.loads(stored)
-    may_have_one = b"\\ud" in stored if isinstance(stored, bytes) else "\\ud" in stored
-    return mended(value) if may_have_one else value
+    """JSON from the database, with U+FFFD for each half of a pair and NUL that was stored before such texts were
+    refused: one of them in one row made every list that has the row a 500."""
+    text = stored.decode() if isinstance(stored, bytes) else stored
+    value = json.loads(text)
+    return mended(value) if "\\ud" in text or "\\u0000" in text else value
 
 
 def mended(value: Any) -> Any:
-    """A JSON value with U+FFFD for each half of a pair in its texts."""
+    """A JSON value with U+FFFD for what in its texts cannot be stored."""
     if isinstance(value, str):
-        return HALF.sub("\ufffd", value)
+        return UNFIT.sub("\ufffd", value)
     if isinstance(value, dict):
         return {mended(key): mended(one) for key, one in value.items()}
     if isinstance(value, list):

@@ -137,9 +137,9 @@ def test_rows_that_hold_half_a_pair_already_break_no_list(http: TestClient, gate
 
 
 def test_stored_json_is_mended_as_both_databases_hand_it_over() -> None:
-    stored = r'{"a": ["\ud83d", "\ud83d\ude00", "한국어"]}'
+    stored = r'{"a": ["\ud83d", "\ud83d\ude00", "한국어"], "b": "x\u0000y"}'
     for handed in (stored, stored.encode()):
-        assert read_stored_json(handed) == {"a": ["\ufffd", "😀", "한국어"]}
+        assert read_stored_json(handed) == {"a": ["\ufffd", "😀", "한국어"], "b": "x\ufffdy"}
 
 
 PIECES = [HALF, LOW_HALF, PAIR, NUL, "\\\\", "\\n", "u", "ud83d", "x", r"\u0041", r"\uD83D", r"\uDE00", "\\\\u0000"]
@@ -214,6 +214,54 @@ def test_a_body_beyond_its_bound_is_a_413_that_names_the_setting(http: TestClien
         response = http.post(path, content=b"".join(parts(most)) if declared else parts(most), headers=headers)
         assert (response.status_code, error_of(response)["code"]) == (413, "body_too_large"), path
         assert setting in error_of(response)["message"]
+
+
+@pytest.mark.parametrize(("path", "byte"), [("/v1/embeddings/", b" "), ("/v1/files/", b"\xff")])
+def test_a_slash_at_the_end_of_an_address_changes_no_bound(http: TestClient, path: str, byte: bytes) -> None:
+    response = http.post(path, content=byte * 4 * 2**20, headers=JSON, follow_redirects=False)
+    assert (response.status_code, response.headers["location"]) == (307, f"http://testserver{path[:-1]}")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [(b'{"name": "x"', "character 12: Expecting ',' delimiter"), (b'{"name": "x"}}', "character 13: Extra data")],
+)
+def test_a_body_that_is_not_json_is_told_in_words(http: TestClient, body: bytes, words: str) -> None:
+    error = error_of(http.post(STORES, content=body, headers=JSON))
+    assert (error["message"], error["param"]) == (f"The request body is not JSON ({words}).", None)
+
+
+def test_a_method_that_an_address_does_not_know_is_no_fault_of_the_server(http: TestClient) -> None:
+    response = http.put("/v1/models", json={})
+    assert (response.status_code, error_of(response)["type"]) == (405, "invalid_request_error")
+
+
+DEEP = "[" * 200 + "]" * 200
+EXAMPLE = '{"prompt": [{"role": "user", "content": "May I?"}], "answer": "Yes.", "metadata": {"scores": [%s]}}'
+SCHEMA = (
+    '{"messages": [{"role": "user", "content": "May I?"}], "response_format": {"type": "json_schema",'
+    ' "json_schema": {"name": "n", "schema": {"maximum": %s}}}}'
+)
+SOURCE = '{"kind": "folder", "location": "/srv/handbooks", "attributes": {"year": %s}}'
+
+
+@pytest.mark.parametrize(("path", "body"), [("/v1/examples", EXAMPLE), (CHAT, SCHEMA), ("/v1/sources", SOURCE)])
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", "1e400", DEEP])
+def test_json_that_cannot_be_stored_or_sent_on_is_a_400_and_breaks_no_list(
+    http: TestClient, gateway: Gateway, path: str, body: str, value: str
+) -> None:
+    response = http.post(path, content=body % value, headers=JSON)
+    assert response.status_code == 400
+    assert "source_refused" not in error_of(response)["code"]
+    assert gateway.model.bodies == []
+    assert http.get("/v1/examples").json()["data"] == []
+
+
+@pytest.mark.parametrize("operator", ["eq", "gt"])
+def test_a_filter_on_a_number_of_400_digits_is_a_400(http: TestClient, operator: str) -> None:
+    body = f'{{"query": "q", "filters": {{"type": "{operator}", "key": "year", "value": 1{"0" * 400}}}}}'
+    response = http.post(STORES + "/vs_one/search", content=body, headers=JSON)
+    assert (response.status_code, error_of(response)["param"]) == (400, "filters")
 
 
 def test_texts_to_embed_may_be_larger_than_other_json(http: TestClient) -> None:

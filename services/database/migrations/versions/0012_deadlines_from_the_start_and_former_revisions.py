@@ -1,9 +1,11 @@
-"""a job's deadline counts from its start; the revision of a file that answers until the next is indexed"""
+"""a job's deadline counts from its start; the revision of a file that answers until the next is indexed; jobs without
+texts that PostgreSQL cannot read"""
 
 import sqlalchemy as sa
 from alembic import op
 
 import services.database.tables
+from services.kit.texts import read_stored_json
 
 revision = "0012"
 down_revision = "0011"
@@ -18,6 +20,7 @@ JOBS = sa.table(
     sa.column("created_at", MOMENT),
     sa.column("deadline_at", MOMENT),
     sa.column("deadline_seconds", sa.Float),
+    sa.column("request", sa.JSON),
 )
 
 
@@ -25,6 +28,7 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("deadline_seconds", sa.Float(), nullable=True))
     op.add_column("store_files", sa.Column("former_revision", sa.Integer(), nullable=True))
     _count_from_the_start()
+    _mend_requests()
 
 
 def _count_from_the_start() -> None:
@@ -34,6 +38,16 @@ def _count_from_the_start() -> None:
     for job in connection.execute(sa.select(JOBS).where(*unfinished)).all():
         values = {"deadline_seconds": (job.deadline_at - job.created_at).total_seconds()}
         values |= {} if job.status == "running" else {"deadline_at": None}
+        connection.execute(sa.update(JOBS).where(JOBS.c.id == job.id).values(**values))
+
+
+def _mend_requests() -> None:
+    """Half of a surrogate pair or NUL in one job's metadata makes PostgreSQL fail at `->>` over all jobs."""
+    connection = op.get_bind()
+    stored = sa.cast(JOBS.c.request, sa.Text)
+    escaped = stored.contains("\\ud", autoescape=True) | stored.contains("\\u0000", autoescape=True)
+    for job in connection.execute(sa.select(JOBS.c.id, stored.label("request")).where(escaped)).all():
+        values = {"request": read_stored_json(job.request)}
         connection.execute(sa.update(JOBS).where(JOBS.c.id == job.id).values(**values))
 
 
