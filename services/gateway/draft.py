@@ -62,10 +62,11 @@ class Draft:
         return Parts(fixed, self.history, self.retrieved.passages, self.max_tokens, self.question.keep_history)
 
     def outgoing(self) -> Outgoing:
-        """JSON goes out as it comes: cut or refused, it would be none."""
+        """JSON goes out as it comes: cut or refused, it would be none. An answer that must have so many tokens loops."""
         question, prose = self.question, self.question.schema is None
         guarded = question.guarded and question.choice.mode in GROUNDED and not self.unsourced
-        return Outgoing(self.retrieved.passages, guarded and prose, watched=prose)
+        watched = prose and "min_tokens" not in question.sampling
+        return Outgoing(self.retrieved.passages, guarded and prose, watched)
 
 
 def cut(draft: Draft, size: Size | None, reason: str) -> None:

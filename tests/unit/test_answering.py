@@ -247,6 +247,13 @@ def test_an_answer_that_loops_ends_before_its_second_round_and_frees_the_model()
     assert [citation.supported for citation in answer.citations] == [True]
 
 
+def test_who_asks_for_a_length_gets_it_loops_and_all() -> None:
+    slot = CountingSlot("You may return it within 30 days [1]. " * 100)
+    sampling = {"max_tokens": 300, "min_tokens": 300}
+    _, answer = ask(answering(slot, Retrieval(2)), question("rag", sampling=sampling))
+    assert (answer.completion_tokens, answer.finish_reason, answer.ended_by) == (300, "length", None)
+
+
 def test_an_answer_that_no_passage_supports_says_so() -> None:
     slot = CountingSlot("Your share price is 1.25% of the company [2].")
     _, answer = ask(answering(slot, Retrieval(2)), question("rag"))
