@@ -62,7 +62,7 @@ class Draft:
         return Parts(fixed, self.history, self.retrieved.passages, self.max_tokens, self.question.keep_history)
 
     def outgoing(self) -> Outgoing:
-        """JSON goes out as it comes: cut or refused, it would be none. An answer that must have so many tokens loops."""
+        """JSON goes out as it comes: cut or refused, it would be none; and who asks for a length gets it."""
         question, prose = self.question, self.question.schema is None
         guarded = question.guarded and question.choice.mode in GROUNDED and not self.unsourced
         watched = prose and "min_tokens" not in question.sampling
