@@ -14,7 +14,7 @@ from retrieval.index.port import CollectionRef
 from services.contracts.jobs import FINISHED
 from services.database.engine import Sessions
 from services.database.tables import Collection, Job
-from services.worker.retrieval_client import RetrievalWriter
+from services.worker.retrieval_client import RetrievalDown, RetrievalWriter
 
 log = logging.getLogger(__name__)
 
@@ -26,26 +26,33 @@ class Builds:
         self._sessions, self._writer, self._index_folder = sessions, writer, index_folder
 
     def sweep(self) -> None:
-        """Drop the builds that no job goes on with: it was cancelled, or ended while the service was down."""
+        """Drop the builds that no job goes on with: it was cancelled, or ended while the service was down.
+
+        Where it still is, the others are left until the next time.
+        """
         unfinished = select(Job).where(Job.kind == "reindex", Job.status.not_in(FINISHED))
         with self._sessions() as session:  # in this order: a build's job is there before it
             rows = session.scalars(select(Collection).where(Collection.state == "building")).all()
             stores = {job.request["store_id"] for job in session.scalars(unfinished)}
         for row in rows:
-            if row.store_id not in stores:
-                self.clear(CollectionRef(row.workspace_id, row.store_id, row.id))
+            if row.store_id not in stores and not self.clear(CollectionRef(row.workspace_id, row.store_id, row.id)):
+                break
 
-    def clear(self, ref: CollectionRef) -> None:
-        """Drop a build with all that was made for it."""
-        self.drop(ref)
+    def clear(self, ref: CollectionRef) -> bool:
+        """Drop a build with all that was made for it; whether the retrieval service answered."""
+        answered = self.drop(ref)
         clear_build(self._index_folder / ref.workspace_id / ref.store_id / ref.collection_id)
+        return answered
 
-    def drop(self, ref: CollectionRef) -> None:
-        """Drop a build, unless it is live by now. The reason why a job ends is not lost where that fails."""
+    def drop(self, ref: CollectionRef) -> bool:
+        """Drop a build, unless it is live by now; whether the retrieval service answered. The reason why a job ends is
+        not lost where that fails."""
         try:
             self._writer.drop(ref)
         except IndexUnavailable as error:
             log.warning("collection %s is left until the next minute's tick: %s", ref, error)
+            return not isinstance(error, RetrievalDown)
+        return True
 
 
 def clear_build(collection: Path) -> None:

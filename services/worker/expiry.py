@@ -14,7 +14,7 @@ from services.database.journal import forget_before
 from services.database.removal import remove_file
 from services.database.tables import File, now
 from services.worker.alone import alone
-from services.worker.retrieval_client import RetrievalWriter
+from services.worker.retrieval_client import RetrievalDown, RetrievalWriter
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +29,18 @@ class Expiry:
         self._sessions, self._writer, self._journal_days = sessions, writer, journal_days
 
     def remove_expired(self) -> int:
-        """Remove every file whose time is over; returns how many."""
+        """Remove every file whose time is over; returns how many there are.
+
+        Where the retrieval service does not answer, the others wait for the next time: asked for each of a thousand
+        files, it would hold up the tick for hours.
+        """
         over = select(File).where(File.expires_at <= now(), File.deleted_at.is_(None))
         with self._sessions() as session:
             files = session.scalars(over).all()
         for file in files:
             with alone(f"the removal of the expired file {file.id}"):
-                self._remove(file)
+                if not self._remove(file):
+                    break
         return len(files)
 
     def forget_answers(self) -> int:
@@ -47,7 +52,8 @@ class Expiry:
             log.info("%d answers older than %g days left the journal", count, self._journal_days)
         return count
 
-    def _remove(self, file: File) -> None:
+    def _remove(self, file: File) -> bool:
+        """Whether the retrieval service answered."""
         with self._sessions.begin() as session:
             stores = remove_file(session, file.id)
         filesystem, path = fsspec.core.url_to_fs(file.path)
@@ -58,3 +64,6 @@ class Expiry:
                 self._writer.delete_file(file.workspace_id, store_id, file.id)
             except IndexUnavailable as error:
                 log.warning("points of the expired file %s stay in store %s, hidden: %s", file.id, store_id, error)
+                if isinstance(error, RetrievalDown):
+                    return False
+        return True

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from functools import cache
-from threading import BoundedSemaphore, Lock
+from threading import BoundedSemaphore, Lock, Thread
 
 from retrieval.sources.allowed import Allowed
 from retrieval.sources.opening import open_source
 from retrieval.sources.port import Bounds
-from services.contracts.jobs import SYNC_SOURCE, SYNCS_AT_ONCE, TICK
+from services.contracts.jobs import FINISHED, SYNC_SOURCE, SYNCS_AT_ONCE, TICK
 from services.database.retraining import ReviewedExamples
 from services.database.tables import now
 from services.kit.http import client
 from services.kit.settings import Platform, SourceSettings
+from services.worker.alone import alone
 from services.worker.app import app
 from services.worker.builds import Builds
 from services.worker.clearing import Clearing
@@ -23,12 +26,18 @@ from services.worker.retraining import Retraining
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.settings import WorkerSettings
 from services.worker.shared import jobs, send, sessions
+from services.worker.sync_state import SourceBusy
 from services.worker.syncing import Connect, Syncing
 from services.worker.ticking import Ticking
 
 ANSWER_SECONDS = 60.0
 """So long the retrieval service may take; what is not purged then stays hidden, and the next repair removes it."""
 
+LOOK_SECONDS = 5.0
+HANGING_SECONDS = 60.0
+"""So long a sync may take to see that it has to stop; one that reads from a share that does not answer never does."""
+
+log = logging.getLogger(__name__)
 _one_tick = Lock()
 _syncs = BoundedSemaphore(SYNCS_AT_ONCE)
 
@@ -50,9 +59,34 @@ def sync_source(job_id: str) -> None:
         jobs().explain(job_id, f"waits until one of the {SYNCS_AT_ONCE} syncs at work on this worker has ended")
         return
     try:
-        perform(jobs(), job_id, syncing().sync)
+        thread = Thread(target=_sync, args=(job_id,), name=f"sync-{job_id}", daemon=True)
+        thread.start()
+        _wait_for(thread, job_id)
     finally:
         _syncs.release()
+
+
+def _sync(job_id: str) -> None:
+    with alone(f"the sync {job_id}"):
+        perform(jobs(), job_id, syncing().sync, passing=(SourceBusy,))
+
+
+def _wait_for(sync: Thread, job_id: str) -> None:
+    """Return once a sync has ended; or once it was cancelled or passed its deadline and hangs, so that it keeps no
+    place. Left behind it can do no harm: whatever it does next, it looks whether it still holds its source."""
+    told_at: float | None = None
+    while sync.is_alive():
+        sync.join(LOOK_SECONDS)
+        job = None
+        with alone(f"looking at the sync {job_id}"):
+            job = jobs().current(job_id)
+        if job is None or not (job.cancel_requested or job.status in FINISHED):
+            continue
+        told_at = told_at or time.monotonic()
+        if sync.is_alive() and time.monotonic() - told_at > HANGING_SECONDS:
+            log.error("the sync %s hangs: its place is given to another", job_id)
+            jobs().finish(job_id, "cancelled", "cancelled; the source did not answer any more")
+            return
 
 
 @cache

@@ -15,6 +15,7 @@ from services.worker.alone import alone
 from services.worker.heartbeat import Heartbeat, JobCancelled, JobPaused, JobTaken
 from services.worker.retrieval_client import RetrievalDown
 from services.worker.stored import FilesAway
+from services.worker.sync_state import SourceBusy
 from training.errors import TrainingError
 
 log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ def perform(
     """Claim the job, do its work and record the outcome; nothing where another worker has it.
 
     `passing` are failures that mend by themselves: the job waits and is offered again every minute, as long as another
-    service is away, and MOST_TRIES times where that service is there and refuses it.
+    service is away or another job is in its way, and MOST_TRIES times where that service is there and refuses it.
     """
     mending: tuple[type[Exception], ...] = (*passing, *AWAY)
     job = jobs.claim(job_id)
@@ -65,7 +66,7 @@ def perform(
 
 def _wait(jobs: Jobs, job: Job, error: Exception, on_failure: OnFailure | None) -> None:
     """Put a job aside that could not be done now."""
-    is_away = isinstance(error, (RetrievalDown, FilesAway))
+    is_away = isinstance(error, (RetrievalDown, FilesAway, SourceBusy))
     what = "the database was away" if isinstance(error, AWAY) else error
     if job.tries >= MOST_TRIES and not is_away:
         fail(jobs, job, f"tried {job.tries} times, and it was the same each time: {what}", error, on_failure)

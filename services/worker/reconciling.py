@@ -6,6 +6,7 @@ import logging
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,18 @@ log = logging.getLogger(__name__)
 DAY_SECONDS = 24 * 3600.0
 JOB_SECONDS = 3600.0
 MOST_AT_ONCE = 10
-MOST_LOST, MOST_UNKNOWN = 0.1, 0.5
+MOST_LOST, HALF, MOST_UNKNOWN = 0.1, 0.5, 0.5
 """Shares of all files. More than so many, and more than that share, are no single losses any more."""
 NAMED = 20  # as many of a kind are named in the report; the number is of all
 Report = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Files whose bytes are not there. `left` says why none of them is marked, where they are too many of all."""
+
+    file_ids: frozenset[str]
+    left: str | None
 
 
 class Reconciling:
@@ -51,13 +60,13 @@ class Reconciling:
         named = job.request.get("store_id")
         stores = [named] if named else self._stores(job.workspace_id)
         report: Report = {"stores": {}, "reindex": []}
-        left = list[str]()
+        left, missing = list[str](), self._missing(stores)
         for number, store_id in enumerate(stores):
             heartbeat.progress(f"looking through store {store_id}", number / (len(stores) + 1))
-            report["stores"][store_id] = found = self._store(job.workspace_id, store_id)
+            report["stores"][store_id] = found = self._store(job.workspace_id, store_id, missing)
             if found["problem"]:
                 report["reindex"].append(store_id)
-            if found["left"]:
+            if found["left"] and found["left"] not in left:
                 left.append(found["left"])
         if not named:
             heartbeat.progress("looking through the files", len(stores) / (len(stores) + 1))
@@ -79,10 +88,10 @@ class Reconciling:
                 if workspace_id not in done:
                     session.add(new_job(workspace_id, "reconcile", {}, JOB_SECONDS))
 
-    def _store(self, workspace_id: str, store_id: str) -> Report:
+    def _store(self, workspace_id: str, store_id: str, missing: Missing) -> Report:
         tidied = self._writer.tidy(TidyRequest(workspace_id=workspace_id, store_id=store_id))
         counts = {(one.file_id, one.revision): one.chunks for one in tidied.held or ()}
-        gone, left = self._without_bytes(store_id)
+        gone, left = self._without_bytes(store_id, missing)
         return {
             "left": left,
             "removed_chunks": tidied.removed_chunks,
@@ -97,20 +106,24 @@ class Reconciling:
         with self._sessions() as session:
             return session.scalars(select(Store.id).where(Store.workspace_id == workspace_id)).all()
 
-    def _without_bytes(self, store_id: str) -> tuple[list[str], str | None]:
+    def _missing(self, stores: Sequence[str]) -> Missing:
+        files = {file.id: file for store_id in stores for _, file in self._rows(store_id, StoreFile.status != "failed")}
+        lost = {file_id: file for file_id, file in files.items() if not exists(file)}
+        is_outage = len(stores) > 1 and _looks_like_an_outage(list(lost.values()), len(files))
+        return Missing(frozenset(lost), _left(len(lost), len(files), "all stores") if is_outage else None)
+
+    def _without_bytes(self, store_id: str, missing: Missing) -> tuple[list[str], str | None]:
         """Mark the files whose bytes are gone as failed. What the index has of them goes on answering.
 
         Where many are gone at once none is marked, and a sentence says why. Returns the files.
         """
         looked_at = self._rows(store_id, StoreFile.status != "failed")
-        lost = [file for _, file in looked_at if not exists(file)]
+        lost = [file for _, file in looked_at if file.id in missing.file_ids]
         gone = [file.id for file in lost]
+        if lost and missing.left:
+            return gone, missing.left
         if _looks_like_an_outage(lost, len(looked_at)):
-            return gone, (
-                f"The bytes of {len(gone)} of {len(looked_at)} files of the store {store_id} are missing at once. None "
-                "was marked as failed: see whether the files' folder or bucket is there and whole, then repair again. "
-                "Where they are gone for good, delete those files or upload them again."
-            )
+            return gone, _left(len(lost), len(looked_at), f"the store {store_id}")
         reason = "the file's bytes are gone from the files' folder; upload it again, or delete it"
         with self._sessions.begin() as session:
             mine = StoreFile.store_id == store_id, StoreFile.file_id.in_(gone)
@@ -191,12 +204,21 @@ class Reconciling:
         return {"bytes_without_a_file": _named(names), "removed_bytes_of": _named(removed), "left": left}
 
 
+def _left(lost: int, of: int, where: str) -> str:
+    return (
+        f"The bytes of {lost} of {of} files of {where} are missing at once. None was marked as failed: see whether the "
+        "files' folder or bucket is there and whole, then repair again. Where they are gone for good, delete those "
+        "files or upload them again."
+    )
+
+
 def _looks_like_an_outage(lost: Sequence[File], of: int) -> bool:
     """Whether files are missing as they are when a folder or bucket is away, and not one by one."""
     if not lost:
         return False
     many = len(lost) > MOST_AT_ONCE and len(lost) > MOST_LOST * of
-    return many or 1 < len(lost) == of or not any(place_exists(file) for file in lost)
+    half = len(lost) > 1 and len(lost) >= HALF * of
+    return many or half or not any(place_exists(file) for file in lost)
 
 
 def _age(filesystem: fsspec.AbstractFileSystem, path: str) -> float:

@@ -9,11 +9,14 @@ from services.database.tables import File
 
 
 class FilesAway(Exception):
-    """The folder or bucket of the files is not there, as a volume that is not mounted: no file is to blame."""
+    """The folder or bucket of the files is not there, as a volume that is not mounted, or may not be read.
+
+    No file is to blame.
+    """
 
 
 def read(file: File) -> bytes:
-    """A file's bytes. Raises UnreadableFile where they are gone, FilesAway where all of them are."""
+    """A file's bytes. Raises UnreadableFile where they are gone, FilesAway where all are, or may not be read."""
     try:
         with fsspec.open(file.path, "rb") as stored:
             content: bytes = stored.read()
@@ -23,12 +26,21 @@ def read(file: File) -> bytes:
         raise UnreadableFile(
             f"the bytes of '{file.filename}' are gone from the files' folder; upload it again, or delete it"
         ) from error
+    except PermissionError as error:
+        raise FilesAway(f"'{file.filename}' may not be read; give the worker the right to read all files") from error
     return content
 
 
 def exists(file: File) -> bool:
+    """False only where the bytes are known to be gone; not where the worker may not look."""
     filesystem, path = fsspec.core.url_to_fs(file.path)
-    return bool(filesystem.exists(path))
+    try:
+        filesystem.info(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def place_exists(file: File) -> bool:

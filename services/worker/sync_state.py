@@ -30,6 +30,10 @@ class Known:
     present: bool
 
 
+class SourceBusy(SyncStopped):
+    """Another sync of the same source is under way; this one can begin when that has ended."""
+
+
 class SyncState:
     def __init__(self, sessions: Sessions, source_id: str, job_id: str) -> None:
         self._sessions, self.source_id, self._job_id = sessions, source_id, job_id
@@ -38,7 +42,7 @@ class SyncState:
     def hold(self) -> Source:
         """Take the source for this job, unless another job that is alive has it: a deleted source is taken from it.
 
-        Raises SyncStopped, SourceRefused.
+        Raises SourceBusy, SyncStopped, SourceRefused.
         """
         silent = now() - timedelta(seconds=SILENT_SECONDS)
         alive = select(Job.id).where(Job.status == "running", Job.heartbeat_at >= silent, Job.id != self._job_id)
@@ -51,7 +55,7 @@ class SyncState:
         if source is None:
             raise SourceRefused(f"There is no source '{self.source_id}' any more.")
         if not held:
-            raise SyncStopped(f"Another sync of '{source.name}' is under way; start this one when it has ended.")
+            raise SourceBusy(f"another sync of '{source.name}' is under way")
         if source.deleted_at is None and (store is None or store.deleted_at is not None):
             self.release()
             raise SyncStopped(f"The store {source.store_id} of '{source.name}' was deleted; delete the source too.")

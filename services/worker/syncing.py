@@ -26,7 +26,7 @@ from services.database import documents
 from services.database.engine import Sessions
 from services.database.tables import Job, Source, now
 from services.kit.settings import SourceSettings
-from services.worker.heartbeat import Heartbeat, JobCancelled
+from services.worker.heartbeat import Heartbeat, JobCancelled, JobTaken
 from services.worker.purging import purge
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.sync_state import Known, SyncState
@@ -82,13 +82,17 @@ class Syncing:
     def sync(self, job: Job, heartbeat: Heartbeat) -> dict[str, Any]:
         """Bring one source in step. Raises SyncStopped with a report of what was done by then, JobCancelled."""
         state = SyncState(self.sessions, job.request["source_id"], job.id)
-        source = state.hold()
+        source, is_mine = state.hold(), True
         try:
             if source.deleted_at is not None:
                 return self._clear(state, heartbeat)
             return _Run(self, source, state, job, heartbeat).run()
+        except JobTaken:
+            is_mine = False  # whoever has the job by now holds the source in its name
+            raise
         finally:
-            state.release()
+            if is_mine:
+                state.release()
 
     def withdraw(self, state: SyncState, keys: list[str], heartbeat: Heartbeat) -> Iterator[int]:
         """Take documents out of the store: hidden first, then purged. Yields how many went together."""
@@ -125,6 +129,7 @@ class _Run:
 
     def run(self) -> dict[str, Any]:
         problem: str | None = "The sync broke off; the worker's log says why. Nothing was removed."
+        is_mine = True
         try:
             self._known = self._state.known()
             with self._syncing.connect(self._source) as place:
@@ -139,9 +144,13 @@ class _Run:
         except JobCancelled:
             problem = "The sync was cancelled."
             raise
+        except JobTaken:
+            is_mine = False
+            raise
         finally:
             self._report.seconds = round(time.monotonic() - self._started, 3)
-            self._state.record(asdict(self._report), problem, self._seen & self._known.keys())
+            if is_mine:
+                self._state.record(asdict(self._report), problem, self._seen & self._known.keys())
         if problem:
             raise SyncStopped(problem, asdict(self._report))
         return asdict(self._report)

@@ -17,6 +17,7 @@ from retrieval.chunking import embedding_text
 from retrieval.embedding import SentenceTransformerEmbedder, model_location
 from services.database.engine import Sessions, open_sessions
 from services.database.jobs import Jobs
+from services.database.patience import outlast, patience
 from services.database.tables import Job, TunedEmbedder
 from services.kit.logging import configure
 from services.kit.parent import die_with_parent
@@ -118,8 +119,12 @@ def _record(sessions: Sessions, jobs: Jobs, job: Job, result: EmbedderResult, ba
         report=report,
         status=status,
     )
-    with sessions.begin() as session:
-        session.add(row)
+
+    def keep() -> None:
+        with sessions.begin() as session:
+            session.merge(row)
+
+    outlast(keep, patience(sessions))  # hours of work, which no other try goes on with
     outcome = {
         "embedder": result.folder.name,
         "path": str(result.folder),

@@ -17,14 +17,17 @@ from sqlalchemy.exc import OperationalError
 from services.database import engine, jobs, patience
 from services.database.engine import Sessions, migrate, open_sessions
 from services.database.jobs import Jobs, new_job
-from services.database.tables import Checkpoint, Job, JobEvent, Workspace
+from services.database.tables import Checkpoint, Job, JobEvent, TunedEmbedder, Workspace
 from services.kit.settings import Platform
-from services.worker import heartbeat, training_process
+from services.worker import heartbeat, train_embedder, training_process
 from services.worker.fine_tuning import FineTuning
 from services.worker.heartbeat import Heartbeat
 from services.worker.performing import perform
 from services.worker.settings import WorkerSettings
 from services.worker.training_process import RunLost
+from training.embedder import EmbedderResult
+from training.embedder_gate import EmbedderReport
+from training.embedder_tuning import Tuned
 
 AWAY_SECONDS = 2.5
 PATIENCE = 15.0
@@ -134,7 +137,7 @@ def test_an_outcome_that_falls_into_it_is_recorded_afterwards(tmp_path: Path, aw
     assert found.status == {"well": "succeeded", "badly": "failed"}[ends]
     with sessions() as session:
         told = session.scalars(select(JobEvent.message)).all()
-    assert [message.partition(" ")[0].rstrip(":") for message in told] == ([] if ends == "well" else ["ValueError"])
+    assert [one.partition(" at ")[0] for one in told] == ([] if ends == "well" else ["ValueError"])
 
 
 def test_work_whose_own_query_fails_is_no_failure_of_the_job(tmp_path: Path) -> None:
@@ -171,6 +174,22 @@ def test_a_training_whose_process_and_worker_are_at_work_comes_to_its_end_in_one
     assert (found.status, found.result, found.tries) == ("succeeded", {"version": "ft:x"}, 1)
     with sessions() as session:
         assert sorted(session.scalars(select(Checkpoint.step))) == list(range(1, 10))
+
+
+@pytest.mark.parametrize("away", [locked, gone])
+def test_an_embedder_that_is_tuned_meanwhile_is_recorded_afterwards(tmp_path: Path, away: Away) -> None:
+    home = tmp_path / "home"
+    sessions, held = opened(home)
+    job = held.claim(queue(sessions, "embedder_training"))
+    assert job is not None
+    report = EmbedderReport(queries=9, before=0.5, after=0.6, low=0.05, high=0.15)
+    result = EmbedderResult(tmp_path / "emb-1", 12, Tuned(3, 1.0, (0.9, 0.8, 0.7)), report)
+    outage = during(home, sessions, away)
+    train_embedder._record(sessions, held, job, result, "base")
+    outage.join()
+    assert held.find("w", job.id).status == "succeeded"
+    with sessions() as session:
+        assert session.get_one(TunedEmbedder, "emb-1").status == "passed"
 
 
 def test_a_job_whose_database_is_away_for_too_long_is_given_up_by_its_worker(tmp_path: Path) -> None:

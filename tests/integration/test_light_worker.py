@@ -29,6 +29,7 @@ from services.database.tables import Job, Source, Store, now
 from services.gateway.dispatch import Dispatcher
 from services.kit.queue import make_celery
 from services.kit.settings import Platform
+from services.worker import light
 from services.worker.app import TICK_SECONDS
 from services.worker.app import app as worker_app
 from tests.figures import note
@@ -219,3 +220,41 @@ def test_the_light_worker_loads_no_model_and_no_engine() -> None:
     code = f"import sys, services.worker.light; print([name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("ended", ["cancelled by its user", "past its deadline"])
+def test_a_sync_that_hangs_keeps_no_place_once_it_has_to_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: str
+) -> None:
+    platform = Platform(home=tmp_path / "home")
+    bootstrap(platform)
+    jobs, over = Jobs(open_sessions(platform.database_url)), Event()
+
+    class Hanging:
+        """Reads from a share that does not answer."""
+
+        def sync(self, _job: Job, _heartbeat: object) -> dict[str, object]:
+            over.wait(60.0)
+            return {}
+
+    for name, value in (("jobs", lambda: jobs), ("syncing", Hanging), ("LOOK_SECONDS", 0.05), ("HANGING_SECONDS", 0.2)):
+        monkeypatch.setattr(light, name, value)
+    hanging = [new_job(WORKSPACE_ID, "sync_source", {"source_id": f"src_{one}"}, 60.0) for one in range(SYNCS_AT_ONCE)]
+    with jobs.transaction() as session:
+        session.add_all(hanging)
+    threads = [Thread(target=light.sync_source, args=(job.id,)) for job in hanging]
+    for thread in threads:
+        thread.start()
+    for job in hanging:
+        while jobs.find(WORKSPACE_ID, job.id).status != "running":
+            time.sleep(0.02)
+        if ended == "past its deadline":
+            jobs.finish(job.id, "failed", "the job passed its deadline")
+        else:
+            jobs.request_cancel(WORKSPACE_ID, job.id)
+    for thread in threads:
+        thread.join(10.0)
+    over.set()
+    assert not any(thread.is_alive() for thread in threads)
+    statuses = {jobs.find(WORKSPACE_ID, job.id).status for job in hanging}
+    assert statuses == {"failed" if ended == "past its deadline" else "cancelled"}

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from retrieval.errors import RepairStopped
 from retrieval.index.port import CollectionRef
@@ -148,6 +150,56 @@ def test_many_files_that_are_missing_at_once_are_left_and_some_among_many_are_ma
     report = desk.reconcile(store_id="s1")["stores"]["s1"]
     assert (report["missing_bytes"]["count"], report["left"]) == (8, None)
     assert "failed" in states(desk)
+
+
+def test_half_of_a_few_files_is_no_single_loss_either(desk: Desk) -> None:
+    paths = fill(desk, 8)
+    for path in paths[:5]:
+        path.unlink()
+    with pytest.raises(RepairStopped, match="5 of 10 files of the store s1"):
+        desk.reconcile(store_id="s1")
+    assert states(desk) == {"completed"}
+
+
+def test_one_file_of_each_of_many_stores_is_no_single_loss_either(desk: Desk) -> None:
+    for number, path in enumerate(fill(desk, 15)):
+        with desk.sessions.begin() as session:
+            session.add(Store(id=f"s1-{number}", workspace_id="w1", name="Docs"))
+            session.flush()
+            session.get_one(StoreFile, ("s1", path.name)).store_id = f"s1-{number}"
+        path.unlink()
+    with pytest.raises(RepairStopped, match="15 of 17 files of all stores") as stopped:
+        desk.reconcile()
+    assert str(stopped.value).count("missing at once") == 1
+    assert states(desk) == {"completed"}
+
+
+class Refusing(MemoryFileSystem):  # type: ignore[misc]
+    """A bucket whose rights were taken away."""
+
+    protocol = "refusing"
+
+    def info(self, path: str, **_kwargs: object) -> dict[str, object]:
+        raise PermissionError(f"Access Denied: {path}")
+
+    def _open(self, path: str, *_args: object, **_kwargs: object) -> object:
+        raise PermissionError(f"Access Denied: {path}")
+
+
+def test_files_that_may_not_be_read_are_not_gone_and_wait(desk: Desk) -> None:
+    fsspec.register_implementation("refusing", Refusing, clobber=True)
+    fill(desk, 1)
+    change(desk, "note-0.md", status="in_progress")
+    with desk.sessions.begin() as session:
+        for file in session.query(File):
+            file.path = f"refusing://bucket/{file.id}"
+    report = desk.reconcile(store_id="s1")["stores"]["s1"]
+    assert (report["missing_bytes"]["count"], report["requeued"]["first"]) == (0, ["note-0.md"])
+    job, indexing = desk.jobs.list("w1", "index_file")[0].id, desk.indexing(desk.embedder)
+    perform(desk.jobs, job, indexing.index_file, indexing.failed, PASSING)
+    waits = desk.jobs.find("w1", job)
+    assert (waits.status, waits.tries, "may not be read" in str(waits.reason)) == ("queued", 0, True)
+    assert row(desk, "note-0.md").status == "in_progress"
 
 
 def test_a_repair_that_stopped_ends_its_job_in_words_with_what_it_did(desk: Desk) -> None:

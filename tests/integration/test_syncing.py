@@ -7,7 +7,10 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -18,8 +21,11 @@ from retrieval.sources.folder import FolderSource
 from retrieval.sources.port import Bounds, digest
 from services.database import documents
 from services.database.jobs import new_job
-from services.database.tables import File, Source, SourceDocument, Store, StoreFile, now
+from services.database.tables import File, Job, Source, SourceDocument, Store, StoreFile, now
 from services.kit.settings import SourceSettings
+from services.worker.heartbeat import JobTaken
+from services.worker.performing import perform
+from services.worker.sync_state import SourceBusy
 from tests.figures import note
 from tests.integration.sync_desk import Desk, open_desk
 
@@ -318,6 +324,40 @@ def test_two_syncs_of_a_source_do_not_run_at_once(desk: Desk, folder: Path) -> N
         desk.sync()
     other.finish(running.id, "failed", "lost")
     assert counts(desk.sync()) == {"new": 2}
+
+
+def test_a_second_sync_of_a_source_waits_and_does_not_fail(desk: Desk, folder: Path) -> None:
+    desk.add("folder", str(folder))
+    first, second = (new_job("w1", "sync_source", {"source_id": "src_1"}, 60.0) for _ in range(2))
+    with desk.sessions.begin() as session:
+        session.add_all([first, second])
+        session.get_one(Source, "src_1").job_id = first.id
+    assert desk.jobs.claim(first.id)
+    for _ in range(2):
+        perform(desk.jobs, second.id, desk.syncing.sync, passing=(SourceBusy,))
+        waits = desk.jobs.find("w1", second.id)
+        assert (waits.status, waits.tries, "under way" in str(waits.reason)) == ("queued", 0, True)
+    desk.jobs.finish(first.id, "succeeded", None)
+    perform(desk.jobs, second.id, desk.syncing.sync, passing=(SourceBusy,))
+    assert desk.jobs.find("w1", second.id).status == "succeeded"
+
+
+def test_a_sync_that_was_given_to_another_worker_leaves_the_source_to_that(desk: Desk, folder: Path) -> None:
+    desk.add("folder", str(folder))
+    job = new_job("w1", "sync_source", {"source_id": "src_1"}, 60.0)
+    with desk.sessions.begin() as session:
+        session.add(job)
+
+    def taken(source: Source) -> Any:
+        """The machine slept; by now another worker has the job, and holds the source."""
+        with desk.sessions.begin() as session:
+            session.get_one(Job, job.id).heartbeat_at = now() - timedelta(seconds=120)
+        assert desk.jobs.claim(job.id)
+        raise JobTaken(job.id)
+
+    perform(desk.jobs, job.id, replace(desk.syncing, connect=taken).sync)
+    assert (desk.jobs.find("w1", job.id).status, desk.source().job_id) == ("running", job.id)
+    assert desk.source().last_error is None
 
 
 def test_a_source_whose_store_is_gone_says_so(desk: Desk, folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import select, text
 
@@ -12,7 +13,7 @@ from services.contracts.jobs import JobKind
 from services.database.engine import Sessions, migrate, open_sessions
 from services.database.jobs import Jobs, new_job
 from services.database.retraining import ReviewedExamples
-from services.database.tables import File, Job, Source, Store, StoreFile, TrainingSchedule, Workspace, now
+from services.database.tables import Collection, File, Job, Source, Store, StoreFile, TrainingSchedule, Workspace, now
 from services.kit.http import client
 from services.worker.builds import Builds
 from services.worker.clearing import Clearing
@@ -122,3 +123,28 @@ def test_one_job_that_cannot_be_ended_as_it_should_stops_no_other(sessions: Sess
     with sessions() as session:
         row = session.get_one(StoreFile, ("s", "f"))
     assert (row.status, "passed its deadline" in str(row.error)) == ("failed", True)
+
+
+def test_a_retrieval_service_that_does_not_answer_is_asked_once_for_all_that_expired(
+    sessions: Sessions, tmp_path: Path
+) -> None:
+    with sessions.begin() as session:
+        for name in ("f0", "f1", "f2"):
+            path, over = tmp_path / name, now() - timedelta(seconds=1)
+            path.write_text("Over.")
+            session.add(File(id=name, workspace_id="w", filename=name, purpose="assistants", bytes=1, sha256="",
+                             path=str(path), expires_at=over))  # fmt: skip
+            session.flush()
+            session.add(StoreFile(store_id="s", file_id=name, workspace_id="w", revision=1, status="completed"))
+            session.add(Collection(id=f"col_{name}", workspace_id="w", store_id="s", embedder="e", dimension=4,
+                                   settings={}, state="building"))  # fmt: skip
+    asked = list[str]()
+
+    def silent(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        raise httpx.ReadTimeout("60 s")
+
+    writer = RetrievalWriter(httpx.Client(transport=httpx.MockTransport(silent), base_url="http://tandem"))
+    Expiry(sessions, writer).remove_expired()
+    Builds(sessions, writer, tmp_path / "index").sweep()
+    assert asked == ["/points/delete", "/collections/drop"]
