@@ -93,9 +93,8 @@ class LoopWatch:
         text, end = word.group(), word.end()
         if _unspaced(text) or len(text) == LONGEST_WORD:
             return True
-        return end + (2 if text.isdigit() and end < len(self._text) and self._text[end] in ".:" else 0) < len(
-            self._text
-        )
+        needed = 2 if text.isdigit() and self._text[end : end + 1] in (".", ":") else 1
+        return end + needed <= len(self._text)
 
     def _take(self, found: re.Match[str]) -> None:
         if found.group().isdigit() and self._counts(found):
