@@ -33,7 +33,11 @@ _REFUSALS = re.compile(
     r"\b(?:documents?|passages?|sources?|context|texts?|materials?|manuals?|guides?|handbooks?|polic(?:y|ies))\b"
     r"[^.\n]{0,40}?\b(?:do|does|did)(?: not|n['\u2019]t)\s+"
     r"(?:\w+\s+)?(?:answer|say|state|mention|cover|contain|provide|specify|include|explain|describe|give)\b"
-    r"|\bnot (?:answered|mentioned|stated|covered|found) in the (?:documents?|passages?|sources?)\b",
+    r"|\b(?:documents?|passages?|sources?|context)\b[^.\n]{0,20}? (?:cannot|can[ '\u2019]?(?:no)?t) answer\b"
+    r"|\b(?:no|none of the|neither of the) (?:\w+ )?(?:documents?|passages?|sources?) "
+    r"(?:answer|say|state|mention|cover|contain|provide|specif|include|explain|describe)"
+    r"|\bnot (?:answered|mentioned|stated|covered|found|given|available|contained|provided|specified|described)"
+    r" in the (?:\w+ )?(?:documents?|passages?|sources?)\b",
     re.IGNORECASE,
 )
 
@@ -141,7 +145,7 @@ def _numbered(answer: str) -> list[tuple[Span, tuple[int, ...]]]:
 
 
 def _is_prompted(sentence: str) -> bool:
-    return strip_markers(sentence).strip() == REFUSAL
+    return strip_markers(sentence).strip(" \n*_\"'.").casefold() == REFUSAL.rstrip(".").casefold()
 
 
 def _attributed(passages: Sequence[Passage], span: Span, answer: str) -> list[Citation]:

@@ -9,6 +9,7 @@ benchmarks/guard.py measures both.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from retrieval.grounding import is_refusal, passage_text
@@ -20,6 +21,9 @@ LEAST_WORDS = 3
 """A sentence of fewer content words ("Yes.", "It does.") says nothing that could be checked."""
 NO_STATEMENT = tuple(",:?!\uff0c\uff1a\uff1f\uff01\u061f\u060c")
 """So end a salutation, a courtesy, a question and what leads up to a list: the sentence after them is read."""
+_HEADING = re.compile(r"#{1,6}\s|\*\*[^*\n]*[^*\s.!?]\*\*\s*$")
+_RULED = re.compile(r"\s*\|?[ \t]*:?-{2,}")
+"""Behind a heading that is underlined, and behind a table's header row: neither states anything."""
 MOST_HELD = 1200
 """Characters after which what there is is judged, though no sentence has ended."""
 
@@ -33,6 +37,8 @@ def first_statement(answer: str, ended: bool) -> str | None:
     whole = spans if ended else spans[:-1]
     for start, end in whole:
         sentence = strip_markers(answer[start:end])
+        if _HEADING.match(sentence) or _RULED.match(answer, end):
+            continue
         if len(content_words(sentence)) >= LEAST_WORDS and not sentence.rstrip().endswith(NO_STATEMENT):
             return sentence
     return strip_markers(answer) if ended or len(answer) > MOST_HELD else None

@@ -31,6 +31,8 @@ WINDOW = 3
 Objection = Literal["figure", "date", "denial", "opposite"]
 
 _LIST_MARK = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s+")
+_NUMBERED_PASSAGE = re.compile(r"\b(passages?) \d{1,2}(?:(?:, | and |, and )\d{1,2})*\b", re.IGNORECASE)
+"""As an answer may name what the prompt has numbered; the number is no figure of the passage's."""
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 _FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
@@ -130,7 +132,7 @@ def _names(sentence: str) -> frozenset[str]:
 
 
 def _bare(sentence: str) -> str:
-    return _LIST_MARK.sub("", strip_markers(sentence))
+    return _LIST_MARK.sub("", _NUMBERED_PASSAGE.sub(r"\1", strip_markers(sentence)))
 
 
 @lru_cache(maxsize=64)

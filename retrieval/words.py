@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from retrieval.scripts import grams, spaced
 
 _PART = r"\d{1,2}(?:\s*[-\u2010-\u2015~\u301c\uff5e]\s*\d{1,2})?"
-_NUMBERS = rf"\s*{_PART}(?:\s*(?:[,;&\u060c\u3001\uff0c\uff1b]|\band\b)\s*{_PART})*\s*"
+_NUMBERS = rf"\s*{_PART}(?:\s*(?:[,;&\u060c\u3001\uff0c\uff1b](?:\s*and\b)?|\band\b)\s*{_PART})*\s*"
 _BRACKETS = rf"(?:\[{_NUMBERS}\]|\uff3b{_NUMBERS}\uff3d|\u3010{_NUMBERS}(?:\u2020[^\u3010\u3011\n]{{0,80}})?\u3011)"
 _MARKER = rf"\s*{_BRACKETS}(?:\s*,(?=\s*{_BRACKETS}))?"
 """`[1]`, `[1, 2]`, `[1-3]`, the same in full-width brackets, `\u30101\u2020source\u3011` as OpenAI's models write it.

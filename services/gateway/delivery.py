@@ -70,7 +70,7 @@ class Delivery:
                     yield event
         except ApiError as error:
             outcome = error.code
-            await self.state.canaries.failed(self.question.choice, error)
+            await self._counted(self.state.canaries.failed(self.question.choice, error))
             raise
         except Exception:
             outcome = "failed"
@@ -86,8 +86,15 @@ class Delivery:
         TOKENS.labels(mode, "prompt").inc(answer.prompt_tokens)
         TOKENS.labels(mode, "completion").inc(answer.completion_tokens)
         await self._journal(answer)
-        await self.state.canaries.answered(self.question.choice, answer)
-        await self.state.limits.spend(self.caller, answer.prompt_tokens + answer.completion_tokens)
+        await self._counted(self.state.canaries.answered(self.question.choice, answer))
+        await self._counted(self.state.limits.spend(self.caller, answer.prompt_tokens + answer.completion_tokens))
+
+    async def _counted(self, counting: Coroutine[Any, Any, None]) -> None:
+        """Count what came of the answer. Where that fails in whatever way, what the client gets is the same."""
+        try:
+            await counting
+        except Exception:  # counts are ours, the answer is the client's
+            log.exception("what came of the answer %s is not counted", self.id)
 
     async def _journal(self, answer: Answer) -> None:
         """Write the answer down. One that cannot be is delivered all the same: the client waits for it, not for us."""

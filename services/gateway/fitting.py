@@ -52,9 +52,12 @@ class TooLong(Exception):
 
 
 def may_exceed(parts: Parts, context: int) -> bool:
-    """Whether the prompt could be too long with its answer, by a rough guess that errs on this side."""
+    """Whether the prompt could be too long with its answer, by a rough guess that errs on this side.
+
+    With an answer as long as the context it is: the slot would refuse it.
+    """
     rough = _weight(parts) * LETTERS_A_TOKEN / ROUGH_LETTERS_A_TOKEN
-    return rough + min(parts.max_tokens, context * ANSWER_SHARE) > context
+    return parts.max_tokens >= context or rough + min(parts.max_tokens, context * ANSWER_SHARE) > context
 
 
 def fit(parts: Parts, size: Size) -> Parts:

@@ -146,9 +146,10 @@ class Slots:
             try:
                 response = await self._client(route).get("/v1/models", timeout=MEASURE_SECONDS)
                 found = response.raise_for_status().json()["data"][0].get("max_model_len")
-            except (httpx.HTTPError, ValueError, LookupError, TypeError):
+                context = int(found) if found else None
+            except (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError):
                 return None  # the answer itself will tell what is wrong
-            self._contexts[route.address] = int(found) if found else None
+            self._contexts[route.address] = context
         return self._contexts[route.address]
 
     async def size(self, route: Route, messages: Sequence[dict[str, str]]) -> Size | None:

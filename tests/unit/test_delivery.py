@@ -68,6 +68,44 @@ def test_any_fault_within_a_stream_ends_in_an_error_event(
     assert "a fault of ours" not in told
 
 
+@pytest.mark.parametrize(("part", "name"), [("canaries", "answered"), ("limits", "spend")])
+def test_a_finished_answer_is_delivered_though_it_cannot_be_counted(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, part: str, name: str
+) -> None:
+    async def broken(*_arguments: object) -> None:
+        raise ZeroDivisionError("a fault of ours")
+
+    monkeypatch.setattr(getattr(gateway.app.state, part), name, broken)
+    response = gateway.http().post("/v1/chat/completions", json=QUESTION)
+    assert response.status_code == 200
+    assert response.json()["choices"][0]["message"]["content"] == "".join(PIECES)
+    assert events(gateway, "/v1/chat/completions", QUESTION)[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+def test_a_failed_answer_says_why_though_the_failure_cannot_be_counted(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_arguments: object) -> None:
+        raise ZeroDivisionError("a fault of ours")
+
+    gateway.model.breaks = True
+    monkeypatch.setattr(gateway.app.state.canaries, "failed", broken)
+    assert gateway.http().post("/v1/chat/completions", json=QUESTION).status_code == 502
+
+
+@pytest.mark.parametrize("told", [["m"], [{"max_model_len": "long"}], [{"max_model_len": {"is": 2048}}]])
+def test_a_slot_that_tells_nonsense_of_its_context_answers_all_the_same(told: list[Any]) -> None:
+    class Odd(CountingSlot):
+        def __call__(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path == "/v1/models":
+                return httpx.Response(200, json={"data": told})
+            return super().__call__(request)
+
+    slot = Odd()
+    _, answer = ask(Answering(*_parts(slot, Retrieval(3))), question("rag"))
+    assert answer.text == slot.text
+
+
 def test_the_check_of_a_long_answer_holds_up_no_other_request() -> None:
     """Two hundred sentences against fifty passages: the event loop goes on meanwhile."""
     slot, gaps = CountingSlot(), list[float]()

@@ -89,4 +89,5 @@ def test_a_server_that_counts_no_tokens_is_asked_with_half_each_time() -> None:
 def test_only_prompts_that_come_near_the_context_are_counted_beforehand() -> None:
     assert not may_exceed(parts(history=10), 2048)
     assert may_exceed(parts(history=400), 2048)
+    assert may_exceed(parts(max_tokens=4096), 2048)  # else refused, counted, and sent again
     assert may_exceed(parts(passages=2, text=CHINESE * 40), 2048)

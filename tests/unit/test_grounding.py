@@ -60,6 +60,9 @@ def test_a_sentence_without_marker_is_attributed_by_the_server() -> None:
         "The passages don't mention a belt drive.",
         "The passages don\u2019t mention a belt drive [1].",
         "This is not stated in the documents.",
+        "None of the passages mentions a belt drive.",
+        "The documents cannot answer this.",
+        "Its price is not available in the given documents.",
     ],
 )
 def test_a_refusal_is_recognised_and_has_no_citations(answer: str) -> None:
@@ -70,7 +73,14 @@ def test_a_refusal_is_recognised_and_has_no_citations(answer: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", ["Documents are kept for 30 days [1].", "", "You do not pay a fee.\n\n- It is free."]
+    "answer",
+    [
+        "Documents are kept for 30 days [1].",
+        "",
+        "You do not pay a fee.\n\n- It is free.",
+        "No documents have to state your name.",
+        "None of the sources of water is covered.",
+    ],
 )
 def test_an_answer_is_not_taken_for_a_refusal(answer: str) -> None:
     assert not grounding.is_refusal(answer, [REFUNDS])
@@ -101,6 +111,9 @@ def test_a_refusal_whose_words_stand_in_a_passage_stays_one(mark: str) -> None:
     answer = f"The documents do not answer this question{mark}."
     assert grounding.is_refusal(answer, [faq])
     assert grounding.cite(answer, [faq]) == []
+    for written in (f"**{answer}**", answer.lower(), answer.removesuffix(".")):
+        assert grounding.is_refusal(written, [faq])
+        assert grounding.cite(written, [faq]) == []
     assert grounding.is_refusal("The documents do not answer every question.", [faq])
 
 

@@ -20,6 +20,20 @@ PASSAGE = Passage(Chunk("c", FileRef("w", "s", "f", 1), 0, TEXT, "r.md", "Return
         ("Yes, of course! You may return a bike within 30 days. It", "You may return a bike within 30 days."),
         ("Dear Sir or Madam,\n\nYou may return a bike within 30 days. It", "You may return a bike within 30 days."),
         ("Welcome to the bike shop! You may return a bike within 30 days. It", "You may return a bike within 30 days."),
+        (
+            "## What our shop promises\n\nYou may return a bike within 30 days. It",
+            "You may return a bike within 30 days.",
+        ),
+        (
+            "**What our shop promises**\nYou may return a bike within 30 days. It",
+            "You may return a bike within 30 days.",
+        ),
+        ("**You may return a bike within 30 days.** It", None),
+        ("What our shop promises\n---\nYou may return it in 30 days. It", "You may return it in 30 days."),
+        (
+            "| What a customer wants | What the shop does |\n|---|---|\n| Return a bike | Takes it for 30 days |\n| S",
+            "| Return a bike | Takes it for 30 days |",
+        ),
         ("- You may return a bike within 30 days\n- It", "- You may return a bike within 30 days"),
         ("word " * (MOST_HELD // 4), "word " * (MOST_HELD // 4)),
     ],
@@ -38,6 +52,9 @@ def test_of_an_answer_that_has_ended_what_there_is_is_judged() -> None:
     [
         ("You may return a bike within 30 days of delivery [1].", True),
         ("You may return a bike within 90 days of delivery [1].", False),
+        ("According to passage 1, customers may return a bike within 30 days of delivery.", True),
+        ("According to passages 1 and 2, customers may return a bike within 30 days of delivery.", True),
+        ("According to passage 1, customers may return a bike within 90 days of delivery.", False),
         ("Your share price is 1.25% of the company [2].", False),
         ("Yes.", True),
         (REFUSAL, True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from random import Random
 
@@ -29,6 +30,14 @@ TABLES = (
     "\n".join(f"{number}. Rinse, wait for ten minutes and repeat." for number in range(1, 5)),
     "Dose: none\n" * 12,
     "0,0,0,0,0,0\n" * 40,
+    "| step | owner | state |\n|---|---|---|\n"
+    + "".join(f"| {step} | Department to be named | Not started, waits for approval |\n" for step in range(1, 21)),
+    "id,date,state,amount\n" + "".join(f"{row},2024-01-01,pending,0.00\n" for row in range(100)),
+    "".join(f"{hour}:00 - Take one tablet with a full glass of water.\n" for hour in range(6, 24, 2)),
+    "".join(f"{litres}.5 l of water and a handful of salt for each pot\n" for litres in range(1, 12)),
+    "\n".join(" ".join("1" if row == column else "0" for column in range(20)) for row in range(20)),
+    "\n".join(" ".join(["0"] * 30) for _ in range(30)),
+    "\n".join(f"{at:08x}  " + "00 " * 16 for at in range(0, 512, 16)),
 )
 
 
@@ -72,6 +81,42 @@ def test_words_that_run_on_without_a_sentence_end_too_and_no_word_is_cut() -> No
     assert watch.looping
     assert set(sent.split()) == {"The", "ferry", "is", "very"}
     assert place < 400
+
+
+@pytest.mark.parametrize(
+    ("start", "again"),
+    [
+        ("The ferry leaves at nine and ", "then it goes to the island and from there to the harbour and back and "),
+        ("", "คุณสามารถคืนจักรยานได้ภายในสามสิบวัน"),
+        ("", "คุณสามารถคืนจักรยานได้ภายในสามสิบวัน "),
+        ("Inhalt: ", "ein Rahmen, ein Sattel, eine Kette, zwei Bremsen, zwei Reifen, "),
+        ("", "ብስክሌቱን በሰላሳ ቀናት ውስጥ መመለስ ይችላሉ። "),
+    ],
+)
+def test_of_a_round_without_a_sentence_end_no_second_one_is_sent_whole(start: str, again: str) -> None:
+    for seed in range(3):
+        sent, watch, _ = read(start + again * 60, seed=seed)
+        assert watch.looping
+        assert len(sent) < len(start) + 2 * len(again) - 15
+
+
+def test_a_loop_within_one_endless_word_is_found_too() -> None:
+    sent, watch, place = read("The bell says " + "dong" * 500)
+    assert watch.looping
+    assert len(sent) < place < 500
+
+
+@pytest.mark.parametrize("filler", ["-", ".", "\n", " ", "👍"])
+def test_lines_and_dots_without_an_end_take_no_longer_for_each_further_piece(filler: str) -> None:
+    watch, began = LoopWatch(), time.perf_counter()
+    sent = "".join(watch.feed(letter) for letter in "Contents" + filler * 10_000)
+    assert sent.startswith("Contents")
+    assert time.perf_counter() - began < 1.0  # it was 4 s, and no other request was answered
+
+
+def test_a_table_cut_by_its_limit_loses_no_row() -> None:
+    text = "hour,bikes\n0,0\n0,0\n0,0\n0,0\n0,0\n0,0\n0,0\n"
+    assert read(text, cut_short=True)[0] == text
 
 
 def test_an_answer_cut_by_its_limit_within_another_round_keeps_the_first_alone() -> None:
