@@ -15,7 +15,7 @@ from retrieval.words import FULL_STOPS
 
 ROUNDS = 2
 """So many rounds after the first, one right behind the other, make a loop where they have LETTERS letters."""
-LETTERS = 240
+LETTERS = 400
 """Verses that are sung several times on the spot stay far below: four times "He's got the whole world in his hands"
 has 87 letters after the first."""
 LONGEST = 400

@@ -29,6 +29,7 @@ TABLES = (
     "\n".join(f"- Room {number}: free" for number in range(100, 160)),
     "\n".join(f"{number}. Rinse, wait for ten minutes and repeat." for number in range(1, 5)),
     "Dose: none\n" * 12,
+    "| part | state |\n|---|---|\n" + "| not measured | not applicable |\n" * 12,
     "0,0,0,0,0,0\n" * 40,
     "| step | owner | state |\n|---|---|---|\n"
     + "".join(f"| {step} | Department to be named | Not started, waits for approval |\n" for step in range(1, 21)),
@@ -80,7 +81,7 @@ def test_words_that_run_on_without_a_sentence_end_too_and_no_word_is_cut() -> No
     sent, watch, place = read("The ferry is " + "very " * 500)
     assert watch.looping
     assert set(sent.split()) == {"The", "ferry", "is", "very"}
-    assert place < 400
+    assert place < 700
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,7 @@ def test_of_a_round_without_a_sentence_end_no_second_one_is_sent_whole(start: st
 def test_a_loop_within_one_endless_word_is_found_too() -> None:
     sent, watch, place = read("The bell says " + "dong" * 500)
     assert watch.looping
-    assert len(sent) < place < 500
+    assert len(sent) < place < 700
 
 
 @pytest.mark.parametrize("filler", ["-", ".", "\n", " ", "👍"])
