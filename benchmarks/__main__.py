@@ -21,6 +21,7 @@ ON_A_PLATFORM = ("benchmarks.serving", "benchmarks.modes", "benchmarks.backgroun
 ALONE = (
     "benchmarks.support",
     "benchmarks.answerability",
+    "benchmarks.guard",
     "benchmarks.search",
     "benchmarks.freshness",
     "benchmarks.reindex",
