@@ -406,8 +406,8 @@ def test_ten_thousand_unchanged_files_are_compared_without_reading_them(desk: De
         path.write_text(f"# Number {number}\n\nText {number}.")
     desk.add("folder", str(folder))
     held = add_known(desk, folder)
-    quick, full = desk.sync(), desk.sync(full=True)
-    assert (quick["unchanged"], quick["bytes"]) == (held, 0)
+    first, full, quick = desk.sync(), desk.sync(full=True), desk.sync()
+    assert (first["unchanged"], first["bytes"]) == (quick["unchanged"], quick["bytes"]) == (held, 0)
     assert (full["unchanged"], full["bytes"] > 0) == (held, True)
     note(f"10,000 unchanged files compared in {quick['seconds']:.1f} s, read anew in {full['seconds']:.1f} s")
-    assert quick["seconds"] < full["seconds"]
+    assert quick["seconds"] < full["seconds"]  # the first sync of a process also prepares statements and imports
