@@ -102,10 +102,10 @@ def found(one: GuardSet, embedder: Embedder) -> list[Case]:
 
 def scores_table(sets: Sequence[Sequence[Case]]) -> dict[str, float]:
     """Refused of what is answered / of what is not, by threshold."""
-    print(f"\n{'refused by scores below':<27}{''.join(f'{threshold:>19}' for threshold in THRESHOLDS)}")
+    print(f"\n{'refused by scores below':<27}{''.join(f'{threshold:>22}' for threshold in THRESHOLDS)}")
     together = [case for one in sets for case in one]
     for name, cases in [*((one[0].name, one) for one in sets), ("all", together)]:
-        print(f"{name:<27}{''.join(f'{_shares(cases, threshold):>19}' for threshold in THRESHOLDS)}", flush=True)
+        print(f"{name:<27}{''.join(f'{_shares(cases, threshold):>22}' for threshold in THRESHOLDS)}", flush=True)
     answered = [case.score for case in together if case.asked.answerable]
     return {f"wrongly_{one}": sum(score < one for score in answered) / len(answered) for one in THRESHOLDS}
 
@@ -122,11 +122,11 @@ def first_sentences(cases: Sequence[Case], weights: Path | None, folder: Path) -
         answers = asked_all(cases, answerer)
         waits = asyncio.run(waited(cases[:: max(1, len(cases) // TIMED)][:TIMED], answerer.route))
     print(
-        f"\n{'refused by first sentence':<27}{'answered':>19}{'of these right':>19}{'off topic':>19}{'near miss':>19}"
+        f"\n{'refused by first sentence':<27}{'answered':>22}{'of these right':>22}{'off topic':>22}{'near miss':>22}"
     )
     for name in [*dict.fromkeys(case.name for case in cases), "all"]:
         rows = [one for one in answers if name in (one.case.name, "all")]
-        print(f"{name:<27}{''.join(f'{cell:>19}' for cell in _row(rows))}")
+        print(f"{name:<27}{''.join(f'{cell:>22}' for cell in _row(rows))}")
     first, sentence = ([wait[place] for wait in waits] for place in (0, 1))
     print(f"\nmilliseconds, {len(waits)} questions, one client{'p50':>12}{'p95':>10}")
     for name, values in (("first token", first), ("first sentence let through", sentence)):

@@ -6,7 +6,7 @@ in six languages, each a store of its own; the others are the shared public sets
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -61,9 +61,9 @@ def shared_sets() -> Iterator[GuardSet]:
     """The public sets, one after the other; nothing where they are absent."""
     if SHARED.is_dir():
         yield squad()
-        yield covidqa()
+        yield answered("COVID-QA", "covidqa")
         yield conversations()
-        yield pubmedqa()
+        yield answered("PubMedQA", "pubmedqa")
         yield medquad()
 
 
@@ -77,7 +77,6 @@ def sample() -> GuardSet:
 def squad() -> GuardSet:
     """As many questions of either kind, on the first paragraphs of the set."""
     corpus = read_jsonl(SHARED / "squad2/corpus.jsonl")[:SQUAD_PARAGRAPHS]
-    documents = {f"{place}.md": _page(row) for place, row in enumerate(corpus)}
     held = {row["_id"] for row in corpus}
     rows = [row for row in read_jsonl(SHARED / "squad2/questions.jsonl") if row["doc_id"] in held]
     drawn = Random(11)
@@ -85,18 +84,11 @@ def squad() -> GuardSet:
     for answerable in (True, False):
         chosen = drawn.sample([row for row in rows if row["answerable"] is answerable], SQUAD_QUESTIONS)
         asked += [Asked(row["question"], answerable, tuple(row["answers"][:1]), (), not answerable) for row in chosen]
-    return GuardSet("SQuAD 2", documents, tuple(asked))
-
-
-def covidqa() -> GuardSet:
-    documents = {f"{place}.md": _page(row) for place, row in enumerate(read_jsonl(SHARED / "covidqa/corpus.jsonl"))}
-    rows = read_jsonl(SHARED / "covidqa/questions.jsonl")
-    return GuardSet("COVID-QA", documents, tuple(Asked(row["question"], True) for row in rows))
+    return GuardSet("SQuAD 2", _pages(corpus), tuple(asked))
 
 
 def conversations() -> GuardSet:
     """mtrag_un: questions at the end of a conversation, those that are partly answered left out."""
-    documents = {f"{place}.md": _page(row) for place, row in enumerate(read_jsonl(SHARED / "mtrag_un/corpus.jsonl"))}
     asked = [
         Asked(
             row["question"],
@@ -106,13 +98,14 @@ def conversations() -> GuardSet:
         for row in read_jsonl(SHARED / "mtrag_un/tasks.jsonl")
         if row["answerability"] in ("ANSWERABLE", "UNANSWERABLE")
     ]
-    return GuardSet("mtrag_un", documents, tuple(asked))
+    return GuardSet("mtrag_un", _pages(read_jsonl(SHARED / "mtrag_un/corpus.jsonl")), tuple(asked))
 
 
-def pubmedqa() -> GuardSet:
-    documents = {f"{place}.md": _page(row) for place, row in enumerate(read_jsonl(SHARED / "pubmedqa/corpus.jsonl"))}
-    rows = read_jsonl(SHARED / "pubmedqa/questions.jsonl")
-    return GuardSet("PubMedQA", documents, tuple(Asked(row["question"], True) for row in rows))
+def answered(name: str, folder: str) -> GuardSet:
+    """A set whose every question is answered."""
+    rows = read_jsonl(SHARED / folder / "questions.jsonl")
+    asked = tuple(Asked(row["question"], True) for row in rows)
+    return GuardSet(name, _pages(read_jsonl(SHARED / folder / "corpus.jsonl")), asked)
 
 
 def medquad() -> GuardSet:
@@ -123,6 +116,10 @@ def medquad() -> GuardSet:
     return GuardSet("MedQuAD", documents, (*answered, *others))
 
 
-def _page(row: dict[str, str]) -> bytes:
-    title = row.get("title") or ""
-    return (f"# {title}\n\n" if title else "").encode() + row["text"].encode()
+def _pages(rows: Sequence[dict[str, str]]) -> dict[str, bytes]:
+    """Documents whose names tell nothing."""
+    return {f"{place}.md": _page(row.get("title") or "", row["text"]) for place, row in enumerate(rows)}
+
+
+def _page(title: str, text: str) -> bytes:
+    return (f"# {title}\n\n{text}" if title else text).encode()

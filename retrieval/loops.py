@@ -16,8 +16,8 @@ from retrieval.words import FULL_STOPS
 ROUNDS = 2
 """So many rounds after the first, one right behind the other, make a loop where they have LETTERS letters."""
 LETTERS = 400
-"""Verses that are sung several times on the spot stay far below: four times "He's got the whole world in his hands"
-has 87 letters after the first."""
+"""What is meant stays below: four times "He's got the whole world in his hands" has 87 letters after the first, and
+twelve equal rows of a table some 300. None of them is sent, so that a loop costs about 100 tokens."""
 LONGEST = 400
 """Words of the longest round that is found."""
 RUN_ON = 30

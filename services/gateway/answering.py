@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 
 from starlette.concurrency import run_in_threadpool
 
-from retrieval.answerability import answerability
 from retrieval.grounding import REFUSAL
 from services.contracts.generation import Route
-from services.gateway.draft import Draft, cut, finished, searched, too_long
+from services.gateway.draft import Draft, cut, finished, searched, too_long, unanswerable
 from services.gateway.fitting import may_exceed
 from services.gateway.models import GROUNDED
 from services.gateway.outgoing import Outgoing
@@ -55,7 +54,7 @@ class Answering:
         clock.mark("retrieval_ms")
         yield Started(retrieved.passages, searched(question, retrieved), unsourced)
         draft = Draft(question, retrieved, unsourced)
-        if _unanswerable(question, retrieved, unsourced):
+        if unanswerable(draft):
             clock.mark("first_token_ms")
             draft.text, draft.ended_by = REFUSAL, "scores"
             yield REFUSAL
@@ -129,11 +128,17 @@ class Answering:
                 draft.route, retried = await self._same_weights(draft.question), True
 
     async def _fit_beforehand(self, draft: Draft) -> None:
-        """Count a prompt that may be too long, and cut it: a model's server cuts the answer short without a word."""
-        context = await self._slots.context(draft.route)
-        rough = context and may_exceed(draft.parts(), context)
-        if rough and (size := await self._slots.size(draft.route, draft.message_bodies())):
-            cut(draft, size, "")
+        """Count a prompt that may be too long, and cut it: a model's server cuts the answer short without a word.
+
+        What is left is counted again, since the estimate of what went errs where languages are mixed.
+        """
+        context = self._slots.context(draft.route)
+        if context and not may_exceed(draft.parts(), context):
+            return
+        for _ in range(MOST_CUTS):
+            size = await self._slots.size(draft.route, draft.message_bodies())
+            if size is None or not cut(draft, size, ""):
+                return
 
     async def _same_weights(self, question: Question) -> Route:
         table = await self._slots.table(fresh=True)
@@ -143,13 +148,6 @@ class Answering:
         if wanted and not question.choice.name.startswith("ft:") and live:
             return live
         return next((route for route in routes if route.version_id == wanted), question.choice.route)
-
-
-def _unanswerable(question: Question, retrieved: Retrieved, unsourced: bool) -> bool:
-    """Whether the server itself says that the documents do not answer: the passages are too far from the question."""
-    if question.choice.mode not in GROUNDED or unsourced:
-        return False
-    return not retrieved.passages or answerability(retrieved.query, retrieved.passages) < question.min_answerability
 
 
 def _broke_off(error: Exception) -> ApiError:

@@ -100,9 +100,9 @@ class Delivery:
         """Write the answer down. One that cannot be is delivered all the same: the client waits for it, not for us."""
         try:
             await run_in_threadpool(self.keep, answer)
-        except Exception as error:  # noqa: BLE001 - whatever the database says, the answer is finished
+        except Exception:  # whatever the database says, the answer is finished
             UNJOURNALED.inc()
-            log.error("the answer %s is delivered, but not in the journal: %s", self.id, type(error).__name__)
+            log.exception("the answer %s is delivered, but not in the journal", self.id)
 
 
 async def whole(request: Request, delivery: Delivery) -> Answer | None:

@@ -12,10 +12,10 @@ from retrieval.json_citations import cite_json
 from retrieval.model import Message, Passage
 from services.gateway.fitting import Parts, Size, TooLong, fit, halved
 from services.gateway.models import GROUNDED
-from services.gateway.outgoing import EndedBy, Outgoing
+from services.gateway.outgoing import Outgoing
 from services.gateway.passages import Retrieved
 from services.gateway.slots import Piece
-from services.gateway.turn import Answer, Question
+from services.gateway.turn import Answer, EndedBy, Question
 from services.kit.errors import ApiError
 
 
@@ -34,12 +34,17 @@ class Draft:
         self.route, self.history = self.question.choice.route, self.question.history
         self.max_tokens: int = self.question.sampling["max_tokens"]
 
+    @property
+    def rests_on_passages(self) -> bool:
+        """Whether it is to be answered from passages; not in the other modes, nor without retrieval."""
+        return self.question.choice.mode in GROUNDED and not self.unsourced
+
     def messages(self) -> list[Message]:
         return self._messages(self.retrieved.passages, self.history)
 
     def _messages(self, passages: Sequence[Passage], history: Sequence[Message]) -> list[Message]:
         question = self.question
-        if question.choice.mode in GROUNDED and not self.unsourced:
+        if self.rests_on_passages:
             messages = grounded_messages(question.text, passages, history, question.schema)
         else:
             messages = plain_messages(question.text, history, question.schema)
@@ -59,18 +64,28 @@ class Draft:
 
     def parts(self) -> Parts:
         fixed = "".join(message.content for message in self._messages((), ()))
-        return Parts(fixed, self.history, self.retrieved.passages, self.max_tokens, self.question.keep_history)
+        asked = self.question
+        return Parts(fixed, self.history, self.retrieved.passages, asked.sampling["max_tokens"], asked.keep_history)
 
     def outgoing(self) -> Outgoing:
         """JSON goes out as it comes: cut or refused, it would be none; and who asks for a length gets it."""
         question, prose = self.question, self.question.schema is None
-        guarded = question.guarded and question.choice.mode in GROUNDED and not self.unsourced
+        guarded = question.guarded and self.rests_on_passages
         watched = prose and "min_tokens" not in question.sampling
         return Outgoing(self.retrieved.passages, guarded and prose, watched)
 
 
-def cut(draft: Draft, size: Size | None, reason: str) -> None:
-    """Take out of the prompt what does not fit. Where the model's server counts no tokens, half of what may go.
+def unanswerable(draft: Draft) -> bool:
+    """Whether the server itself says that the documents do not answer: the passages are too far from the question."""
+    found = draft.retrieved
+    if not draft.rests_on_passages:
+        return False
+    return not found.passages or answerability(found.query, found.passages) < draft.question.min_answerability
+
+
+def cut(draft: Draft, size: Size | None, reason: str) -> bool:
+    """Take out of the prompt what does not fit; whether anything went. Where the model's server counts no tokens, half
+    of what may go does.
 
     Raises ApiError 400 where nothing is left that may go.
     """
@@ -81,6 +96,7 @@ def cut(draft: Draft, size: Size | None, reason: str) -> None:
         raise too_long(draft, reason) from error
     draft.history, draft.max_tokens = fitted.history, fitted.max_tokens
     draft.retrieved = replace(draft.retrieved, passages=fitted.passages)
+    return (fitted.history, fitted.passages) != (parts.history, parts.passages)
 
 
 def finished(draft: Draft, timings: dict[str, float]) -> Answer:

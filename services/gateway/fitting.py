@@ -8,14 +8,15 @@ reserve, so that neither a token is counted here nor the server asked again for 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from retrieval.model import Message, Passage
 
 LETTERS_A_TOKEN = 4.0
 """Of English in most vocabularies; a letter beyond ASCII counts as a token. Only the ratio of the two matters here."""
-ROUGH_LETTERS_A_TOKEN = 3.0
-"""From a prompt of so many letters a token on, its tokens are counted before it is sent."""
+FEWEST_LETTERS_A_TOKEN = 3.0
+"""Of ASCII; beyond it a token has a byte at least. From such a prompt on, its tokens are counted before it is sent."""
 TOKENS_A_MESSAGE = 5.0
 ANSWER_SHARE = 0.25
 """At most this share of the context is kept for the answer, where something has to go for it."""
@@ -56,8 +57,20 @@ def may_exceed(parts: Parts, context: int) -> bool:
 
     With an answer as long as the context it is: the slot would refuse it.
     """
-    rough = _weight(parts) * LETTERS_A_TOKEN / ROUGH_LETTERS_A_TOKEN
-    return parts.max_tokens >= context or rough + min(parts.max_tokens, context * ANSWER_SHARE) > context
+    most = parts.max_tokens if parts.max_tokens >= context else min(parts.max_tokens, context * ANSWER_SHARE)
+    return sum(map(_most_tokens, _texts(parts))) + TOKENS_A_MESSAGE * len(parts.history) + most > context
+
+
+def _texts(parts: Parts) -> Iterator[str]:
+    yield parts.fixed
+    yield from (message.content for message in parts.history)
+    for passage in parts.passages:
+        yield from (passage.chunk.title, *passage.chunk.headings, passage.chunk.text)
+
+
+def _most_tokens(text: str) -> float:
+    ascii_letters = len(text.encode("ascii", "ignore"))
+    return ascii_letters / FEWEST_LETTERS_A_TOKEN + len(text.encode(errors="replace")) - ascii_letters
 
 
 def fit(parts: Parts, size: Size) -> Parts:

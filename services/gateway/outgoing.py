@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from starlette.concurrency import run_in_threadpool
 
@@ -11,8 +10,7 @@ from retrieval.grounding import REFUSAL
 from retrieval.guard import carried, first_statement
 from retrieval.loops import LoopWatch
 from retrieval.model import Passage
-
-EndedBy = Literal["repetition", "guard", "scores"]
+from services.gateway.turn import EndedBy
 
 
 class Outgoing:

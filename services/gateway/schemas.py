@@ -80,7 +80,7 @@ class JsonSchemaFormat(Body):
 
 ResponseFormat = Annotated[TextFormat | JsonFormat | JsonSchemaFormat, Field(discriminator="type")]
 Bias = Annotated[float, Field(ge=-100, le=100)]
-TokenId = Annotated[str, Field(pattern=r"^\d{1,9}$")]
+TokenId = Annotated[str, Field(pattern="^[0-9]{1,9}$")]
 
 
 class StreamOptions(Body):

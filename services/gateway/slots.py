@@ -70,7 +70,7 @@ class Slots:
         self._table, self._read_at = NOTHING_SERVED, float("-inf")
         self._connect = connect or (lambda address: async_client(address, "", timeout))
         self._clients: dict[str, httpx.AsyncClient] = {}
-        self._contexts: dict[str, int | None] = {}
+        self._contexts: dict[str, int] = {}
         self._lock = asyncio.Lock()
 
     async def table(self, fresh: bool = False) -> RoutingTable:
@@ -140,27 +140,23 @@ class Slots:
             message = f"The model said nothing for {self._timeout:.0f} s; ask again, or ask for less."
             raise ApiError(504, message, code="model_timeout") from error
 
-    async def context(self, route: Route) -> int | None:
-        """The longest context of the slot's model in tokens, asked once an address; None where it does not tell."""
-        if route.address not in self._contexts:
-            try:
-                response = await self._client(route).get("/v1/models", timeout=MEASURE_SECONDS)
-                found = response.raise_for_status().json()["data"][0].get("max_model_len")
-                context = int(found) if found else None
-            except (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError):
-                return None  # the answer itself will tell what is wrong
-            self._contexts[route.address] = context
-        return self._contexts[route.address]
+    def context(self, route: Route) -> int | None:
+        """The longest context of the slot's model in tokens; None until a prompt was measured there."""
+        return self._contexts.get(route.address)
 
     async def size(self, route: Route, messages: Sequence[dict[str, str]]) -> Size | None:
-        """How long a prompt is for the slot's model; None where its server does not count tokens."""
+        """How long a prompt is for the slot's model; None where its server counts no tokens, or counts nonsense."""
+        if route.engine != "vllm":
+            return None
         asked = {"model": route.model, "messages": list(messages)}
         try:
             response = await self._client(route).post("/tokenize", json=asked, timeout=MEASURE_SECONDS)
             counted = response.raise_for_status().json()
-            return Size(int(counted["count"]), int(counted["max_model_len"]))
+            size = Size(int(counted["count"]), int(counted["max_model_len"]))
         except (httpx.HTTPError, ValueError, LookupError, TypeError):
-            return None
+            return None  # the answer itself will tell what is wrong
+        self._contexts[route.address] = size.context
+        return size
 
     def _client(self, route: Route) -> httpx.AsyncClient:
         client = self._clients.get(route.address)

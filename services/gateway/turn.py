@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from retrieval.filters import Filter
 from retrieval.model import Citation, Message, Passage
 from services.gateway.models import Choice
-from services.gateway.outgoing import EndedBy
+
+EndedBy = Literal["repetition", "guard", "scores"]
+"""Why the server ended an answer: it loops, no passage supports its first statement, or none is near the question."""
 
 
 @dataclass(frozen=True)

@@ -269,7 +269,8 @@ def test_what_the_job_asks_for_reaches_the_run(home: Home) -> None:
         "hyperparameters": {"n_epochs": 4, "batch_size": 6, "learning_rate_multiplier": 0.5, "beta": 0.3},
     }
     training = TrainingSettings(min_agreement=0.95)
-    platform = home.platform.model_copy(update={"max_answer_tokens": 99})
+    served = {"max_answer_tokens": 99, "guard": "first_sentence", "min_answerability": 0.3}
+    platform = home.platform.model_copy(update=served)
     made = run_settings(asked, platform, WorkerSettings(train_threads=1, train_device="cpu"), training)
     usual = run_settings(
         {"seed": 5, "hyperparameters": {"n_epochs": "auto"}}, home.platform, WorkerSettings(), TrainingSettings()
@@ -278,4 +279,5 @@ def test_what_the_job_asks_for_reaches_the_run(home: Home) -> None:
     assert made.lora.hardware.batches(made.lora.per_device_train_batch_size) == (3, 2)
     assert (made.beta, usual.beta, made.lora.seed, made.mix.seed) == (0.3, 0.1, 5, 5)
     assert (made.evaluation.max_tokens, usual.evaluation.max_tokens) == (99, 512)
+    assert (made.evaluation.guarded, made.evaluation.min_answerability, made.mix.min_answerability) == (True, 0.3, 0.3)
     assert (made.parity.min_agreement, usual.parity.min_agreement) == (0.95, 0.99)

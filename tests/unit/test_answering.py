@@ -62,8 +62,8 @@ class FakeSlot:
 
 
 class CountingSlot:
-    """A slot as vLLM is one: it tells its context and counts tokens (a word is one), refuses what is longer, and
-    streams `text` word by word. `calls` are the paths that were asked for."""
+    """A slot as vLLM is one: it counts tokens (a word is one, a character beyond ASCII two), refuses what is longer
+    than its context, and streams `text` word by word. `calls` are the paths that were asked for."""
 
     CONTEXT = 2048
 
@@ -73,16 +73,18 @@ class CountingSlot:
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.calls.append(request.url.path)
-        if request.url.path == "/v1/models":
-            return httpx.Response(200, json={"data": [{"id": "m", "max_model_len": self.CONTEXT}]})
         body = json.loads(request.content)
-        count = sum(len(message["content"].split()) + 4 for message in body["messages"])
+        count = self.count(body)
         if request.url.path == "/tokenize":
             return httpx.Response(200, json={"count": count, "max_model_len": self.CONTEXT})
         if count > self.CONTEXT or body["max_tokens"] > self.CONTEXT:
             return httpx.Response(400, json={"error": {"message": "exceeds the maximum context length"}})
         self.bodies.append(body)
         return httpx.Response(200, stream=_Words(self, body["max_tokens"]))
+
+    def count(self, body: dict[str, Any]) -> int:
+        texts = [message["content"] for message in body["messages"]]
+        return sum(len(text.split()) + 4 + 2 * sum(not letter.isascii() for letter in text) for text in texts)
 
 
 class _Words(httpx.AsyncByteStream):
@@ -230,9 +232,24 @@ def test_a_long_conversation_is_cut_in_one_step(turns: int) -> None:
     assert answer.text == slot.text
     assert len(slot.calls) <= 3
     kept = len(slot.bodies[0]["messages"]) - 2
-    assert kept == min(turns, kept)
-    assert turns < 100 or 60 < kept < 130  # as many as the context holds
+    assert kept == turns if turns < 100 else 60 < kept < 130  # as many as the context holds
     assert len(answer.passages) == 2
+
+
+def test_a_conversation_in_two_languages_leaves_room_for_the_answer() -> None:
+    english, chinese = "And what about the other one, the red one?", "那么另外一辆红色的自行车，前面有篮子的那一辆呢？"
+    history = tuple(
+        Message("user" if place % 2 == 0 else "assistant", english if place < 300 else chinese) for place in range(340)
+    )
+    slot = CountingSlot()
+    asked = question("rag", history=history, sampling={"max_tokens": 400})
+    _, answer = ask(answering(slot, Retrieval(2)), asked)
+    (body,) = slot.bodies
+    assert answer.text == slot.text
+    assert slot.count(body) + body["max_tokens"] <= slot.CONTEXT
+    assert body["max_tokens"] == 400
+    assert len(body["messages"]) > 12  # no more went than had to
+    assert len(slot.calls) <= 4
 
 
 def test_an_answer_that_loops_ends_before_its_second_round_and_frees_the_model() -> None:

@@ -12,14 +12,16 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from retrieval.grounding import REFUSAL
 from services.command.asking import answer_in_words
 from services.gateway import draft
 from services.gateway.answering import Answering
 from services.gateway.passages import RetrievalClient
 from services.gateway.slots import Slots
 from services.kit.remarks import ENDED_BY, UNGROUNDED
+from services.kit.settings import Platform
 from tests.gateway_fakes import PIECES, Gateway
-from tests.unit.test_answering import TABLE, CountingSlot, Retrieval, ask, passages, question
+from tests.unit.test_answering import TABLE, CountingSlot, Retrieval, ask, question
 
 QUESTION = {"model": "tandem/rag", "messages": [{"role": "user", "content": "How long may I return it?"}]}
 
@@ -93,12 +95,12 @@ def test_a_failed_answer_says_why_though_the_failure_cannot_be_counted(
     assert gateway.http().post("/v1/chat/completions", json=QUESTION).status_code == 502
 
 
-@pytest.mark.parametrize("told", [["m"], [{"max_model_len": "long"}], [{"max_model_len": {"is": 2048}}]])
-def test_a_slot_that_tells_nonsense_of_its_context_answers_all_the_same(told: list[Any]) -> None:
+@pytest.mark.parametrize("told", [["m"], {"count": "long", "max_model_len": 9}, {"count": {"is": 9}}, None])
+def test_a_slot_that_counts_nonsense_answers_all_the_same(told: object) -> None:
     class Odd(CountingSlot):
         def __call__(self, request: httpx.Request) -> httpx.Response:
-            if request.url.path == "/v1/models":
-                return httpx.Response(200, json={"data": told})
+            if request.url.path == "/tokenize":
+                return httpx.Response(200, json=told)
             return super().__call__(request)
 
     slot = Odd()
@@ -144,7 +146,7 @@ def test_passages_that_the_prompt_lost_are_not_cited() -> None:
     slot.CONTEXT = 105
     _, answer = ask(Answering(*_parts(slot, Retrieval(3))), question("rag", sampling={"max_tokens": 10}))
     assert len(answer.passages) < 3
-    assert len(passages(3)) == 3
+    assert answer.citations
     assert all(citation.index <= len(answer.passages) for citation in answer.citations)
 
 
@@ -174,3 +176,19 @@ def test_every_shape_says_whether_a_passage_supports_the_answer_and_who_ended_it
         words = answer_in_words(whole)
         assert (UNGROUNDED in words) is (grounded is False)
         assert (ENDED_BY["repetition"] in words) is (ended_by == "repetition")
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+def test_the_setting_guard_reaches_the_answer(gateway: Gateway, guarded: bool) -> None:
+    gateway.app.state.guarded = guarded
+    gateway.model.pieces = ("Your share price ", "is 1.25% of the company [2].")
+    answer = gateway.http().post("/v1/chat/completions", json=QUESTION).json()
+    assert (answer["choices"][0]["message"]["content"] == REFUSAL) is guarded
+    assert answer.get("ended_by") == ("guard" if guarded else None)
+
+
+def test_the_guard_is_on_for_the_packaged_model_unless_it_is_set(tmp_path: Path) -> None:
+    assert Platform(home=tmp_path).guarded
+    assert not Platform(home=tmp_path, guard="off").guarded
+    assert not Platform(home=tmp_path, base_model="some/other-7b").guarded
+    assert Platform(home=tmp_path, base_model="some/other-7b", guard="first_sentence").guarded

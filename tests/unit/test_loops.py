@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from benchmarks.guard_sets import SHARED
+from benchmarks.guard_sets import HANDBOOKS, SHARED
 from benchmarks.running import BRINDLE, read_jsonl
 from retrieval.loops import LoopWatch
 
@@ -145,6 +145,7 @@ def test_the_first_words_are_sent_at_once_and_nothing_waits_for_a_sentence_that_
 def answers() -> Iterator[str]:
     """Texts that people wrote as answers: the sample's, and those of the shared sets where they are there."""
     yield from (row["messages"][-1]["content"] for row in read_jsonl(BRINDLE / "train.jsonl"))
+    yield from (path.read_text(encoding="utf-8") for path in sorted(HANDBOOKS.glob("*.md")))  # in six languages
     if SHARED.is_dir():
         yield from (row["response"] for row in read_jsonl(SHARED / "bible_style/pairs.jsonl")[:400])
         yield from (row["response"] for row in read_jsonl(SHARED / "medquad/style_pairs.jsonl"))
