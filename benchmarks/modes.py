@@ -2,7 +2,8 @@
 
     python -m benchmarks.modes        (a platform with the sample's documents and a tuned version is up: TANDEM_HOME)
 
-Also asks hybrid with the right passages taken away. Whole answers are kept in `modes.jsonl` under the platform's home.
+Also asks rag and hybrid without any guard, and hybrid with the right passages taken away. Whole answers are kept in
+`modes.jsonl` under the platform's home.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from openai import OpenAI
 
 from benchmarks.four_modes import MODES, print_table
 from benchmarks.running import api_key, describe_machine, report
+from services.contracts.generation import RoutingTable
 from services.database.engine import open_sessions
 from services.database.tables import Version
 from services.kit.http import client
 from services.kit.settings import Platform
-from services.worker.ports import GenerationSlots, LiveRetriever
+from services.worker.ports import LiveRetriever, SlotAnswerer
 from services.worker.retrieval_client import RetrievalWriter
 from tests.tuning import sample_questions
 from training.config import EvaluationSettings
@@ -34,6 +36,7 @@ from training.style import StyleProfile
 
 GROUNDED = ("rag", "hybrid")
 CLIENTS = 8
+REMOVED = "hybrid, right passages removed"
 ROWS = (
     "facts", "token_f1", "citation_recall", "citation_precision", "model_made", "refused_unanswerable",
     "refused_answerable", "stopped",
@@ -41,7 +44,13 @@ ROWS = (
 
 
 def main() -> None:
-    platform = Platform()
+    figures = measured(Platform(), MODES)
+    show(figures)
+    report("modes", {name: metrics.figures() for name, metrics in figures.items()})
+
+
+def measured(platform: Platform, modes: Sequence[str]) -> dict[str, Metrics]:
+    """The modes through the gateway, guarded as it is set; grounded ones also without any guard, asked of the slots."""
     openai = OpenAI(base_url=f"{platform.gateway_url}/v1", api_key=api_key(platform), timeout=300.0)
     sessions = open_sessions(platform.database_url)
     retriever = LiveRetriever(
@@ -52,17 +61,21 @@ def main() -> None:
     settings = EvaluationSettings(removed=1000, **served)
     trials = make_trials(sample_questions(), retriever, settings)
     asked, removed = [t for t in trials if not t.removed], [t for t in trials if t.removed]
-    slots = GenerationSlots(client(platform.generation_url, platform.service_token), "default", 60.0)
+    generation = client(platform.generation_url, platform.service_token)
+    slots = RoutingTable.model_validate_json(generation.get("/routing").raise_for_status().content)
+    tuned, base = slots.live["default"], slots.base
     live = openai.chat.completions.create(model="tandem/tuned", messages=[{"role": "user", "content": "Hello"}])
     with sessions() as session:
         version = session.get_one(Version, live.versions["weights"])  # type: ignore[attr-defined]
     style = StyleProfile.from_json(json.loads((Path(version.path) / STYLE_FILE).read_text()))
-    outcomes = {mode: through_gateway(openai, mode, asked) for mode in MODES}
-    outcomes["hybrid, right passages removed"] = ask(removed, slots.baseline()[0], settings, lambda: False)
+    outcomes = {mode: through_gateway(openai, mode, asked) for mode in modes}
+    unguarded = replace(settings, guarded=False, min_answerability=0.0)
+    for mode, route in (("rag", base), ("hybrid", tuned)):
+        if mode in modes and route is not None:
+            outcomes[f"{mode}, guard off"] = ask(asked, SlotAnswerer(route), unguarded, lambda: False)
+    outcomes[REMOVED] = ask(removed, SlotAnswerer(tuned), settings, lambda: False)
     keep(platform.home / "modes.jsonl", outcomes)
-    figures = {name: measure(found, Standards(style)) for name, found in outcomes.items()}
-    show(figures)
-    report("modes", {name: metrics.figures() for name, metrics in figures.items()})
+    return {name: measure(found, Standards(style)) for name, found in outcomes.items()}
 
 
 def through_gateway(openai: OpenAI, mode: str, trials: Sequence[Trial]) -> list[Outcome]:
@@ -94,7 +107,7 @@ def keep(path: Path, outcomes: dict[str, list[Outcome]]) -> None:
 def show(figures: dict[str, Metrics]) -> None:
     print(f"\n{describe_machine()}")
     print_table(figures, ROWS)
-    print(f"{'refused when removed':24}{figures['hybrid, right passages removed'].refused_removed}")
+    print(f"{'refused when removed':24}{figures[REMOVED].refused_removed}")
 
 
 if __name__ == "__main__":
