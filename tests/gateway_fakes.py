@@ -171,6 +171,13 @@ class Gateway:
         app.state.canaries = Canaries(self.sessions, app.state.slots)
         return app
 
+    def key(self, *scopes: str, workspace: str = "one") -> str:
+        """A new key with these scopes; its name says which."""
+        name = f"{workspace}:{'+'.join(scopes)}"
+        with self.sessions.begin() as session:
+            session.add(_api_key(name, workspace, list(scopes)))
+        return name
+
     def http(self, key: str = "one") -> TestClient:
         return TestClient(self.app, headers={"Authorization": f"Bearer {key}"})
 
@@ -192,6 +199,10 @@ def _add_workspace(sessions: Sessions, name: str) -> None:
         session.add(Workspace(id=name, name=name))
         session.flush()
         session.add(Store(id=f"vs_{name}", workspace_id=name, name=name, is_default=True))
-        key = ApiKey(id=f"key-{name}", workspace_id=name, name=name, digest=digest(name), prefix=name)
-        key.scopes, key.requests_per_minute, key.tokens_per_minute = ["ask"], 100, 100_000
-        session.add(key)
+        session.add(_api_key(name, name, ["ask"]))
+
+
+def _api_key(name: str, workspace: str, scopes: list[str]) -> ApiKey:
+    key = ApiKey(id=f"key-{name}", workspace_id=workspace, name=name, digest=digest(name), prefix=name)
+    key.scopes, key.requests_per_minute, key.tokens_per_minute = scopes, 100, 100_000
+    return key

@@ -18,6 +18,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from openai import OpenAI
+from redis.asyncio import Redis
 from starlette.testclient import TestClient
 
 from retrieval.parsing import Parser
@@ -95,13 +96,13 @@ class Knowledge:
     writer: RetrievalWriter
     embedder: HashingEmbedder
 
-    def client(self, workspace_id: str) -> OpenAI:
+    def client(self, workspace_id: str, **limits: int) -> OpenAI:
         """The stock client with a new key of a workspace, which is made where it is new."""
-        return OpenAI(
-            base_url="http://testserver/v1", api_key=self.key(workspace_id), http_client=self.http, max_retries=0
-        )
+        key = self.key(workspace_id, **limits)
+        return OpenAI(base_url="http://testserver/v1", api_key=key, http_client=self.http, max_retries=0)
 
-    def key(self, workspace_id: str) -> str:
+    def key(self, workspace_id: str, requests: int = 100_000, tokens: int = 1_000_000) -> str:
+        """`requests` and `tokens` are its limits a minute."""
         key = f"sk-tandem-{secrets.token_urlsafe(32)}"
         row = ApiKey(
             id=f"key_{secrets.token_hex(8)}",
@@ -110,8 +111,8 @@ class Knowledge:
             digest=hashlib.sha256(key.encode()).hexdigest(),
             prefix=key[:14],
             scopes=list(SCOPES),
-            requests_per_minute=100_000,
-            tokens_per_minute=1_000_000,
+            requests_per_minute=requests,
+            tokens_per_minute=tokens,
         )
         with self.sessions.begin() as session:
             if session.get(Workspace, workspace_id) is None:
@@ -148,7 +149,8 @@ def _generation(_request: httpx.Request) -> httpx.Response:
 
 
 @contextmanager
-def knowledge(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Knowledge]:
+def knowledge(home: Path, monkeypatch: pytest.MonkeyPatch, counters: Redis | None = None) -> Iterator[Knowledge]:
+    """Without `counters` limits are not counted, as while the broker is away."""
     platform = Platform(home=home, service_token=TOKEN)
     migrate(platform.database_url)
     sessions, embedder, worker = open_sessions(platform.database_url), HashingEmbedder(), WorkerThread()
@@ -170,7 +172,7 @@ def knowledge(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Knowledge
         ),
         generation=httpx.AsyncClient(transport=httpx.MockTransport(_generation), base_url="http://generation"),
         celery=worker,
-        counters=redis_client(f"redis+socket://{home}/no-broker"),
+        counters=counters or redis_client(f"redis+socket://{home}/no-broker"),
     )
     with TestClient(service, headers=headers) as retrieval, TestClient(gateway) as http:
         writer = RetrievalWriter(worker_http(retrieval))

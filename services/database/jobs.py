@@ -7,7 +7,7 @@ whose heartbeat stopped, or that no worker has picked up, is offered again by `a
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
@@ -71,19 +71,21 @@ class Jobs:
         """A session that commits at its end."""
         return self._sessions.begin()
 
-    def find(self, workspace_id: str, job_id: str) -> Job:
+    def find(self, workspace_id: str, job_id: str, kinds: Collection[JobKind] | None = None) -> Job:
+        """Where `kinds` are named, only jobs of those are there. Raises UnknownJob."""
+        query = select(Job).where(Job.id == job_id, Job.workspace_id == workspace_id)
         with self._sessions() as session:
-            job = session.scalar(select(Job).where(Job.id == job_id, Job.workspace_id == workspace_id))
+            job = session.scalar(query.where(Job.kind.in_(kinds)) if kinds is not None else query)
         if job is None:
             raise UnknownJob(f"There is no job '{job_id}'.")
         return job
 
     def list(
-        self, workspace_id: str, kind: JobKind | None = None, limit: int = 50, status: JobStatus | None = None
+        self, workspace_id: str, *kinds: JobKind, limit: int = 50, status: JobStatus | None = None
     ) -> Sequence[Job]:
-        """The newest jobs first; of one kind or status where one is named."""
+        """The newest jobs of these kinds first; of one status where one is named."""
         query = select(Job).where(Job.workspace_id == workspace_id).order_by(Job.created_at.desc()).limit(limit)
-        query = query.where(Job.kind == kind) if kind else query
+        query = query.where(Job.kind.in_(kinds))
         with self._sessions() as session:
             return session.scalars(query.where(Job.status == status) if status else query).all()
 

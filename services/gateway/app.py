@@ -19,6 +19,7 @@ from services.database.retraining import ReviewedExamples
 from services.gateway.answering import Answering
 from services.gateway.bodies import Bounds
 from services.gateway.canaries import Canaries
+from services.gateway.cors import CrossOriginApp
 from services.gateway.data_sets import DataSets
 from services.gateway.dispatch import Dispatcher
 from services.gateway.door import Door
@@ -29,7 +30,8 @@ from services.gateway.file_batches import FileBatches
 from services.gateway.files import Files
 from services.gateway.fine_tuning import FineTuning
 from services.gateway.journal import Journal
-from services.gateway.keys import Keys, Limits
+from services.gateway.keys import Keys
+from services.gateway.limits import Limits
 from services.gateway.passages import RetrievalClient
 from services.gateway.proposals import Proposing
 from services.gateway.routes import (
@@ -91,7 +93,7 @@ def create_app(
         await generation.aclose()
         await counters.aclose()
 
-    app = FastAPI(title="Tandem", version="0.1.0", lifespan=lifespan)
+    app = CrossOriginApp(settings.cors_origins, title="Tandem", version="0.1.0", lifespan=lifespan)
     app.add_middleware(
         Door, bounds=Bounds(settings.max_json_bytes, settings.max_embeddings_bytes, settings.max_body_bytes)
     )
@@ -115,7 +117,7 @@ def create_app(
     state.top_k, state.min_answerability, state.guarded = top_k, min_answerability, guarded
     state.max_answer_tokens = max_answer_tokens
     state.sessions, state.waiting = sessions, set()
-    state.keys, state.limits, state.counters = Keys(sessions), Limits(counters), counters
+    state.keys, state.limits, state.counters = Keys(sessions), Limits(counters, settings.reads_per_minute), counters
     state.retrieval_http, state.generation = retrieval, generation
     state.retrieval, state.slots = RetrievalClient(retrieval), slots
     state.jobs, state.dispatcher, state.files = jobs, dispatcher, uploads

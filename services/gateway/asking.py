@@ -10,11 +10,14 @@ from starlette.concurrency import run_in_threadpool
 
 from retrieval.filters import Filter
 from retrieval.model import Message
+from services.gateway.access import Scope, lacks
 from services.gateway.keys import Caller
 from services.gateway.models import GROUNDED, Choice, UnloadedVersion, choose, still_loading
 from services.gateway.turn import Question
 from services.kit.errors import ApiError
 
+LOADERS: tuple[Scope, ...] = ("voice", "operate")
+"""The scopes by which a question may move weights: load a version that no slot serves."""
 Role = Literal["system", "developer", "user", "assistant"]
 
 
@@ -45,7 +48,7 @@ async def to_question(asked: Asked, caller: Caller, state: Any) -> Question:
     _check_length(asked, settings.max_question_characters)
     opening = next((text for role, text in asked.said if role == "user"), "")
     conversation = f"{caller.key_id}:{opening}"
-    choice = await resolve(asked.model, workspace_id, bool(asked.store_ids), state, conversation)
+    choice = await resolve(asked.model, caller, bool(asked.store_ids), state, conversation)
     store_ids: tuple[str, ...] = ()
     if choice.mode in GROUNDED:
         store_ids = await run_in_threadpool(state.stores.resolve, workspace_id, asked.store_ids)
@@ -85,16 +88,19 @@ def _history(said: Sequence[tuple[Role, str]]) -> tuple[Message, ...]:
     return tuple(Message(role, text) for role, text in said if role == "user" or role == "assistant")
 
 
-async def resolve(name: str, workspace_id: str, with_stores: bool, state: Any, conversation: str) -> Choice:
-    """The choice behind a model name; a version that no slot serves is asked for and answered with 503.
+async def resolve(name: str, caller: Caller, with_stores: bool, state: Any, conversation: str) -> Choice:
+    """The choice behind a model name. A version that no slot serves is loaded for a caller who may have that done, and
+    answered with 503; for another it is a 403.
 
     The spare slot is taken for it from another such version, but from no training and no canary.
     """
-    table = await state.slots.table()
+    workspace_id, table = caller.workspace_id, await state.slots.table()
     versions = await run_in_threadpool(state.versions.names, workspace_id) if ":" in name else {}
     try:
         return choose(name, table, workspace_id, state.settings.model_aliases, versions, with_stores, conversation)
     except UnloadedVersion as unloaded:
+        if caller.scopes.isdisjoint(LOADERS):
+            raise lacks(LOADERS, f"No slot serves '{name}' now, and loading it") from unloaded
         training = await run_in_threadpool(state.jobs.training_now)
         await state.slots.load(workspace_id, unloaded.version_id, replace=not training and not table.canaries)
         raise still_loading(name) from unloaded

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import select, update
 
@@ -90,9 +90,9 @@ class DataSets:
         with self._sessions() as session:
             return lineage(session, workspace_id, origin_id)
 
-    def lineage_of_file(self, workspace_id: str, file_id: str) -> Lineage:
-        """Raises ApiError 404 for a file that never was."""
-        mine = File.id == file_id, File.workspace_id == workspace_id
+    def lineage_of_file(self, workspace_id: str, file_id: str, purposes: Collection[str]) -> Lineage:
+        """Raises ApiError 404 for a file that never was, or is of no such purpose."""
+        mine = File.id == file_id, File.workspace_id == workspace_id, File.purpose.in_(purposes)
         with self._sessions() as session:
             known = session.scalar(select(File.id).where(*mine))
         if known is None:

@@ -6,11 +6,13 @@ it read 64 MiB; here the key is looked up before a byte of the body is read.
 
 from __future__ import annotations
 
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.gateway.access import wanted_access
 from services.gateway.bodies import Bounds, GoneAway, check_address, checked
-from services.gateway.keys import Caller, Keys, Limits, key_of
+from services.gateway.keys import Keys, key_of
+from services.gateway.limits import Limits, Standing
 from services.kit.errors import ApiError, respond
 
 API = "/v1/"
@@ -27,7 +29,10 @@ class Door:
             await self.app(scope, receive, send)
             return
         try:
-            scope.setdefault("state", {})["caller"] = await _caller(scope)
+            standing = await _admitted(scope)
+            send = _with_headers(send, standing)
+            if standing.refusal:
+                raise standing.refusal
             check_address(scope)
             receive = await checked(scope, receive, self.bounds)
         except ApiError as error:
@@ -38,10 +43,26 @@ class Door:
             await self.app(scope, receive, send)
 
 
-async def _caller(scope: Scope) -> Caller:
-    """Raises ApiError 401 for a key that is missing, unknown or revoked, 429 above its limits."""
+async def _admitted(scope: Scope) -> Standing:
+    """Count a request of a key that is known. Raises ApiError 401 for one that is missing, unknown or revoked.
+
+    A request that no route takes costs as little as a read, and counts as one.
+    """
     keys: Keys = scope["app"].state.keys
     limits: Limits = scope["app"].state.limits
     caller = await keys.caller(key_of(Headers(scope=scope).get("authorization", "")))
-    await limits.admit(caller)
-    return caller
+    scope.setdefault("state", {})["caller"] = caller
+    access = wanted_access(scope)
+    return await limits.admit(caller, access.counts if access else "reads")
+
+
+def _with_headers(send: Send, standing: Standing) -> Send:
+    if not standing.headers:
+        return send
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).update(standing.headers)
+        await send(message)
+
+    return sending

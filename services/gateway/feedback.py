@@ -16,6 +16,7 @@ from services.gateway.files import Files
 from services.gateway.journal import Journal
 from services.gateway.paging import Cursor, Place, read_page
 from services.gateway.proposals import Proposing, proposals
+from services.gateway.visibility import DOCUMENTS
 from services.kit.errors import ApiError
 
 UNSAFE_NOTE = "Taken back: the answer that this came from was marked as unsafe."
@@ -34,7 +35,7 @@ class Verdicts:
         """
         turn, document = self._journal.find(workspace_id, asked.answer_id), None
         if asked.correct_file_id is not None:
-            document = self._files.find(workspace_id, asked.correct_file_id).filename
+            document = self._files.find(workspace_id, asked.correct_file_id, DOCUMENTS, "correct_file_id").filename
         with self._sessions.begin() as session:
             feedback = _stored(session, workspace_id, key_id, asked)
             if feedback.reason == "unsafe":
@@ -43,18 +44,25 @@ class Verdicts:
         return feedback
 
     def list(
-        self, workspace_id: str, answer_id: str | None, rating: str | None, reason: str | None, cursor: Cursor
+        self,
+        workspace_id: str,
+        answer_id: str | None,
+        rating: str | None,
+        reason: str | None,
+        cursor: Cursor,
+        only_by: str | None = None,
     ) -> tuple[Sequence[Feedback], bool]:
-        """A page of verdicts, and whether there are more."""
-        mine = Feedback.workspace_id == workspace_id
-        query = select(Feedback).where(mine)
+        """A page of verdicts, of one key's where its id is given as `only_by`, and whether there are more."""
+        query = select(Feedback).where(Feedback.workspace_id == workspace_id)
+        query = query.where(Feedback.key_id == only_by) if only_by is not None else query
+        seen = query
         for column, value in ((Feedback.turn_id, answer_id), (Feedback.rating, rating), (Feedback.reason, reason)):
             query = query.where(column == value) if value is not None else query
 
         with self._sessions() as session:
 
             def place(feedback_id: str) -> Place:
-                row = session.scalar(select(Feedback).where(mine, Feedback.id == feedback_id))
+                row = session.scalar(seen.where(Feedback.id == feedback_id))
                 if row is None:
                     message = f"There is no feedback '{feedback_id}'."
                     raise ApiError(404, message, code="feedback_not_found", param="after")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import BinaryIO
 
@@ -82,12 +82,24 @@ class Files:
             except InvalidDataset as error:
                 raise ApiError(400, f"'{filename}': {error}", code="invalid_training_file", param="file") from error
 
-    def find(self, workspace_id: str, file_id: str) -> File:
-        return self.find_all(workspace_id, [file_id])[0]
+    def find(
+        self, workspace_id: str, file_id: str, purposes: Collection[str] | None = None, param: str = "file_id"
+    ) -> File:
+        return self.find_all(workspace_id, [file_id], purposes, param)[0]
 
-    def find_all(self, workspace_id: str, file_ids: Sequence[str]) -> Sequence[File]:
-        """These files, in this order. Raises ApiError 404 for the first that is not there."""
+    def find_all(
+        self,
+        workspace_id: str,
+        file_ids: Sequence[str],
+        purposes: Collection[str] | None = None,
+        param: str = "file_id",
+    ) -> Sequence[File]:
+        """These files, in this order; where `purposes` are named, only files of those are there.
+
+        Raises ApiError 404 for the first that is not there, with the request's field `param`.
+        """
         query = select(File).where(File.workspace_id == workspace_id, *_there())
+        query = query.where(File.purpose.in_(purposes)) if purposes is not None else query
         found: dict[str, File] = {}
         with self._sessions() as session:
             for start in range(0, len(file_ids), ASKED_AT_ONCE):
@@ -95,28 +107,27 @@ class Files:
                 found |= {file.id: file for file in session.scalars(query.where(File.id.in_(some)))}
         for file_id in file_ids:
             if file_id not in found:
-                raise ApiError(404, f"There is no file '{file_id}'.", code="file_not_found", param="file_id")
+                raise ApiError(404, f"There is no file '{file_id}'.", code="file_not_found", param=param)
         return [found[file_id] for file_id in file_ids]
 
-    def list(self, workspace_id: str, purpose: str | None, cursor: Cursor) -> tuple[Sequence[File], bool]:
-        """A page of files, and whether there are more."""
-        query = select(File).where(File.workspace_id == workspace_id, *_there())
-        query = query.where(File.purpose == purpose) if purpose else query
+    def list(self, workspace_id: str, purposes: Collection[str], cursor: Cursor) -> tuple[Sequence[File], bool]:
+        """A page of the files of these purposes, and whether there are more."""
+        query = select(File).where(File.workspace_id == workspace_id, File.purpose.in_(purposes), *_there())
 
         def place(file_id: str) -> Place:
-            return self.find(workspace_id, file_id).created_at, file_id
+            return self.find(workspace_id, file_id, purposes).created_at, file_id
 
         with self._sessions() as session:
             rows, more = read_page(session, query, File.created_at, File.id, cursor, place)
         return [file for (file,) in rows], more
 
-    def content(self, workspace_id: str, file_id: str) -> tuple[File, bytes]:
-        row = self.find(workspace_id, file_id)
+    def content(self, workspace_id: str, file_id: str, purposes: Collection[str] | None = None) -> tuple[File, bytes]:
+        row = self.find(workspace_id, file_id, purposes)
         return row, _read(row.path)
 
-    def delete(self, workspace_id: str, file_id: str) -> Sequence[str]:
+    def delete(self, workspace_id: str, file_id: str, purposes: Collection[str] | None = None) -> Sequence[str]:
         """Hide the file at once, in every store, then remove its bytes. Returns the stores that held it."""
-        row = self.find(workspace_id, file_id)
+        row = self.find(workspace_id, file_id, purposes)
         with self._sessions.begin() as session:
             stores = remove_file(session, file_id)
         _remove(row.path)

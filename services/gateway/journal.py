@@ -11,8 +11,10 @@ from sqlalchemy.orm import Session
 from services.database.engine import Sessions
 from services.database.examples import Use, uses_of_turn
 from services.database.journal import forget_turns
-from services.database.tables import Example, Turn
+from services.database.tables import Example, Feedback, Turn
+from services.gateway.access import lacks
 from services.gateway.evidence import citation_bodies, passage_bodies
+from services.gateway.keys import Caller
 from services.gateway.turn import Answer, Question
 from services.kit.errors import ApiError
 
@@ -30,6 +32,12 @@ class Deleted:
 def _response(session: Session, workspace_id: str, turn_id: str) -> Turn | None:
     query = select(Turn).where(Turn.id == turn_id, Turn.workspace_id == workspace_id, Turn.response.is_not(None))
     return session.scalar(query)
+
+
+def _check_feedback(session: Session, caller: Caller, turn_id: str) -> None:
+    of_others = Feedback.turn_id == turn_id, Feedback.key_id.is_distinct_from(caller.key_id)
+    if "voice" not in caller.scopes and session.scalar(select(Feedback.id).where(*of_others).limit(1)):
+        raise lacks(["voice"], f"Other keys gave feedback on '{turn_id}'. Deleting it")
 
 
 class Journal:
@@ -82,17 +90,23 @@ class Journal:
             raise ApiError(404, message, code="previous_response_not_found", param="previous_response_id")
         return turns[::-1]
 
-    def forget(self, workspace_id: str, turn_id: str) -> None:
-        """Delete a response from the journal, and the feedback on it."""
-        self.response(workspace_id, turn_id)
+    def forget(self, caller: Caller, turn_id: str) -> None:
+        """Delete a response from the journal, and the feedback on it. Raises ApiError 403 as `delete` does."""
+        self.response(caller.workspace_id, turn_id)
         with self._sessions.begin() as session:
+            _check_feedback(session, caller, turn_id)
             forget_turns(session, [turn_id])
 
-    def delete(self, workspace_id: str, turn_id: str, with_examples: bool) -> Deleted:
-        """Delete an answer with the feedback on it, and with the approved examples from it where that is wanted."""
+    def delete(self, caller: Caller, turn_id: str, with_examples: bool) -> Deleted:
+        """Delete an answer with the feedback on it, and with the approved examples from it where that is wanted.
+
+        Raises ApiError 403 where other keys gave feedback on it and the caller's scopes do not reach so far.
+        """
+        workspace_id = caller.workspace_id
         self.find(workspace_id, turn_id)
         approved = select(Example.id).where(Example.turn_id == turn_id, Example.status == "approved")
         with self._sessions.begin() as session:
+            _check_feedback(session, caller, turn_id)
             uses, kept = uses_of_turn(session, workspace_id, turn_id), session.scalars(approved).all()
             if with_examples:
                 session.execute(delete(Example).where(Example.turn_id == turn_id))

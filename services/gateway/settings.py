@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from services.contracts.retrieval import LONGEST_QUERY
 from services.kit.queue import LONGEST_JOB_SECONDS
 from services.kit.settings import ServiceSettings, service_config
+
+ORIGIN = re.compile(r"\*|https?://[^/\s*]+")
+
+
+def _origin(text: str) -> str:
+    if not ORIGIN.fullmatch(text):
+        raise ValueError(f"'{text}' is no origin: write scheme and host, as https://chat.example.org, or * for all.")
+    return text
 
 
 class GatewaySettings(ServiceSettings):
@@ -23,6 +34,10 @@ class GatewaySettings(ServiceSettings):
     max_json_bytes: int = Field(default=2**20, ge=1024)
     max_embeddings_bytes: int = Field(default=16 * 2**20, ge=1024)
     max_question_characters: int = Field(default=20_000, ge=1, le=LONGEST_QUERY)
+    reads_per_minute: int = Field(default=6000, ge=1)
+    """Of each key: requests that only look at how things stand."""
+    cors_origins: list[Annotated[str, AfterValidator(_origin)]] = Field(default_factory=list)
+    """Origins whose pages may call the API from a browser; `*` is any."""
     answer_timeout: float = Field(default=300.0, gt=0)
     answer_unsourced: bool = False
     routing_refresh: float = Field(default=1.0, gt=0)

@@ -155,10 +155,11 @@ def test_a_keys_limit_is_429_with_retry_after(platform: RunningPlatform) -> None
         session.add(api_key("default", key, ["ask"], 3))
     client = platform.openai(key)
     for _ in range(3):
-        client.models.list()
+        client.embeddings.create(model="any", input="gate")
     with pytest.raises(openai.RateLimitError, match="requests a minute") as caught:
-        client.models.list()
+        client.embeddings.create(model="any", input="gate")
     assert int(caught.value.response.headers["retry-after"]) <= 60
+    assert client.models.list().data
 
 
 def test_a_body_beyond_the_limit_is_refused(platform: RunningPlatform) -> None:

@@ -33,7 +33,7 @@ WAITING: tuple[JobKind, JobStatus, int] = ("index_file", "queued", 1)
 def api(tmp_path: Path) -> Api:
     gateway = Gateway(tmp_path)
     with gateway.sessions.begin() as session:
-        session.get_one(ApiKey, "key-one").scopes = ["ask", "knowledge"]
+        session.get_one(ApiKey, "key-one").scopes = ["knowledge", "voice"]
         for kind, status, minutes in LONG_AGO + [WAITING] * 60:
             job = new_job("one", kind, {"store_id": "s"}, 60.0)
             job.status, job.created_at = status, now() - timedelta(minutes=minutes)

@@ -22,7 +22,7 @@ TIMES = {"cron": "0 3 * * *", "time_zone": "Europe/Berlin"}
 def gateway(tmp_path: Path) -> Gateway:
     made = Gateway(tmp_path)
     with made.sessions.begin() as session:
-        session.get_one(ApiKey, "key-one").scopes = ["ask", "voice"]
+        session.get_one(ApiKey, "key-one").scopes = ["ask", "knowledge", "voice"]
         for name, purpose in (("file-1", "fine-tune"), ("file-2", "assistants")):
             session.add(File(id=name, workspace_id="one", filename=name, purpose=purpose, bytes=1, sha256="", path="/"))
     return made

@@ -7,14 +7,16 @@ from typing import Any, Literal
 from fastapi import APIRouter, Depends, Request
 
 from services.database.tables import Feedback
+from services.gateway.access import lacks, require
 from services.gateway.example_schemas import FeedbackCreate
 from services.gateway.examples import use_body
-from services.gateway.keys import Caller, require
+from services.gateway.keys import Caller
 from services.gateway.paging import Cursor, cursor
 from services.gateway.routes.files import page
 
 router = APIRouter(tags=["ask"])
-ASK = Depends(require("ask"))
+READ = Depends(require("ask", "voice", counts="reads"))
+WRITE = Depends(require("ask", "voice", counts="writes"))
 ANSWER_FIELDS = (
     "id",
     "model",
@@ -45,7 +47,9 @@ def feedback_body(row: Feedback) -> dict[str, Any]:
 
 
 @router.post("/v1/feedback")
-def create_feedback(request: Request, body: FeedbackCreate, caller: Caller = ASK) -> dict[str, Any]:
+def create_feedback(
+    request: Request, body: FeedbackCreate, caller: Caller = Depends(require("ask", counts="writes"))
+) -> dict[str, Any]:
     """A person's verdict on an answer, in place of what the same key said of it before."""
     return feedback_body(request.app.state.verdicts.give(caller.workspace_id, caller.key_id, body))
 
@@ -57,14 +61,16 @@ def list_feedback(
     rating: Literal["up", "down"] | None = None,
     reason: str | None = None,
     wanted: Cursor = Depends(cursor),
-    caller: Caller = Depends(require("voice")),
+    caller: Caller = READ,
 ) -> dict[str, Any]:
-    rows, more = request.app.state.verdicts.list(caller.workspace_id, answer_id, rating, reason, wanted)
+    """Verdicts: all of them with the scope `voice`, the key's own without."""
+    only_by = None if "voice" in caller.scopes else caller.key_id
+    rows, more = request.app.state.verdicts.list(caller.workspace_id, answer_id, rating, reason, wanted, only_by)
     return page([feedback_body(row) for row in rows], more)
 
 
 @router.get("/v1/answers/{answer_id}")
-def retrieve_answer(request: Request, answer_id: str, caller: Caller = ASK) -> dict[str, Any]:
+def retrieve_answer(request: Request, answer_id: str, caller: Caller = READ) -> dict[str, Any]:
     """An answer from the journal, with its prompt, passages, citations, timings and versions."""
     turn = request.app.state.journal.find(caller.workspace_id, answer_id)
     fields = {name: getattr(turn, name) for name in ANSWER_FIELDS}
@@ -73,10 +79,12 @@ def retrieve_answer(request: Request, answer_id: str, caller: Caller = ASK) -> d
 
 @router.delete("/v1/answers/{answer_id}")
 def delete_answer(
-    request: Request, answer_id: str, examples: Literal["keep", "delete"] = "keep", caller: Caller = ASK
+    request: Request, answer_id: str, examples: Literal["keep", "delete"] = "keep", caller: Caller = WRITE
 ) -> dict[str, Any]:
     """Delete an answer from the journal with the feedback on it, and say where its text still is."""
-    deleted = request.app.state.journal.delete(caller.workspace_id, answer_id, examples == "delete")
+    if examples == "delete" and "voice" not in caller.scopes:
+        raise lacks(["voice"], "Deleting examples")
+    deleted = request.app.state.journal.delete(caller, answer_id, examples == "delete")
     contained = [use_body(use) for use in deleted.uses]
     return {
         "id": answer_id,

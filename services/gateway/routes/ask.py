@@ -9,18 +9,20 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from starlette.concurrency import run_in_threadpool
 
-from services.gateway.keys import Caller, require
+from services.gateway.access import require
+from services.gateway.keys import Caller
 from services.gateway.models import served
 from services.gateway.schemas import EmbeddingsRequest
 from services.kit.errors import ApiError
 
 router = APIRouter(tags=["ask"])
-ASK = Depends(require("ask"))
+READ = Depends(require("ask", counts="reads"))
+ASK = Depends(require("ask", counts="requests"))
 
 
 @router.get("/v1/models")
 @router.get("/v1/models/", include_in_schema=False)
-async def list_models(request: Request, caller: Caller = ASK) -> dict[str, Any]:
+async def list_models(request: Request, caller: Caller = READ) -> dict[str, Any]:
     """What answers now: the modes whose weights are served, and every version of the workspace by name."""
     state = request.app.state
     modes = served(await state.slots.table(), caller.workspace_id)
@@ -30,7 +32,7 @@ async def list_models(request: Request, caller: Caller = ASK) -> dict[str, Any]:
 
 
 @router.get("/v1/models/{name:path}")
-async def retrieve_model(request: Request, name: str, caller: Caller = ASK) -> dict[str, Any]:
+async def retrieve_model(request: Request, name: str, caller: Caller = READ) -> dict[str, Any]:
     for model in (await list_models(request, caller))["data"]:
         if model["id"] == name:
             found: dict[str, Any] = model

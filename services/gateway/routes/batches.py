@@ -7,14 +7,17 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from services.database.tables import FileBatch
-from services.gateway.keys import Caller, require
+from services.gateway.access import require
+from services.gateway.keys import Caller
 from services.gateway.knowledge_schemas import BatchCreate
 from services.gateway.paging import Cursor, cursor
 from services.gateway.routes.files import page
 from services.gateway.routes.store_files import POLL_AFTER, Status, entry, store_file_body
+from services.gateway.visibility import purposes
 
 router = APIRouter(tags=["knowledge"])
-KNOWLEDGE = Depends(require("knowledge"))
+READ = Depends(require("knowledge", counts="reads"))
+WRITE = Depends(require("knowledge", counts="writes"))
 
 
 def batch_body(batch: FileBatch, counts: dict[str, int]) -> dict[str, Any]:
@@ -42,22 +45,23 @@ def _described(request: Request, batch: FileBatch) -> dict[str, Any]:
 
 
 @router.post("/v1/vector_stores/{store_id}/file_batches")
-def create_batch(request: Request, store_id: str, body: BatchCreate, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
+def create_batch(request: Request, store_id: str, body: BatchCreate, caller: Caller = WRITE) -> dict[str, Any]:
     """Attach files and queue their indexing; poll the batch's counts."""
     entries = [entry(file) for file in body.entries()]
+    request.app.state.files.find_all(caller.workspace_id, [one.file_id for one in entries], purposes(caller))
     return _described(request, request.app.state.batches.create(caller.workspace_id, store_id, entries))
 
 
 @router.get("/v1/vector_stores/{store_id}/file_batches/{batch_id}")
 def retrieve_batch(
-    request: Request, response: Response, store_id: str, batch_id: str, caller: Caller = KNOWLEDGE
+    request: Request, response: Response, store_id: str, batch_id: str, caller: Caller = READ
 ) -> dict[str, Any]:
     response.headers.update(POLL_AFTER)
     return _described(request, request.app.state.batches.find(caller.workspace_id, store_id, batch_id))
 
 
 @router.post("/v1/vector_stores/{store_id}/file_batches/{batch_id}/cancel")
-def cancel_batch(request: Request, store_id: str, batch_id: str, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
+def cancel_batch(request: Request, store_id: str, batch_id: str, caller: Caller = WRITE) -> dict[str, Any]:
     return _described(request, request.app.state.batches.cancel(caller.workspace_id, store_id, batch_id))
 
 
@@ -68,7 +72,7 @@ def list_batch_files(
     batch_id: str,
     wanted: Cursor = Depends(cursor),
     filter: Status | None = None,
-    caller: Caller = KNOWLEDGE,
+    caller: Caller = READ,
 ) -> dict[str, Any]:
     named = caller.workspace_id, store_id, batch_id
     rows, more = request.app.state.batches.files(*named, wanted, filter)

@@ -13,11 +13,12 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
+from services.gateway.access import require
 from services.gateway.asking import Asked, to_question
 from services.gateway.conversation import turns
 from services.gateway.delivery import CLIENT_CLOSED_REQUEST, Delivery, Sent, admit, streamed, whole
 from services.gateway.evidence import citation_bodies, explained, is_server_refusal, passage_bodies, token_bodies
-from services.gateway.keys import Caller, require
+from services.gateway.keys import Caller
 from services.gateway.schemas import ChatRequest
 from services.gateway.turn import Answer, Question, Started
 from services.kit.errors import ApiError, body
@@ -39,7 +40,7 @@ SAMPLING = (
 
 @router.post("/v1/chat/completions", tags=["ask"])
 async def create_chat_completion(
-    chat: ChatRequest, request: Request, caller: Caller = Depends(require("ask"))
+    chat: ChatRequest, request: Request, caller: Caller = Depends(require("ask", counts="requests"))
 ) -> Response:
     """Answer the last user message in the mode that the model name stands for."""
     state = request.app.state

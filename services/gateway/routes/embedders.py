@@ -8,13 +8,14 @@ from fastapi import APIRouter, Depends, Request
 
 from services.contracts.jobs import JobKind
 from services.database.tables import TunedEmbedder
-from services.gateway.keys import Caller, require
+from services.gateway.access import require
+from services.gateway.keys import Caller
 from services.gateway.routes.work import job_body
 from services.gateway.schemas import EmbedderCreate
 from services.kit.errors import ApiError
 
 router = APIRouter(tags=["knowledge"])
-KNOWLEDGE = Depends(require("knowledge"))
+READ = Depends(require("voice", "operate", counts="reads"))
 TRAINING: JobKind = "embedder_training"
 
 
@@ -34,7 +35,7 @@ def embedder_body(embedder: TunedEmbedder) -> dict[str, Any]:
 
 @router.post("/v1/embedders")
 def train_embedder(
-    request: Request, body: EmbedderCreate | None = None, caller: Caller = Depends(require("operate"))
+    request: Request, body: EmbedderCreate | None = None, caller: Caller = Depends(require("operate", counts="writes"))
 ) -> dict[str, Any]:
     """Tune the embedder on a store's documents and the feedback. Answers with the job; one at a time."""
     state, asked = request.app.state, body or EmbedderCreate()
@@ -51,11 +52,11 @@ def train_embedder(
 
 
 @router.get("/v1/embedders")
-def list_embedders(request: Request, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
+def list_embedders(request: Request, caller: Caller = READ) -> dict[str, Any]:
     found = request.app.state.embedders.list(caller.workspace_id)
     return {"object": "list", "data": [embedder_body(one) for one in found], "has_more": False}
 
 
 @router.get("/v1/embedders/{embedder_id}")
-def retrieve_embedder(request: Request, embedder_id: str, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
+def retrieve_embedder(request: Request, embedder_id: str, caller: Caller = READ) -> dict[str, Any]:
     return embedder_body(request.app.state.embedders.find(caller.workspace_id, embedder_id))

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request
 
 from services.database.examples import ExampleKind, ExampleStatus, Use
 from services.database.tables import Example
+from services.gateway.access import require
 from services.gateway.example_schemas import (
     ExampleCreate,
     ExampleExport,
@@ -17,12 +18,14 @@ from services.gateway.example_schemas import (
     ExampleUpdate,
 )
 from services.gateway.examples import use_body
-from services.gateway.keys import Caller, require
+from services.gateway.keys import Caller
 from services.gateway.paging import Cursor, cursor
 from services.gateway.routes.files import page
+from services.gateway.visibility import check_files
 
 router = APIRouter(tags=["voice"])
-VOICE = Depends(require("voice"))
+READ = Depends(require("voice", counts="reads"))
+WRITE = Depends(require("voice", counts="writes"))
 
 
 def example_body(example: Example, uses: Sequence[Use]) -> dict[str, Any]:
@@ -54,35 +57,36 @@ def list_examples(
     status: ExampleStatus | None = None,
     kind: ExampleKind | None = None,
     wanted: Cursor = Depends(cursor),
-    caller: Caller = VOICE,
+    caller: Caller = READ,
 ) -> dict[str, Any]:
     rows, more = request.app.state.examples.list(caller.workspace_id, status, kind, wanted)
     return page([example_body(*row) for row in rows], more)
 
 
 @router.post("/v1/examples")
-def create_example(request: Request, body: ExampleCreate, caller: Caller = VOICE) -> dict[str, Any]:
+def create_example(request: Request, body: ExampleCreate, caller: Caller = WRITE) -> dict[str, Any]:
     """An example by hand. It waits for a review unless the body says `approved`."""
     return example_body(*request.app.state.examples.create(caller.workspace_id, caller.key_id, body))
 
 
 @router.post("/v1/examples/import")
-def import_examples(request: Request, body: ExampleImport, caller: Caller = VOICE) -> dict[str, Any]:
+def import_examples(request: Request, body: ExampleImport, caller: Caller = WRITE) -> dict[str, Any]:
     """Each line of an uploaded training file as an example."""
     examples = request.app.state.examples
+    check_files(request.app.state.files, caller, file_id=body.file_id)
     count = examples.import_file(caller.workspace_id, caller.key_id, body.file_id, body.status)
     return {"object": "example.import", "file_id": body.file_id, "examples": count, "status": body.status}
 
 
 @router.post("/v1/examples/review")
-def review_examples(request: Request, body: ExampleReview, caller: Caller = VOICE) -> dict[str, Any]:
+def review_examples(request: Request, body: ExampleReview, caller: Caller = WRITE) -> dict[str, Any]:
     """Approve or reject many at once."""
     ids = request.app.state.examples.review(caller.workspace_id, caller.key_id, body)
     return {"object": "example.review", "ids": ids, "status": body.status}
 
 
 @router.post("/v1/examples/export")
-def export_examples(request: Request, body: ExampleExport | None = None, caller: Caller = VOICE) -> dict[str, Any]:
+def export_examples(request: Request, body: ExampleExport | None = None, caller: Caller = WRITE) -> dict[str, Any]:
     """Freeze the approved examples of a kind into a file with the purpose fine-tune."""
     kind = (body or ExampleExport()).kind
     file, count, new = request.app.state.examples.freeze(caller.workspace_id, kind)
@@ -98,18 +102,18 @@ def export_examples(request: Request, body: ExampleExport | None = None, caller:
 
 
 @router.get("/v1/examples/{example_id}")
-def retrieve_example(request: Request, example_id: str, caller: Caller = VOICE) -> dict[str, Any]:
+def retrieve_example(request: Request, example_id: str, caller: Caller = READ) -> dict[str, Any]:
     return example_body(*request.app.state.examples.find(caller.workspace_id, example_id))
 
 
 @router.post("/v1/examples/{example_id}")
-def update_example(request: Request, example_id: str, body: ExampleUpdate, caller: Caller = VOICE) -> dict[str, Any]:
+def update_example(request: Request, example_id: str, body: ExampleUpdate, caller: Caller = WRITE) -> dict[str, Any]:
     """Change the text, or approve, reject or propose again."""
     return example_body(*request.app.state.examples.update(caller.workspace_id, caller.key_id, example_id, body))
 
 
 @router.delete("/v1/examples/{example_id}")
-def delete_example(request: Request, example_id: str, caller: Caller = VOICE) -> dict[str, Any]:
+def delete_example(request: Request, example_id: str, caller: Caller = WRITE) -> dict[str, Any]:
     """Delete an example, and say where its text still is."""
     uses = request.app.state.examples.delete(caller.workspace_id, example_id)
     contained = [use_body(use) for use in uses]

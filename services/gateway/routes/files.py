@@ -10,13 +10,16 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from services.database.tables import File
-from services.gateway.keys import Caller, require
+from services.gateway.access import require
+from services.gateway.keys import Caller
 from services.gateway.lineage_body import lineage_body
 from services.gateway.paging import Cursor, Order
+from services.gateway.visibility import check_purpose, purposes
 from services.kit.errors import ApiError
 
 router = APIRouter(tags=["knowledge"])
-KNOWLEDGE = Depends(require("knowledge"))
+READ = Depends(require("knowledge", "voice", counts="reads"))
+WRITE = Depends(require("knowledge", "voice", counts="writes"))
 HOUR, MONTH = 3600, 30 * 24 * 3600
 
 
@@ -58,11 +61,11 @@ def create_file(
     file: UploadFile,
     purpose: str = Form(),
     expires_seconds: int | None = Depends(expiry),
-    caller: Caller = KNOWLEDGE,
+    caller: Caller = WRITE,
 ) -> dict[str, Any]:
     """Store a file. One for fine-tuning is checked line by line."""
-    name = file.filename or "file"
-    files = request.app.state.files
+    check_purpose(caller, purpose)
+    name, files = file.filename or "file", request.app.state.files
     return file_body(files.store(caller.workspace_id, name, purpose, file.file, expires_seconds))
 
 
@@ -73,31 +76,34 @@ def list_files(
     limit: int = Query(default=10_000, ge=1, le=10_000),
     order: Order = "desc",
     after: str | None = None,
-    caller: Caller = KNOWLEDGE,
+    caller: Caller = READ,
 ) -> dict[str, Any]:
-    rows, more = request.app.state.files.list(caller.workspace_id, purpose, Cursor(limit, order, after))
+    """The files that the key sees, of one purpose where one is named."""
+    seen = purposes(caller) & {purpose} if purpose else purposes(caller)
+    rows, more = request.app.state.files.list(caller.workspace_id, seen, Cursor(limit, order, after))
     return page([file_body(row) for row in rows], more)
 
 
 @router.get("/v1/files/{file_id}")
-def retrieve_file(request: Request, file_id: str, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
-    return file_body(request.app.state.files.find(caller.workspace_id, file_id))
+def retrieve_file(request: Request, file_id: str, caller: Caller = READ) -> dict[str, Any]:
+    return file_body(request.app.state.files.find(caller.workspace_id, file_id, purposes(caller)))
 
 
 @router.get("/v1/files/{file_id}/content")
-def retrieve_file_content(request: Request, file_id: str, caller: Caller = KNOWLEDGE) -> Response:
+def retrieve_file_content(request: Request, file_id: str, caller: Caller = READ) -> Response:
     """The file's bytes, as a download: a stored document is never rendered from this origin."""
-    _, content = request.app.state.files.content(caller.workspace_id, file_id)
+    _, content = request.app.state.files.content(caller.workspace_id, file_id, purposes(caller))
     headers = {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff"}
     return Response(content, media_type="application/octet-stream", headers=headers)
 
 
 @router.delete("/v1/files/{file_id}")
-async def delete_file(request: Request, file_id: str, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
+async def delete_file(request: Request, file_id: str, caller: Caller = WRITE) -> dict[str, Any]:
     """Delete a file. Its passages are hidden when this returns, and purged from the index. `lineage` names the data
     sets and versions that still have its text in them."""
     state, asked_at = request.app.state, time.time()
-    for store_id in await run_in_threadpool(state.files.delete, caller.workspace_id, file_id):
+    seen = purposes(caller)
+    for store_id in await run_in_threadpool(state.files.delete, caller.workspace_id, file_id, seen):
         await state.retrieval.delete_file(caller.workspace_id, store_id, file_id, asked_at)
     left = await run_in_threadpool(state.data_sets.lineage, caller.workspace_id, file_id)
     return {"id": file_id, "object": "file", "deleted": True, "lineage": lineage_body(left, file_id)}

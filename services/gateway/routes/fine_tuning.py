@@ -7,14 +7,17 @@ from typing import Any
 from fastapi import APIRouter, Depends, Query, Request
 
 from services.database.tables import Checkpoint, Job
+from services.gateway.access import require
 from services.gateway.fine_tuning_schemas import FineTuningCreate
-from services.gateway.keys import Caller, require
+from services.gateway.keys import Caller
 from services.gateway.paging import Cursor, event_number
 from services.gateway.routes.files import page
 from services.gateway.routes.work import event_body
+from services.gateway.visibility import check_files
 
 router = APIRouter(tags=["voice"])
-VOICE = Depends(require("voice"))
+READ = Depends(require("voice", counts="reads"))
+WRITE = Depends(require("voice", counts="writes"))
 EVENT, METADATA = "ftevent-", "metadata["
 
 
@@ -75,8 +78,10 @@ def checkpoint_body(checkpoint: Checkpoint, job: Job) -> dict[str, Any]:
 
 
 @router.post("/v1/fine_tuning/jobs")
-def create_tuning_job(request: Request, body: FineTuningCreate, caller: Caller = VOICE) -> dict[str, Any]:
+def create_tuning_job(request: Request, body: FineTuningCreate, caller: Caller = WRITE) -> dict[str, Any]:
     """Queue a run on an uploaded file of examples."""
+    named = {"training_file": body.training_file, "validation_file": body.validation_file}
+    check_files(request.app.state.files, caller, **named)
     return tuning_body(request.app.state.fine_tuning.create(caller.workspace_id, body))
 
 
@@ -85,7 +90,7 @@ def list_tuning_jobs(
     request: Request,
     limit: int = Query(default=20, ge=1, le=500),
     after: str | None = None,
-    caller: Caller = VOICE,
+    caller: Caller = READ,
 ) -> dict[str, Any]:
     """The newest first. `metadata[key]=value` leaves out the jobs without it."""
     params = request.query_params
@@ -95,25 +100,25 @@ def list_tuning_jobs(
 
 
 @router.get("/v1/fine_tuning/jobs/{job_id}")
-def retrieve_tuning_job(request: Request, job_id: str, caller: Caller = VOICE) -> dict[str, Any]:
+def retrieve_tuning_job(request: Request, job_id: str, caller: Caller = READ) -> dict[str, Any]:
     return tuning_body(request.app.state.fine_tuning.find(caller.workspace_id, job_id))
 
 
 @router.post("/v1/fine_tuning/jobs/{job_id}/cancel")
-def cancel_tuning_job(request: Request, job_id: str, caller: Caller = VOICE) -> dict[str, Any]:
+def cancel_tuning_job(request: Request, job_id: str, caller: Caller = WRITE) -> dict[str, Any]:
     request.app.state.fine_tuning.find(caller.workspace_id, job_id)
     return tuning_body(request.app.state.jobs.request_cancel(caller.workspace_id, job_id))
 
 
 @router.post("/v1/fine_tuning/jobs/{job_id}/pause")
-def pause_tuning_job(request: Request, job_id: str, caller: Caller = VOICE) -> dict[str, Any]:
+def pause_tuning_job(request: Request, job_id: str, caller: Caller = WRITE) -> dict[str, Any]:
     """Ask a run to wait: its process ends, and it goes on from where it was."""
     request.app.state.fine_tuning.find(caller.workspace_id, job_id)
     return tuning_body(request.app.state.jobs.request_pause(caller.workspace_id, job_id))
 
 
 @router.post("/v1/fine_tuning/jobs/{job_id}/resume")
-def resume_tuning_job(request: Request, job_id: str, caller: Caller = VOICE) -> dict[str, Any]:
+def resume_tuning_job(request: Request, job_id: str, caller: Caller = WRITE) -> dict[str, Any]:
     request.app.state.fine_tuning.find(caller.workspace_id, job_id)
     job, waits = request.app.state.jobs.resume(caller.workspace_id, job_id)
     if waits:
@@ -127,7 +132,7 @@ def list_tuning_events(
     job_id: str,
     limit: int = Query(default=20, ge=1, le=1000),
     after: str | None = None,
-    caller: Caller = VOICE,
+    caller: Caller = READ,
 ) -> dict[str, Any]:
     number = event_number(after, EVENT) if after else None
     events, more = request.app.state.fine_tuning.events(caller.workspace_id, job_id, limit, number)
@@ -140,7 +145,7 @@ def list_tuning_checkpoints(
     job_id: str,
     limit: int = Query(default=10, ge=1, le=500),
     after: str | None = None,
-    caller: Caller = VOICE,
+    caller: Caller = READ,
 ) -> dict[str, Any]:
     fine_tuning = request.app.state.fine_tuning
     job = fine_tuning.find(caller.workspace_id, job_id)

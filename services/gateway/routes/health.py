@@ -13,7 +13,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
-from services.gateway.keys import Caller, require
+from services.gateway.access import require
+from services.gateway.keys import Caller
 
 router = APIRouter(tags=["health"])
 
@@ -32,7 +33,7 @@ async def ready(request: Request) -> JSONResponse:
 
 
 @router.get("/v1/processes")
-async def processes(request: Request, _caller: Caller = Depends(require("operate"))) -> dict[str, Any]:
+async def processes(request: Request, _caller: Caller = Depends(require("operate", counts="reads"))) -> dict[str, Any]:
     """The platform's parts and the slots of the generation service."""
     state = request.app.state
     parts = await _parts(state)

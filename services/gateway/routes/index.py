@@ -7,16 +7,18 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from starlette.concurrency import run_in_threadpool
 
-from services.gateway.keys import Caller, require
+from services.gateway.access import require
+from services.gateway.keys import Caller
 from services.gateway.routes.work import job_body
 from services.kit.errors import ApiError
 
 router = APIRouter(tags=["knowledge"])
-KNOWLEDGE = Depends(require("knowledge"))
+READ = Depends(require("knowledge", counts="reads"))
+WRITE = Depends(require("knowledge", counts="writes"))
 
 
 @router.get("/v1/vector_stores/{store_id}/index")
-async def retrieve_index(request: Request, store_id: str, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
+async def retrieve_index(request: Request, store_id: str, caller: Caller = READ) -> dict[str, Any]:
     """The builds of the store's index, which one answers, and what is wrong with it."""
     state = request.app.state
     await run_in_threadpool(state.stores.find, caller.workspace_id, store_id)
@@ -25,7 +27,7 @@ async def retrieve_index(request: Request, store_id: str, caller: Caller = KNOWL
 
 
 @router.post("/v1/vector_stores/{store_id}/rollback")
-def roll_back_store(request: Request, store_id: str, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
+def roll_back_store(request: Request, store_id: str, caller: Caller = WRITE) -> dict[str, Any]:
     """Let the build before answer again, once it has what was written since. Answers with the job."""
     state = request.app.state
     store = state.stores.find(caller.workspace_id, store_id)
@@ -37,7 +39,7 @@ def roll_back_store(request: Request, store_id: str, caller: Caller = KNOWLEDGE)
 
 
 @router.post("/v1/vector_stores/{store_id}/reconcile")
-def reconcile_store(request: Request, store_id: str, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
+def reconcile_store(request: Request, store_id: str, caller: Caller = WRITE) -> dict[str, Any]:
     """Find and mend differences between database, files and index. Answers with the job; its result is the report."""
     state = request.app.state
     state.stores.find(caller.workspace_id, store_id)

@@ -12,7 +12,8 @@ from retrieval.model import Passage
 from retrieval.rewriting import search_terms
 from services.contracts.jobs import JobKind
 from services.database.tables import Store
-from services.gateway.keys import Caller, require
+from services.gateway.access import require
+from services.gateway.keys import Caller
 from services.gateway.knowledge_schemas import StoreCreate, StoreSearch, StoreUpdate
 from services.gateway.paging import Cursor, cursor
 from services.gateway.passages import best_of
@@ -22,9 +23,12 @@ from services.gateway.routes.work import job_body
 from services.gateway.schemas import ReindexRequest
 from services.gateway.store_files import Entry
 from services.gateway.stores import Contents, NewStore, expires_at, is_expired
+from services.gateway.visibility import purposes
 
 router = APIRouter(tags=["knowledge"])
-KNOWLEDGE = Depends(require("knowledge"))
+SEARCH = Depends(require("knowledge", counts="requests"))
+READ = Depends(require("knowledge", counts="reads"))
+WRITE = Depends(require("knowledge", counts="writes"))
 REINDEX: JobKind = "reindex"
 
 
@@ -57,9 +61,9 @@ def _described(request: Request, store: Store) -> dict[str, Any]:
 
 
 @router.post("/v1/vector_stores")
-def create_store(request: Request, body: StoreCreate, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
+def create_store(request: Request, body: StoreCreate, caller: Caller = WRITE) -> dict[str, Any]:
     state = request.app.state
-    state.files.find_all(caller.workspace_id, body.file_ids)
+    state.files.find_all(caller.workspace_id, body.file_ids, purposes(caller))
     days = body.expires_after.days if body.expires_after else None
     store = state.stores.create(caller.workspace_id, NewStore(body.name, body.description, _own(body.metadata), days))
     entries = [Entry(file_id, chunking=sizes(body.chunking_strategy)) for file_id in dict.fromkeys(body.file_ids)]
@@ -68,19 +72,19 @@ def create_store(request: Request, body: StoreCreate, caller: Caller = KNOWLEDGE
 
 
 @router.get("/v1/vector_stores")
-def list_stores(request: Request, wanted: Cursor = Depends(cursor), caller: Caller = KNOWLEDGE) -> dict[str, Any]:
+def list_stores(request: Request, wanted: Cursor = Depends(cursor), caller: Caller = READ) -> dict[str, Any]:
     stores, more = request.app.state.stores.list(caller.workspace_id, wanted)
     contents = request.app.state.stores.contents([store.id for store in stores])
     return page([store_body(store, contents[store.id]) for store in stores], more)
 
 
 @router.get("/v1/vector_stores/{store_id}")
-def retrieve_store(request: Request, store_id: str, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
+def retrieve_store(request: Request, store_id: str, caller: Caller = READ) -> dict[str, Any]:
     return _described(request, request.app.state.stores.find(caller.workspace_id, store_id))
 
 
 @router.post("/v1/vector_stores/{store_id}")
-def update_store(request: Request, store_id: str, body: StoreUpdate, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
+def update_store(request: Request, store_id: str, body: StoreUpdate, caller: Caller = WRITE) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     if body.name is not None:
         changes["name"] = body.name
@@ -92,7 +96,7 @@ def update_store(request: Request, store_id: str, body: StoreUpdate, caller: Cal
 
 
 @router.delete("/v1/vector_stores/{store_id}")
-async def delete_store(request: Request, store_id: str, caller: Caller = KNOWLEDGE) -> dict[str, Any]:
+async def delete_store(request: Request, store_id: str, caller: Caller = WRITE) -> dict[str, Any]:
     state = request.app.state
     await run_in_threadpool(state.stores.delete, caller.workspace_id, store_id)
     await state.retrieval.drop_store(caller.workspace_id, store_id)
@@ -100,9 +104,7 @@ async def delete_store(request: Request, store_id: str, caller: Caller = KNOWLED
 
 
 @router.post("/v1/vector_stores/{store_id}/search")
-async def search_store(
-    request: Request, store_id: str, body: StoreSearch, caller: Caller = KNOWLEDGE
-) -> dict[str, Any]:
+async def search_store(request: Request, store_id: str, body: StoreSearch, caller: Caller = SEARCH) -> dict[str, Any]:
     """Passages for a query, best first; for several queries, each passage by its best score."""
     state = request.app.state
     await run_in_threadpool(state.stores.active, caller.workspace_id, store_id)
@@ -144,7 +146,7 @@ def _result(passage: Passage) -> dict[str, Any]:
 
 @router.post("/v1/vector_stores/{store_id}/reindex")
 def reindex_store(
-    request: Request, store_id: str, body: ReindexRequest | None = None, caller: Caller = KNOWLEDGE
+    request: Request, store_id: str, body: ReindexRequest | None = None, caller: Caller = WRITE
 ) -> dict[str, Any]:
     """Build the store's index anew beside the live one, then switch. Answers with the job."""
     state = request.app.state

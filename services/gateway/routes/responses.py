@@ -12,9 +12,10 @@ from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from services.database.tables import Turn
+from services.gateway.access import require
 from services.gateway.asking import to_question
 from services.gateway.delivery import CLIENT_CLOSED_REQUEST, Delivery, admit, streamed, whole
-from services.gateway.keys import Caller, require
+from services.gateway.keys import Caller
 from services.gateway.lineage_body import lineage_body
 from services.gateway.response_body import ResponseShape, search_results
 from services.gateway.response_events import ResponseEvents
@@ -23,7 +24,9 @@ from services.gateway.turn import Answer
 from services.kit.errors import ApiError
 
 router = APIRouter(tags=["ask"])
-ASK = Depends(require("ask"))
+ASK = Depends(require("ask", counts="requests"))
+READ = Depends(require("ask", counts="reads"))
+WRITE = Depends(require("ask", counts="writes"))
 
 
 @router.post("/v1/responses")
@@ -58,7 +61,7 @@ def retrieve_response(
     response_id: str,
     include: list[str] = Query(default=[], alias="include[]"),
     stream: bool = False,
-    caller: Caller = ASK,
+    caller: Caller = READ,
 ) -> dict[str, Any]:
     """A response from the journal, as it was sent; with `include`, what its search found too."""
     if stream:
@@ -69,10 +72,10 @@ def retrieve_response(
 
 
 @router.delete("/v1/responses/{response_id}")
-def delete_response(request: Request, response_id: str, caller: Caller = ASK) -> dict[str, Any]:
+def delete_response(request: Request, response_id: str, caller: Caller = WRITE) -> dict[str, Any]:
     """Delete a response from the journal with the feedback on it; a conversation that goes on forgets it. `lineage`
     names the data sets and versions that still have its text in them."""
-    request.app.state.journal.forget(caller.workspace_id, response_id)
+    request.app.state.journal.forget(caller, response_id)
     left = request.app.state.data_sets.lineage(caller.workspace_id, response_id)
     return {"id": response_id, "object": "response", "deleted": True, "lineage": lineage_body(left, response_id)}
 
@@ -84,7 +87,7 @@ def list_input_items(
     after: str | None = None,
     limit: int = Query(default=20, ge=1, le=100),
     order: Literal["asc", "desc"] = "desc",
-    caller: Caller = ASK,
+    caller: Caller = READ,
 ) -> dict[str, Any]:
     """The messages that a response was asked with, without those of the responses before it."""
     turn = request.app.state.journal.response(caller.workspace_id, response_id)

@@ -7,13 +7,16 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 
 from services.database.tables import TrainingSchedule
-from services.gateway.keys import Caller, require
+from services.gateway.access import require
+from services.gateway.keys import Caller
 from services.gateway.routes.work import job_body
 from services.gateway.schedule_schemas import ScheduleCreate, ScheduleUpdate
 from services.gateway.schedules import Run
+from services.gateway.visibility import check_files
 
 router = APIRouter(tags=["voice"])
-VOICE = Depends(require("voice"))
+READ = Depends(require("voice", counts="reads"))
+WRITE = Depends(require("voice", counts="writes"))
 
 
 def schedule_body(schedule: TrainingSchedule, last_run: Run | None) -> dict[str, Any]:
@@ -48,13 +51,14 @@ def _body(request: Request, schedule: TrainingSchedule) -> dict[str, Any]:
 
 
 @router.post("/v1/schedules")
-def create_schedule(request: Request, body: ScheduleCreate, caller: Caller = VOICE) -> dict[str, Any]:
+def create_schedule(request: Request, body: ScheduleCreate, caller: Caller = WRITE) -> dict[str, Any]:
     """Retrain at times. The first due time is worked out within a minute."""
+    check_files(request.app.state.files, caller, training_file=body.training_file)
     return _body(request, request.app.state.schedules.create(caller.workspace_id, body.columns()))
 
 
 @router.get("/v1/schedules")
-def list_schedules(request: Request, caller: Caller = VOICE) -> dict[str, Any]:
+def list_schedules(request: Request, caller: Caller = READ) -> dict[str, Any]:
     schedules = request.app.state.schedules
     found = schedules.list(caller.workspace_id)
     runs = schedules.last_runs(caller.workspace_id, [schedule.id for schedule in found])
@@ -63,24 +67,25 @@ def list_schedules(request: Request, caller: Caller = VOICE) -> dict[str, Any]:
 
 
 @router.get("/v1/schedules/{schedule_id}")
-def retrieve_schedule(request: Request, schedule_id: str, caller: Caller = VOICE) -> dict[str, Any]:
+def retrieve_schedule(request: Request, schedule_id: str, caller: Caller = READ) -> dict[str, Any]:
     """A schedule with its next due time and what came of the last one."""
     return _body(request, request.app.state.schedules.find(caller.workspace_id, schedule_id))
 
 
 @router.post("/v1/schedules/{schedule_id}")
-def update_schedule(request: Request, schedule_id: str, body: ScheduleUpdate, caller: Caller = VOICE) -> dict[str, Any]:
+def update_schedule(request: Request, schedule_id: str, body: ScheduleUpdate, caller: Caller = WRITE) -> dict[str, Any]:
     """Change what is named."""
+    check_files(request.app.state.files, caller, training_file=body.training_file)
     return _body(request, request.app.state.schedules.update(caller.workspace_id, schedule_id, body.columns()))
 
 
 @router.delete("/v1/schedules/{schedule_id}")
-def delete_schedule(request: Request, schedule_id: str, caller: Caller = VOICE) -> dict[str, Any]:
+def delete_schedule(request: Request, schedule_id: str, caller: Caller = WRITE) -> dict[str, Any]:
     request.app.state.schedules.delete(caller.workspace_id, schedule_id)
     return {"id": schedule_id, "object": "schedule", "deleted": True}
 
 
 @router.post("/v1/schedules/{schedule_id}/run")
-def run_schedule(request: Request, schedule_id: str, caller: Caller = VOICE) -> dict[str, Any]:
+def run_schedule(request: Request, schedule_id: str, caller: Caller = WRITE) -> dict[str, Any]:
     """Queue a run now, whatever the conditions are. Answers with the job."""
     return job_body(request.app.state.schedules.run(caller.workspace_id, schedule_id))

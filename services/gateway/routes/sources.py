@@ -8,12 +8,14 @@ from typing import Any, Literal
 from fastapi import APIRouter, Depends, Query, Request
 
 from services.database.tables import File, Source, SourceDocument, StoreFile
-from services.gateway.keys import Caller, require
+from services.gateway.access import require
+from services.gateway.keys import Caller
 from services.gateway.routes.work import job_body
 from services.gateway.source_schemas import SourceCreate, SourceSync, SourceUpdate
 
 router = APIRouter(tags=["sources"])
-OPERATE = Depends(require("operate"))
+READ = Depends(require("operate", counts="reads"))
+WRITE = Depends(require("operate", counts="writes"))
 
 
 def source_body(source: Source, counts: dict[str, int]) -> dict[str, Any]:
@@ -58,7 +60,7 @@ def _seconds(moment: datetime | None) -> int | None:
 
 
 @router.post("/v1/sources")
-def create_source(request: Request, body: SourceCreate, caller: Caller = OPERATE) -> dict[str, Any]:
+def create_source(request: Request, body: SourceCreate, caller: Caller = WRITE) -> dict[str, Any]:
     """Register a source. It is synchronised when asked to, or as its schedule says."""
     sources = request.app.state.sources
     source = sources.create(
@@ -68,20 +70,20 @@ def create_source(request: Request, body: SourceCreate, caller: Caller = OPERATE
 
 
 @router.get("/v1/sources")
-def list_sources(request: Request, caller: Caller = OPERATE) -> dict[str, Any]:
+def list_sources(request: Request, caller: Caller = READ) -> dict[str, Any]:
     sources = request.app.state.sources
     data = [source_body(source, sources.counts(source.id)) for source in sources.list(caller.workspace_id)]
     return {"object": "list", "data": data, "has_more": False}
 
 
 @router.get("/v1/sources/{source_id}")
-def retrieve_source(request: Request, source_id: str, caller: Caller = OPERATE) -> dict[str, Any]:
+def retrieve_source(request: Request, source_id: str, caller: Caller = READ) -> dict[str, Any]:
     sources = request.app.state.sources
     return source_body(sources.find(caller.workspace_id, source_id), sources.counts(source_id))
 
 
 @router.post("/v1/sources/{source_id}")
-def update_source(request: Request, source_id: str, body: SourceUpdate, caller: Caller = OPERATE) -> dict[str, Any]:
+def update_source(request: Request, source_id: str, body: SourceUpdate, caller: Caller = WRITE) -> dict[str, Any]:
     """Change what is named; other patterns and attributes take effect with the next sync."""
     sources = request.app.state.sources
     before = sources.find(caller.workspace_id, source_id)
@@ -94,7 +96,7 @@ def delete_source(
     request: Request,
     source_id: str,
     documents: Literal["remove", "keep"] = "remove",
-    caller: Caller = OPERATE,
+    caller: Caller = WRITE,
 ) -> dict[str, Any]:
     """Forget a source. Its documents are hidden when this returns, or stay as files of the store with `keep`."""
     job = request.app.state.sources.delete(caller.workspace_id, source_id, documents == "keep")
@@ -103,7 +105,7 @@ def delete_source(
 
 @router.post("/v1/sources/{source_id}/sync")
 def sync_source(
-    request: Request, source_id: str, body: SourceSync | None = None, caller: Caller = OPERATE
+    request: Request, source_id: str, body: SourceSync | None = None, caller: Caller = WRITE
 ) -> dict[str, Any]:
     """Bring a source's documents in step now. Answers with the job, whose result is the report."""
     asked = body or SourceSync()
@@ -117,7 +119,7 @@ def list_source_documents(
     status: Literal["in_progress", "completed", "failed"] | None = None,
     limit: int = Query(default=100, ge=1, le=1000),
     after: str | None = None,
-    caller: Caller = OPERATE,
+    caller: Caller = READ,
 ) -> dict[str, Any]:
     rows, more = request.app.state.sources.documents(caller.workspace_id, source_id, status, limit, after)
     return {"object": "list", "data": [document_body(*row) for row in rows], "has_more": more}

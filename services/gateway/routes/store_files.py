@@ -9,14 +9,17 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from services.database.tables import File, StoreFile
-from services.gateway.keys import Caller, require
+from services.gateway.access import require
+from services.gateway.keys import Caller
 from services.gateway.knowledge_schemas import AutoChunking, StaticChunking, StoreFileCreate, StoreFileUpdate
 from services.gateway.paging import Cursor, cursor
 from services.gateway.routes.files import page
 from services.gateway.store_files import Entry
+from services.gateway.visibility import check_files
 
 router = APIRouter(tags=["knowledge"])
-KNOWLEDGE = Depends(require("knowledge"))
+READ = Depends(require("knowledge", counts="reads"))
+WRITE = Depends(require("knowledge", counts="writes"))
 Status = Literal["in_progress", "completed", "failed", "cancelled"]
 POLL_AFTER = {"openai-poll-after-ms": "100"}  # OpenAI's SDK asks again after this long, not after a second
 
@@ -51,11 +54,10 @@ def entry(body: StoreFileCreate) -> Entry:
 
 
 @router.post("/v1/vector_stores/{store_id}/files")
-def create_store_file(
-    request: Request, store_id: str, body: StoreFileCreate, caller: Caller = KNOWLEDGE
-) -> dict[str, Any]:
+def create_store_file(request: Request, store_id: str, body: StoreFileCreate, caller: Caller = WRITE) -> dict[str, Any]:
     """Attach a file and queue its indexing; poll the file's status."""
     held = request.app.state.store_files
+    check_files(request.app.state.files, caller, file_id=body.file_id)
     held.attach(caller.workspace_id, store_id, [entry(body)])
     return store_file_body(*held.find(caller.workspace_id, store_id, body.file_id))
 
@@ -66,7 +68,7 @@ def list_store_files(
     store_id: str,
     wanted: Cursor = Depends(cursor),
     filter: Status | None = None,
-    caller: Caller = KNOWLEDGE,
+    caller: Caller = READ,
 ) -> dict[str, Any]:
     rows, more = request.app.state.store_files.list(caller.workspace_id, store_id, wanted, filter)
     return page([store_file_body(row, file) for row, file in rows], more)
@@ -74,7 +76,7 @@ def list_store_files(
 
 @router.get("/v1/vector_stores/{store_id}/files/{file_id}")
 def retrieve_store_file(
-    request: Request, response: Response, store_id: str, file_id: str, caller: Caller = KNOWLEDGE
+    request: Request, response: Response, store_id: str, file_id: str, caller: Caller = READ
 ) -> dict[str, Any]:
     response.headers.update(POLL_AFTER)
     return store_file_body(*request.app.state.store_files.find(caller.workspace_id, store_id, file_id))
@@ -82,7 +84,7 @@ def retrieve_store_file(
 
 @router.post("/v1/vector_stores/{store_id}/files/{file_id}")
 async def update_store_file(
-    request: Request, store_id: str, file_id: str, body: StoreFileUpdate, caller: Caller = KNOWLEDGE
+    request: Request, store_id: str, file_id: str, body: StoreFileUpdate, caller: Caller = WRITE
 ) -> dict[str, Any]:
     """Give a file other attributes; filters go by them when this returns. Nothing is embedded anew."""
     state, workspace_id = request.app.state, caller.workspace_id
@@ -93,9 +95,7 @@ async def update_store_file(
 
 
 @router.delete("/v1/vector_stores/{store_id}/files/{file_id}")
-async def delete_store_file(
-    request: Request, store_id: str, file_id: str, caller: Caller = KNOWLEDGE
-) -> dict[str, Any]:
+async def delete_store_file(request: Request, store_id: str, file_id: str, caller: Caller = WRITE) -> dict[str, Any]:
     state, asked_at = request.app.state, time.time()
     await run_in_threadpool(state.store_files.detach, caller.workspace_id, store_id, file_id)
     await state.retrieval.delete_file(caller.workspace_id, store_id, file_id, asked_at)
@@ -104,7 +104,7 @@ async def delete_store_file(
 
 @router.get("/v1/vector_stores/{store_id}/files/{file_id}/content")
 async def retrieve_store_file_content(
-    request: Request, store_id: str, file_id: str, caller: Caller = KNOWLEDGE
+    request: Request, store_id: str, file_id: str, caller: Caller = READ
 ) -> dict[str, Any]:
     """The file's text as the index has it, a chunk an entry; nothing before it is indexed."""
     state, named = request.app.state, (caller.workspace_id, store_id, file_id)

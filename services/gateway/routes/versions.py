@@ -10,15 +10,16 @@ from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from services.database.tables import Canary, LivePointer, Publication, Version
-from services.gateway.keys import Caller, require
+from services.gateway.access import require
+from services.gateway.keys import Caller
 from services.gateway.paging import Cursor, cursor, event_number
 from services.gateway.settings import GatewaySettings
 from services.gateway.version_schemas import CanaryCreate, Reasoned, VersionPublish
 from services.kit.errors import ApiError
 
 router = APIRouter(tags=["voice"])
-VOICE = Depends(require("voice"))
-OPERATE = Depends(require("operate"))
+READ = Depends(require("voice", "operate", counts="reads"))
+WRITE = Depends(require("operate", counts="writes"))
 PUBLICATION = "pub-"
 LINEAGE = ("data_set_id", "from_version", "code_version", "seed", "weights")
 
@@ -79,7 +80,7 @@ def _bodies(request: Request, workspace_id: str, found: Sequence[Version]) -> li
 
 
 @router.get("/v1/versions")
-def list_versions(request: Request, page: Cursor = Depends(cursor), caller: Caller = VOICE) -> dict[str, Any]:
+def list_versions(request: Request, page: Cursor = Depends(cursor), caller: Caller = READ) -> dict[str, Any]:
     found, more = request.app.state.versions.page(caller.workspace_id, page)
     data = _bodies(request, caller.workspace_id, found)
     first, last = (data[0]["id"], data[-1]["id"]) if data else (None, None)
@@ -88,7 +89,7 @@ def list_versions(request: Request, page: Cursor = Depends(cursor), caller: Call
 
 @router.get("/v1/versions/history")
 def list_history(
-    request: Request, limit: int = Query(default=20, ge=1, le=100), after: str | None = None, caller: Caller = VOICE
+    request: Request, limit: int = Query(default=20, ge=1, le=100), after: str | None = None, caller: Caller = READ
 ) -> dict[str, Any]:
     """Every move of the live pointer and every canary, the newest first: when, by whom, and why."""
     number = event_number(after, PUBLICATION) if after is not None else None
@@ -97,7 +98,7 @@ def list_history(
 
 
 @router.post("/v1/versions/rollback")
-async def rollback(request: Request, body: Reasoned | None = None, caller: Caller = OPERATE) -> JSONResponse:
+async def rollback(request: Request, body: Reasoned | None = None, caller: Caller = WRITE) -> JSONResponse:
     """Make the previous version live again: at once where its slot is warm, else when it has loaded (202).
 
     From the first version that was ever live the way back is to the base weights.
@@ -108,7 +109,7 @@ async def rollback(request: Request, body: Reasoned | None = None, caller: Calle
 
 @router.post("/v1/versions/{name:path}/publish")
 async def publish(
-    request: Request, name: str, body: VersionPublish | None = None, caller: Caller = OPERATE
+    request: Request, name: str, body: VersionPublish | None = None, caller: Caller = WRITE
 ) -> JSONResponse:
     """Make a version live. One that no slot serves is loaded first: 202, call again when it answers."""
     asked, versions = body or VersionPublish(), request.app.state.versions
@@ -123,13 +124,13 @@ async def publish(
 
 
 @router.post("/v1/versions/{name:path}/pin")
-def pin(request: Request, name: str, caller: Caller = OPERATE) -> dict[str, Any]:
+def pin(request: Request, name: str, caller: Caller = WRITE) -> dict[str, Any]:
     """Keep a version from being deleted or cleared away, whatever becomes live."""
     return _pinned(request, name, caller, True)
 
 
 @router.post("/v1/versions/{name:path}/unpin")
-def unpin(request: Request, name: str, caller: Caller = OPERATE) -> dict[str, Any]:
+def unpin(request: Request, name: str, caller: Caller = WRITE) -> dict[str, Any]:
     return _pinned(request, name, caller, False)
 
 
@@ -139,7 +140,7 @@ def _pinned(request: Request, name: str, caller: Caller, pinned: bool) -> dict[s
 
 
 @router.post("/v1/versions/{name:path}/canary")
-async def start_canary(request: Request, name: str, body: CanaryCreate, caller: Caller = OPERATE) -> JSONResponse:
+async def start_canary(request: Request, name: str, body: CanaryCreate, caller: Caller = WRITE) -> JSONResponse:
     """Try a version on a share of the questions that the live one would answer: 202, it begins when it has loaded."""
     state = request.app.state
     version = await run_in_threadpool(state.versions.find, caller.workspace_id, name)
@@ -151,7 +152,7 @@ async def start_canary(request: Request, name: str, body: CanaryCreate, caller: 
 
 
 @router.delete("/v1/versions/{name:path}/canary")
-async def end_canary(request: Request, name: str, caller: Caller = OPERATE) -> JSONResponse:
+async def end_canary(request: Request, name: str, caller: Caller = WRITE) -> JSONResponse:
     """End a canary: the live version answers everything again."""
     versions = request.app.state.versions
     version = await run_in_threadpool(versions.find, caller.workspace_id, name)
@@ -163,14 +164,14 @@ async def end_canary(request: Request, name: str, caller: Caller = OPERATE) -> J
 
 
 @router.get("/v1/versions/{name:path}")
-def retrieve_version(request: Request, name: str, caller: Caller = VOICE) -> dict[str, Any]:
+def retrieve_version(request: Request, name: str, caller: Caller = READ) -> dict[str, Any]:
     """A version with its lineage, figures, the gate's report and its history."""
     version = request.app.state.versions.find(caller.workspace_id, name)
     return _bodies(request, caller.workspace_id, [version])[0]
 
 
 @router.delete("/v1/versions/{name:path}")
-def delete_version(request: Request, name: str, caller: Caller = OPERATE) -> dict[str, Any]:
+def delete_version(request: Request, name: str, caller: Caller = WRITE) -> dict[str, Any]:
     """Give up a version's weights. Its row stays, with lineage, figures and history."""
     version = request.app.state.versions.remove(caller.workspace_id, name)
     return {"id": version.id, "object": "version", "deleted": True}
