@@ -16,6 +16,9 @@ from services.database.engine import Sessions
 from services.database.examples import TooFewExamples
 from services.database.jobs import Jobs, UnknownJob, WrongJobState
 from services.database.retraining import ReviewedExamples
+from services.gateway.access import routes as access
+from services.gateway.access.keys import ApiKeys
+from services.gateway.access.workspaces import Workspaces
 from services.gateway.answering import Answering
 from services.gateway.bodies import Bounds
 from services.gateway.canaries import Canaries
@@ -116,6 +119,7 @@ def create_app(
     state.max_answer_tokens = max_answer_tokens
     state.sessions, state.waiting = sessions, set()
     state.keys, state.limits, state.counters = Keys(sessions), Limits(counters), counters
+    state.api_keys, state.workspaces = ApiKeys(sessions, state.keys.forget), Workspaces(sessions)
     state.retrieval_http, state.generation = retrieval, generation
     state.retrieval, state.slots = RetrievalClient(retrieval), slots
     state.jobs, state.dispatcher, state.files = jobs, dispatcher, uploads
@@ -138,7 +142,7 @@ def create_app(
     state.answering, state.canaries = Answering(state.retrieval, slots), Canaries(sessions, slots)
     for module in (
         chat, responses, ask, answers, files, knowledge, index, store_files, batches, sources, fine_tuning, versions,
-        schedules, data_sets, examples, embedders, work, health,
+        schedules, data_sets, examples, embedders, work, access, health,
     ):  # fmt: skip
         app.include_router(module.router)
     return app
