@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from services.database.bootstrap import WORKSPACE_ID, bootstrap, first_key, make_folders
 from services.database.engine import Sessions, open_sessions
@@ -68,17 +68,17 @@ def _record(sessions: Sessions, secret: str) -> str:
 
 
 def _revoke_former(sessions: Sessions, key_id: str) -> tuple[str, ...]:
-    former = select(ApiKey).where(ApiKey.workspace_id == WORKSPACE_ID, ApiKey.is_first.is_(True))
+    """The ids of the former first keys, which work no more; there are several where runs were cut short."""
+    former = ApiKey.workspace_id == WORKSPACE_ID, ApiKey.is_first.is_(True), ApiKey.id != key_id
     with sessions.begin() as session:
-        rows = session.scalars(former.where(ApiKey.id != key_id, ApiKey.revoked_at.is_(None))).all()
-        for row in rows:
-            row.revoked_at = now()
-    return tuple(row.id for row in rows)
+        ids = session.scalars(select(ApiKey.id).where(*former, ApiKey.revoked_at.is_(None))).all()
+        session.execute(update(ApiKey).where(ApiKey.id.in_(ids)).values(revoked_at=now()))
+    return tuple(ids)
 
 
 def main() -> None:
     done = recover(Platform())
-    print(f"A new first key is in {done.key_path}; {len(done.revoked)} former ones are revoked.")
+    print(f"A new first key is in {done.key_path}; the former one is revoked.")
 
 
 if __name__ == "__main__":

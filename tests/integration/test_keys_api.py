@@ -23,6 +23,8 @@ class Desk(Gateway):
     """Workspace `one` is the platform's own: its key may make workspaces. `two` is a tenant's. `asker`, a key of `two`,
     may only ask."""
 
+    client: TestClient
+
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         with self.sessions.begin() as session:
@@ -137,10 +139,8 @@ def test_a_key_that_cannot_be_is_a_400_that_names_the_field(desk: Desk, body: di
 def test_half_a_pair_or_a_nul_in_a_name_is_a_400(desk: Desk) -> None:
     for unfit in (r"\ud83d", r"\u0000"):
         for path in ("/v1/keys", "/v1/workspaces"):
-            content = '{"name": "a%s"}' % unfit
-            status, answer = desk.call(
-                OPERATOR, "POST", path, content=content, headers={"Content-Type": "application/json"}
-            )
+            content = '{"name": "UNFIT"}'.replace("UNFIT", unfit)
+            status, answer = desk.call(OPERATOR, "POST", path, content=content)
             assert (status, answer["error"]["param"]) == (400, "name")
 
 
