@@ -1,4 +1,4 @@
-"""The pages: sign in, ask with citations, re-index with live progress.
+"""The pages: sign in, ask with citations, re-index with live progress; the screen for keys has its own module.
 
 Text of documents and answers is only ever shown as text, never as HTML.
 """
@@ -14,6 +14,7 @@ from fastapi.responses import RedirectResponse
 from nicegui import app, ui
 
 from services.dashboard.gateway import Gateway, GatewayError
+from services.dashboard.keys import KeysPage
 from services.dashboard.sessions import SignedIn
 from services.kit.remarks import remarks
 from services.kit.texts import mended
@@ -35,6 +36,14 @@ def register(http: httpx.AsyncClient, signed_in: SignedIn) -> None:
         if key is None:
             return RedirectResponse("/login")
         await AskPage(Gateway(http, key)).build()
+        return None
+
+    @ui.page("/keys", title="Tandem: keys")
+    async def keys() -> RedirectResponse | None:
+        key = signed_in.key(app.storage.browser["id"])
+        if key is None:
+            return RedirectResponse("/login")
+        await KeysPage(Gateway(http, key)).build()
         return None
 
 
@@ -70,6 +79,7 @@ class AskPage:
         with ui.column().classes("w-full max-w-4xl mx-auto p-4 gap-4"):
             with ui.row().classes("w-full items-center justify-between"):
                 ui.label("Tandem").classes("text-2xl")
+                ui.link("Keys", "/keys")
                 self._mode = ui.select([], label="Model").classes("w-64")
                 ReindexButton(self._gateway).build()
             self._turns = ui.column().classes("w-full gap-4")
