@@ -57,7 +57,10 @@ class SecretDialog:
         self._title, self._secret = title, secret
 
     def open(self) -> None:
-        with ui.dialog().props("persistent") as dialog, ui.card().classes("w-full items-stretch"):
+        with (
+            ui.dialog().props("persistent") as dialog,
+            ui.card().classes("w-full items-stretch").style("max-width: 40rem"),
+        ):
             ui.label(self._title).classes("text-lg break-words").props("role=heading aria-level=2")
             ui.label("It is shown this once, and kept nowhere. Copy it now.")
             with ui.row().classes("w-full items-center no-wrap"):

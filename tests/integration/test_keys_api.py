@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,8 +14,11 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
+from services.command.broker import config_lines, find_server
 from services.database.keys import ALL_SCOPES, SCOPES, digest
 from services.database.tables import ApiKey, Store, now
+from services.gateway.keys import Limits
+from services.kit.queue import redis_client
 from tests.gateway_fakes import Gateway
 
 OPERATOR, TENANT, ASKER = "one", "two", "asker"
@@ -281,3 +286,34 @@ def test_the_openapi_document_has_the_routes(desk: Desk) -> None:
         "/v1/keys/{key_id}/revoke": ["post"],
         "/v1/workspaces": ["get", "post"],
     }
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[str]:
+    """The address of a real broker."""
+    socket, config = tmp_path / "b.sock", tmp_path / "broker.conf"
+    config.write_text("\n".join(config_lines(tmp_path, socket, "p")) + "\n")
+    process = subprocess.Popen([str(find_server()), str(config)], stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(200):
+            if socket.exists():
+                break
+            time.sleep(0.05)
+        yield f"redis+socket://:p@{socket}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_key_with_a_limit_is_limited_and_no_other_key_with_it(desk: Desk, broker: str) -> None:
+    desk.app.state.limits = Limits(redis_client(broker))
+    few, many = desk.made(TENANT, requests_per_minute=1)["secret"], desk.made(TENANT)["secret"]
+    body = {"model": "all-minilm-l6-v2", "input": "a"}
+
+    def ask(key: str) -> list[tuple[int, dict[str, Any]]]:
+        return [desk.call(key, "POST", "/v1/embeddings", json=body) for _ in range(3)]
+
+    assert [status for status, _ in ask(many)] == [200, 200, 200]
+    first, *_, (status, answer) = ask(few)  # a minute may end in between, but not two
+    assert (first[0], status, answer["error"]["code"]) == (200, 429, "rate_limit_exceeded")
+    assert "limit of 1 requests a minute" in answer["error"]["message"]
