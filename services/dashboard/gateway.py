@@ -17,6 +17,10 @@ class GatewayError(Exception):
     """What the gateway answered, in its words."""
 
 
+class KeyRefused(GatewayError):
+    """The gateway does not know the key, or not any more."""
+
+
 class Gateway:
     """The public API with one person's key."""
 
@@ -91,6 +95,8 @@ class Gateway:
             response = await self._http.request(method, path, json=body, headers=self._headers)
         except httpx.HTTPError as error:
             raise GatewayError(f"The gateway does not answer ({type(error).__name__}).") from error
+        if response.status_code == 401:
+            raise KeyRefused(_message(response.content))
         if response.status_code >= 400:
             raise GatewayError(_message(response.content))
         content: dict[str, Any] = response.json()

@@ -13,7 +13,7 @@ import httpx
 from fastapi.responses import RedirectResponse
 from nicegui import app, ui
 
-from services.dashboard.gateway import Gateway, GatewayError
+from services.dashboard.gateway import Gateway, GatewayError, KeyRefused
 from services.dashboard.keys import KeysPage
 from services.dashboard.sessions import SignedIn
 from services.kit.remarks import remarks
@@ -32,7 +32,7 @@ def register(http: httpx.AsyncClient, signed_in: SignedIn) -> None:
 
     @ui.page("/", title="Tandem")
     async def ask() -> RedirectResponse | None:
-        key = signed_in.key(app.storage.browser["id"])
+        key = await working_key(http, signed_in, app.storage.browser["id"])
         if key is None:
             return RedirectResponse("/login")
         await AskPage(Gateway(http, key)).build()
@@ -40,11 +40,26 @@ def register(http: httpx.AsyncClient, signed_in: SignedIn) -> None:
 
     @ui.page("/keys", title="Tandem: keys")
     async def keys() -> RedirectResponse | None:
-        key = signed_in.key(app.storage.browser["id"])
+        key = await working_key(http, signed_in, app.storage.browser["id"])
         if key is None:
             return RedirectResponse("/login")
         await KeysPage(Gateway(http, key)).build()
         return None
+
+
+async def working_key(http: httpx.AsyncClient, signed_in: SignedIn, browser: str) -> str | None:
+    """The key of a signed-in browser. One that was revoked meanwhile is forgotten, and the person asked for another."""
+    key = signed_in.key(browser)
+    if key is None:
+        return None
+    try:
+        await Gateway(http, key).models()
+    except KeyRefused:
+        signed_in.forget(browser)
+        return None
+    except GatewayError:
+        return key  # the page tells what is wrong
+    return key
 
 
 class SignInPage:

@@ -94,3 +94,14 @@ def test_a_person_makes_a_workspace_whose_key_sees_only_its_own(page: Page, plat
     expect(page.get_by_role("button", name="New workspace")).to_have_count(0)
     names = [key["name"] for key in platform.json("keys", "list")]
     assert "for legal" not in names
+
+
+def test_whoever_signed_in_with_a_key_that_was_revoked_since_is_asked_for_another(
+    page: Page, platform: RunningPlatform
+) -> None:
+    made = platform.json("keys", "create", "short-lived", "--scope", "ask")
+    sign_in(page, made["secret"])
+    expect(page.get_by_label("Ask a question")).to_be_visible()
+    platform.tandem("keys", "revoke", made["id"])
+    page.reload()
+    expect(page.get_by_label("API key")).to_be_visible()
