@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from services.command import asking, doctor, ingesting, launch, report, source, state, work
+from services.command import asking, doctor, ingesting, keys, launch, report, source, state, work, workspaces
 from services.command.api import Api, connect, escape
 from services.command.errors import CommandError
 from services.command.health import inspect
@@ -28,6 +28,8 @@ app = typer.Typer(
 )
 
 app.add_typer(source.app, name="source")
+app.add_typer(keys.app, name="keys")
+app.add_typer(workspaces.app, name="workspaces")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value and nothing else.")]
 Home = Annotated[Path | None, typer.Option("--home", help="The platform's folder (TANDEM_HOME).", show_default=False)]

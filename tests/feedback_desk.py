@@ -7,9 +7,9 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
+from services.database.keys import digest
 from services.database.tables import ApiKey, Turn
 from services.gateway.feedback import Verdicts
-from services.gateway.keys import digest
 from services.gateway.proposals import Proposing
 from tests.gateway_fakes import Gateway
 

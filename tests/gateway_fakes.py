@@ -19,11 +19,11 @@ from services.contracts.convert import passage_body
 from services.contracts.generation import Route, RoutingTable
 from services.contracts.retrieval import EmbeddingResponse, SearchResponse
 from services.database.engine import Sessions, open_sessions
+from services.database.keys import digest
 from services.database.tables import ApiKey, Base, Store, Workspace
 from services.gateway.answering import Answering
 from services.gateway.app import create_app
 from services.gateway.canaries import Canaries
-from services.gateway.keys import digest
 from services.gateway.settings import GatewaySettings
 from services.gateway.slots import Slots
 

@@ -24,9 +24,9 @@ from starlette.testclient import TestClient
 from retrieval.parsing import Parser
 from services.contracts.generation import Route, RoutingTable
 from services.contracts.jobs import INDEX_FILE, REINDEX_STORE
-from services.database.bootstrap import SCOPES
 from services.database.engine import Sessions, migrate, open_sessions
 from services.database.jobs import Jobs
+from services.database.keys import SCOPES
 from services.database.tables import ApiKey, Workspace
 from services.gateway.app import create_app as create_gateway
 from services.gateway.settings import GatewaySettings

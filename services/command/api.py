@@ -55,11 +55,11 @@ class Api:
     def get(self, path: str, **parameters: str | int) -> Json:
         return self._call("GET", path, params=parameters)
 
-    def every(self, path: str) -> Iterator[Json]:
+    def every(self, path: str, **parameters: str) -> Iterator[Json]:
         """Every object of a list, page by page."""
         after: dict[str, str] = {}
         while True:
-            page = self.get(path, limit=100, **after)
+            page = self.get(path, limit=100, **parameters, **after)
             yield from page["data"]
             if not page.get("has_more"):
                 return

@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 
@@ -14,6 +15,10 @@ from services.kit.events import read_events_async
 
 class GatewayError(Exception):
     """What the gateway answered, in its words."""
+
+
+class KeyRefused(GatewayError):
+    """The gateway does not know the key, or not any more."""
 
 
 class Gateway:
@@ -27,14 +32,9 @@ class Gateway:
 
     async def default_store(self) -> dict[str, Any]:
         """Raises GatewayError where the workspace has no default store."""
-        path = "/v1/vector_stores?limit=100"
-        while path:
-            page = await self._call("GET", path)
-            for store in page["data"]:
-                if store["metadata"].get("default") == "true":
-                    found: dict[str, Any] = store
-                    return found
-            path = f"/v1/vector_stores?limit=100&after={page['last_id']}" if page["has_more"] else ""
+        async for store in self._every("/v1/vector_stores"):
+            if store["metadata"].get("default") == "true":
+                return store
         raise GatewayError("This workspace has no vector store yet; add documents with `tandem ingest`.")
 
     async def reindex(self, store_id: str) -> dict[str, Any]:
@@ -45,6 +45,24 @@ class Gateway:
 
     async def feedback(self, answer_id: str, rating: str) -> None:
         await self._call("POST", "/v1/feedback", {"answer_id": answer_id, "rating": rating})
+
+    async def keys(self, workspace_id: str | None) -> list[dict[str, Any]]:
+        """The keys of a workspace, or of this key's own."""
+        where = {"workspace_id": workspace_id} if workspace_id else {}
+        return [key async for key in self._every("/v1/keys", **where)]
+
+    async def make_key(self, body: dict[str, Any]) -> dict[str, Any]:
+        return await self._call("POST", "/v1/keys", body)
+
+    async def revoke_key(self, key_id: str) -> dict[str, Any]:
+        return await self._call("POST", f"/v1/keys/{key_id}/revoke")
+
+    async def workspaces(self) -> list[dict[str, Any]]:
+        """Raises GatewayError for a key that may not see other workspaces."""
+        return [one async for one in self._every("/v1/workspaces")]
+
+    async def make_workspace(self, name: str) -> dict[str, Any]:
+        return await self._call("POST", "/v1/workspaces", {"name": name})
 
     async def ask(self, model: str, messages: list[dict[str, str]]) -> AsyncGenerator[dict[str, Any], None]:
         """The chunks of an answer as they come."""
@@ -61,11 +79,24 @@ class Gateway:
         except httpx.HTTPError as error:
             raise GatewayError(f"The gateway does not answer ({type(error).__name__}).") from error
 
+    async def _every(self, path: str, **parameters: str) -> AsyncGenerator[dict[str, Any], None]:
+        """Every object of a list, page by page."""
+        after: dict[str, str] = {}
+        while True:
+            page = await self._call("GET", f"{path}?{urlencode({'limit': 100, **parameters, **after})}")
+            for one in page["data"]:
+                yield one
+            if not page["has_more"]:
+                return
+            after = {"after": page["last_id"]}
+
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         try:
             response = await self._http.request(method, path, json=body, headers=self._headers)
         except httpx.HTTPError as error:
             raise GatewayError(f"The gateway does not answer ({type(error).__name__}).") from error
+        if response.status_code == 401:
+            raise KeyRefused(_message(response.content))
         if response.status_code >= 400:
             raise GatewayError(_message(response.content))
         content: dict[str, Any] = response.json()

@@ -1,4 +1,4 @@
-"""The pages: sign in, ask with citations, re-index with live progress.
+"""The pages: sign in, ask with citations, re-index with live progress; the screen for keys has its own module.
 
 Text of documents and answers is only ever shown as text, never as HTML.
 """
@@ -13,7 +13,8 @@ import httpx
 from fastapi.responses import RedirectResponse
 from nicegui import app, ui
 
-from services.dashboard.gateway import Gateway, GatewayError
+from services.dashboard.gateway import Gateway, GatewayError, KeyRefused
+from services.dashboard.keys import KeysPage
 from services.dashboard.sessions import SignedIn
 from services.kit.remarks import remarks
 from services.kit.texts import mended
@@ -31,11 +32,34 @@ def register(http: httpx.AsyncClient, signed_in: SignedIn) -> None:
 
     @ui.page("/", title="Tandem")
     async def ask() -> RedirectResponse | None:
-        key = signed_in.key(app.storage.browser["id"])
+        key = await working_key(http, signed_in, app.storage.browser["id"])
         if key is None:
             return RedirectResponse("/login")
         await AskPage(Gateway(http, key)).build()
         return None
+
+    @ui.page("/keys", title="Tandem: keys")
+    async def keys() -> RedirectResponse | None:
+        key = await working_key(http, signed_in, app.storage.browser["id"])
+        if key is None:
+            return RedirectResponse("/login")
+        await KeysPage(Gateway(http, key)).build()
+        return None
+
+
+async def working_key(http: httpx.AsyncClient, signed_in: SignedIn, browser: str) -> str | None:
+    """The key of a signed-in browser. One that was revoked meanwhile is forgotten, and the person asked for another."""
+    key = signed_in.key(browser)
+    if key is None:
+        return None
+    try:
+        await Gateway(http, key).models()
+    except KeyRefused:
+        signed_in.forget(browser)
+        return None
+    except GatewayError:
+        return key  # the page tells what is wrong
+    return key
 
 
 class SignInPage:
@@ -70,6 +94,7 @@ class AskPage:
         with ui.column().classes("w-full max-w-4xl mx-auto p-4 gap-4"):
             with ui.row().classes("w-full items-center justify-between"):
                 ui.label("Tandem").classes("text-2xl")
+                ui.link("Keys", "/keys")
                 self._mode = ui.select([], label="Model").classes("w-64")
                 ReindexButton(self._gateway).build()
             self._turns = ui.column().classes("w-full gap-4")

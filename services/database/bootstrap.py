@@ -6,7 +6,6 @@ somebody else starts.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import stat
@@ -17,15 +16,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from services.database.engine import migrate, open_sessions
-from services.database.tables import ApiKey, Store, Workspace
+from services.database.keys import ALL_SCOPES, add_workspace, key_row, new_secret
+from services.database.tables import ApiKey
 from services.kit.private import write_private
 from services.kit.settings import Platform
 
 WORKSPACE_ID = "default"
-SCOPES = ("ask", "knowledge", "voice", "operate")
-REQUESTS_PER_MINUTE = 600
-TOKENS_PER_MINUTE = 1_000_000
-PREFIX_LENGTH = 14
+FIRST_KEY = "first key"
 
 
 class UnsafeFolder(Exception):
@@ -51,7 +48,7 @@ def bootstrap(platform: Platform) -> FirstStart:
     migrate(platform.database_url)
     key_path = platform.secrets_folder / "api_key"
     with open_sessions(platform.database_url).begin() as session:
-        add_workspace(session)
+        add_workspace(session, WORKSPACE_ID, "default")
         created = add_first_key(session, key_path)
     return FirstStart(key_path, created)
 
@@ -77,17 +74,6 @@ def write_secret(path: Path, value: str) -> bool:
     return True
 
 
-def add_workspace(session: Session) -> None:
-    if session.get(Workspace, WORKSPACE_ID) is None:
-        session.add(Workspace(id=WORKSPACE_ID, name="default"))
-        session.flush()
-    default = select(Store.id).where(
-        Store.workspace_id == WORKSPACE_ID, Store.is_default.is_(True), Store.deleted_at.is_(None)
-    )
-    if session.scalar(default) is None:
-        session.add(Store(id=f"vs_{secrets.token_hex(12)}", workspace_id=WORKSPACE_ID, name="default", is_default=True))
-
-
 def add_first_key(session: Session, path: Path) -> bool:
     """Record the key in `path`, new where there is no such file. A workspace that has keys gets no further one.
 
@@ -95,20 +81,17 @@ def add_first_key(session: Session, path: Path) -> bool:
     """
     if session.scalar(select(ApiKey.id).where(ApiKey.workspace_id == WORKSPACE_ID).limit(1)) is not None:
         return False
-    write_secret(path, f"sk-tandem-{secrets.token_urlsafe(32)}")
+    write_secret(path, new_secret())
     key = path.read_text(encoding="utf-8").strip()
-    row = ApiKey(
-        id=f"key_{secrets.token_hex(12)}",
-        workspace_id=WORKSPACE_ID,
-        name="first key",
-        digest=hashlib.sha256(key.encode()).hexdigest(),
-        prefix=key[:PREFIX_LENGTH],
-        scopes=list(SCOPES),
-        requests_per_minute=REQUESTS_PER_MINUTE,
-        tokens_per_minute=TOKENS_PER_MINUTE,
-    )
-    session.add(row)
+    session.add(first_key(key))
     return True
+
+
+def first_key(secret: str) -> ApiKey:
+    """The key whose secret lies in the home. It may do everything."""
+    row = key_row(secret, WORKSPACE_ID, FIRST_KEY, ALL_SCOPES)
+    row.is_first = True
+    return row
 
 
 def main() -> None:

@@ -62,7 +62,10 @@ class InWorkspace:
 
 
 class ApiKey(InWorkspace, Base):
-    """`digest` is the SHA-256 of the key, which has 256 random bits; `prefix` is its first characters, for people."""
+    """`digest` is the SHA-256 of the key, which has 256 random bits; `prefix` is its first characters, for people.
+
+    `is_first` marks the key whose secret the first start, or a recovery, wrote into the home.
+    """
 
     __tablename__ = "api_keys"
 
@@ -73,6 +76,7 @@ class ApiKey(InWorkspace, Base):
     scopes: Mapped[list[Any]]
     requests_per_minute: Mapped[int]
     tokens_per_minute: Mapped[int]
+    is_first: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(default=now)
     revoked_at: Mapped[datetime | None]
 

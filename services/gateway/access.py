@@ -19,7 +19,7 @@ from services.gateway.keys import Caller
 from services.gateway.limits import Bucket
 from services.kit.errors import ApiError
 
-Scope = Literal["ask", "knowledge", "voice", "operate"]
+Scope = Literal["ask", "knowledge", "voice", "operate", "workspaces"]
 BEARER = HTTPBearer(auto_error=False)  # for the OpenAPI document; the door has looked the key up by then
 
 

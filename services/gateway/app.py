@@ -60,6 +60,9 @@ from services.gateway.slots import Slots
 from services.gateway.sources import Sources
 from services.gateway.store_files import StoreFiles
 from services.gateway.stores import Stores
+from services.gateway.tenants import routes as tenants
+from services.gateway.tenants.keys import ApiKeys
+from services.gateway.tenants.workspaces import Workspaces
 from services.gateway.versions import Versions
 from services.kit import errors
 from services.kit.settings import DataSetSettings, SourceSettings
@@ -118,6 +121,7 @@ def create_app(
     state.max_answer_tokens = max_answer_tokens
     state.sessions, state.waiting = sessions, set()
     state.keys, state.limits, state.counters = Keys(sessions), Limits(counters, settings.reads_per_minute), counters
+    state.api_keys, state.workspaces = ApiKeys(sessions, state.keys.forget), Workspaces(sessions)
     state.retrieval_http, state.generation = retrieval, generation
     state.retrieval, state.slots = RetrievalClient(retrieval), slots
     state.jobs, state.dispatcher, state.files = jobs, dispatcher, uploads
@@ -140,7 +144,7 @@ def create_app(
     state.answering, state.canaries = Answering(state.retrieval, slots), Canaries(sessions, slots)
     for module in (
         chat, responses, ask, answers, files, knowledge, index, store_files, batches, sources, fine_tuning, versions,
-        schedules, data_sets, examples, embedders, work, health,
+        schedules, data_sets, examples, embedders, work, tenants, health,
     ):  # fmt: skip
         app.include_router(module.router)
     return app

@@ -5,7 +5,6 @@ Keys are stored as SHA-256 digests; a key has 256 random bits, so a slow hash ad
 
 from __future__ import annotations
 
-import hashlib
 import time
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 
 from services.database.engine import Sessions
+from services.database.keys import digest
 from services.database.tables import ApiKey
 from services.kit.errors import ApiError
 
@@ -29,10 +29,6 @@ class Caller:
     scopes: frozenset[str]
     requests_per_minute: int
     tokens_per_minute: int
-
-
-def digest(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()
 
 
 class Keys:
@@ -54,6 +50,11 @@ class Keys:
             self._remembered.clear()
         self._remembered[digest(key)] = (time.monotonic() + REMEMBER_SECONDS, caller)
         return caller
+
+    def forget(self, key_id: str) -> None:
+        """Look a key up anew at its next request: it was revoked."""
+        kept = [(one, known) for one, known in list(self._remembered.items()) if known[1].key_id != key_id]
+        self._remembered = dict(kept)
 
     def _find(self, key_digest: str) -> Caller | None:
         with self._sessions() as session:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from services.database.bootstrap import SCOPES
+from services.database.keys import SCOPES
 from services.database.tables import ApiKey, Collection, Workspace
 from services.gateway.app import create_app
 from services.gateway.settings import GatewaySettings

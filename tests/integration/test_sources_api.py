@@ -12,9 +12,9 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from services.database.engine import Sessions, migrate, open_sessions
+from services.database.keys import digest
 from services.database.tables import ApiKey, File, Job, Source, SourceDocument, Store, StoreFile, Workspace
 from services.gateway.app import create_app
-from services.gateway.keys import digest
 from services.gateway.settings import GatewaySettings
 from services.kit.queue import make_celery, redis_client
 from services.kit.settings import SourceSettings

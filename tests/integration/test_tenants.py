@@ -55,6 +55,8 @@ class Ids:
     feedback: str
     example: str
     data_set: str
+    key: str
+    workspace: str
 
 
 NOTHING = Ids(
@@ -77,6 +79,8 @@ NOTHING = Ids(
     "fb-nothing",
     "ex-nothing",
     "ds-nothing",
+    "key_nothing",
+    "ws_nothing",
 )
 Call = tuple[str, dict[str, Any]]
 """A path and what goes with it. In a recipe, `{their.file}` stands for somebody's id, `{own.file}` for the caller's."""
@@ -258,6 +262,14 @@ RECIPES: dict[str, list[Call]] = {
     "POST /v1/jobs/{job_id}/pause": [("/v1/jobs/{their.paused_job}/pause", {})],
     "POST /v1/jobs/{job_id}/resume": [("/v1/jobs/{their.paused_job}/resume", {})],
     "GET /v1/jobs/{job_id}/events": [("/v1/jobs/{their.job}/events", {})],
+    "POST /v1/keys": [("/v1/keys", {"json": {"name": "mine", "workspace_id": "{their.workspace}"}})],
+    "GET /v1/keys": [
+        ("/v1/keys", {"params": {"after": "{their.key}"}}),
+        ("/v1/keys", {"params": {"before": "{their.key}"}}),
+        ("/v1/keys", {"params": {"workspace_id": "{their.workspace}"}}),
+    ],
+    "GET /v1/keys/{key_id}": [("/v1/keys/{their.key}", {})],
+    "POST /v1/keys/{key_id}/revoke": [("/v1/keys/{their.key}/revoke", {})],
 }
 NO_IDS = {
     "GET /health",
@@ -276,6 +288,8 @@ NO_IDS = {
     "POST /v1/examples",
     "POST /v1/examples/export",
     "GET /v1/processes",
+    "GET /v1/workspaces",
+    "POST /v1/workspaces",
 }
 
 
@@ -326,6 +340,7 @@ class Tenant:
         corrected = {"answer_id": answer, "rating": "down", "reason": "wrong_fact", "correction": "It takes ten."}
         feedback = self.ask("POST", ("/v1/feedback", {"json": corrected})).json()["id"]
         example = self.ask("GET", ("/v1/examples", {})).json()["data"][0]["id"]
+        key = self.ask("POST", ("/v1/keys", {"json": {"name": name}})).json()["id"]
         return Ids(
             store=store,
             file=file,
@@ -346,6 +361,8 @@ class Tenant:
             feedback=feedback,
             example=example,
             data_set=data_set,
+            key=key,
+            workspace=self.workspace_id,
         )
 
     def _checkpoint(self, job_id: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from services.contracts.jobs import TASKS
-from services.database.bootstrap import SCOPES
+from services.database.keys import ALL_SCOPES as SCOPES
 from services.gateway.access import Access, Scope, access_of
 from services.gateway.door import API
 from services.gateway.files import PURPOSES as UPLOADED
@@ -20,7 +20,7 @@ from services.gateway.visibility import JOB_KINDS, PURPOSES
 from tests.compose import ROOT
 from tests.gateway_fakes import Gateway
 
-HEAD = ["| route | ask | knowledge | voice | operate | counts as |", "|---|---|---|---|---|---|"]
+HEAD = ["| route | ask | knowledge | voice | operate | workspaces | counts as |", "|---|---|---|---|---|---|---|"]
 ASKING = {
     "POST /v1/chat/completions",
     "POST /v1/responses",

@@ -14,8 +14,9 @@ from services.command.backoff import Backoff
 from services.command.child import Child, rotate
 from services.command.processes import MARK, ProcessSpec, Ready, environment, platform_specs
 from services.contracts.processes import SupervisorBody
-from services.database.bootstrap import SCOPES, UnsafeFolder, bootstrap, make_folders
+from services.database.bootstrap import UnsafeFolder, bootstrap, make_folders
 from services.database.engine import open_sessions
+from services.database.keys import ALL_SCOPES
 from services.database.tables import ApiKey, Store
 from services.kit.settings import Platform
 
@@ -145,7 +146,7 @@ def test_the_first_start_makes_one_key_and_one_default_store_and_the_second_chan
         keys = session.scalars(select(ApiKey)).all()
         stores = session.scalars(select(Store)).all()
     assert [row.digest for row in keys] == [hashlib.sha256(key.strip().encode()).hexdigest()]
-    assert tuple(keys[0].scopes) == SCOPES
+    assert tuple(keys[0].scopes) == ALL_SCOPES
     assert keys[0].prefix == key[:14]
     assert [(store.name, store.is_default) for store in stores] == [("default", True)]
 

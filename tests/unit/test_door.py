@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import insert, select
 from starlette.types import Message
 
-from services.database.bootstrap import SCOPES
+from services.database.keys import SCOPES
 from services.database.tables import ApiKey, File, Store, Turn
 from services.gateway.bodies import HALF_OR_NUL
 from services.kit.texts import place_of_unfit, read_stored_json
