@@ -197,8 +197,28 @@ class Platform(_TomlSettings):
         return self.home / "embedders"
 
     @property
+    def runs_folder(self) -> Path:
+        """Work folders of unfinished trainings, with their checkpoints: `<job>`."""
+        return self.home / "runs"
+
+    @property
     def secrets_folder(self) -> Path:
         return self.home / "secrets"
+
+    @property
+    def broker_folder(self) -> Path:
+        """What the platform's own broker keeps."""
+        return self.home / "broker"
+
+    @property
+    def beat_folder(self) -> Path:
+        """Beat's schedule."""
+        return self.home / "beat"
+
+    @property
+    def dashboard_folder(self) -> Path:
+        """The pages' storage. They keep sessions in memory, so nothing is written there so far."""
+        return self.home / "dashboard"
 
     def _secret(self, name: str) -> str:
         path = self.secrets_folder / name
