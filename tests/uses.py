@@ -1,7 +1,7 @@
-"""Which folders of a home each process uses, read off the code: from what it runs, along names, to `platform.x_folder`.
+"""Which folders and secrets each process uses, read off the code: from what it runs, along names, to the settings.
 
 A definition stands for all it names, with and without need, so a process may be said to use too much, never too little,
-as long as folders are asked of `Platform` by name. What reaches a process by other ways is said in CARRIED.
+as long as settings are asked for by their names. What reaches a process by other ways is said in CARRIED.
 """
 
 from __future__ import annotations
@@ -18,9 +18,15 @@ from tests.compose import ROOT
 
 PACKAGES = ("services", "training", "retrieval")
 SETTINGS = "services.kit.settings"
-FOLDERS = {name for name, value in vars(Platform).items() if name.endswith("_folder") and isinstance(value, property)}
-NAMED = {"files_url": {"files"}, "embedding_model": {"embedders", "models"}, "rerank_model": {"embedders", "models"}}
-"""Settings that stand for a folder of the home, or may name one inside."""
+HOME = Platform(home="/data")  # type: ignore[arg-type]
+FOLDERS = {
+    **{name: {getattr(HOME, name).name} for name in vars(Platform) if name.endswith("_folder")},
+    "files_url": {"files"},
+    "embedding_model": {"embedders", "models"},
+    "rerank_model": {"embedders", "models"},
+}
+"""What asks for a folder of the home: a property, or a setting that stands for one or may name one inside."""
+SECRETS = {"database_url", "broker_url", "service_token", "index_api_key", "judge_api_key"}
 CARRIED = {"gateway": {"run"}, "worker-train": {"run"}}
 """The slots' sockets: their addresses come with generation's routing table."""
 MADE_ONLY = {("services.database.bootstrap", "make_folders")}
@@ -83,23 +89,21 @@ def _parts(node: ast.AST) -> Iterator[ast.AST]:
 
 @cache
 def _seen_in(node: Node) -> tuple[frozenset[str], frozenset[Node]]:
-    """The folders that a definition asks for, and the definitions that it names."""
+    """The attributes that a definition asks for, and the definitions that it names."""
     module = modules()[node[0]]
     statements = [module.definitions[node[1]]] if node[1] else module.body
-    folders: set[str] = set()
+    asked: set[str] = set()
     named: set[Node] = set()
     for part in (part for statement in statements for part in _parts(statement)):
         if isinstance(part, ast.Attribute):
-            if part.attr in FOLDERS:
-                folders.add(getattr(Platform(home="/data"), part.attr).name)  # type: ignore[arg-type]
-            folders |= NAMED.get(part.attr, set())
+            asked.add(part.attr)
             if isinstance(part.value, ast.Name) and part.value.id in module.names:
                 named.add((module.names[part.value.id][0], part.attr))
         elif isinstance(part, ast.Name):
             named.add(module.names.get(part.id, (node[0], part.id)))
         elif isinstance(part, ast.Constant) and part.value in modules():
             named.add((str(part.value), ""))  # a process of its own: `python -m` that module
-    return frozenset(folders), frozenset(one for one in named if _exists(one))
+    return frozenset(asked), frozenset(one for one in named if _exists(one))
 
 
 def _exists(node: Node) -> bool:
@@ -107,24 +111,30 @@ def _exists(node: Node) -> bool:
     return module is not None and node[0] != SETTINGS and (not node[1] or node[1] in module.definitions)
 
 
-def folders_from(starts: set[Node]) -> set[str]:
-    """The folders, by their names in the home, that are asked for on any way from these definitions."""
-    folders: set[str] = set()
+def asked_from(starts: list[Node]) -> set[str]:
+    """The attributes that are asked for on any way from these definitions."""
+    asked: set[str] = set()
     seen, left = set(), set(starts)
     while left:
         node = left.pop()
         seen.add(node)
         if node not in MADE_ONLY:
             found, named = _seen_in(node)
-            folders |= found
+            asked |= found
             left |= named - seen
-    return folders
+    return asked
 
 
 def folders_of(name: str, service: Mapping[str, Any]) -> set[str]:
-    """The folders that a service of the compose file uses."""
+    """The folders, by their names in the home, that a service of the compose file uses."""
+    asked = asked_from(starts_of(service["command"]))
     given = {word.split("/")[2] for word in service["command"] if word.startswith("/data/")}
-    return folders_from(set(starts_of(service["command"]))) | given | CARRIED.get(name, set())
+    return set().union(*(FOLDERS[one] for one in asked & FOLDERS.keys())) | given | CARRIED.get(name, set())
+
+
+def secrets_of(service: Mapping[str, Any]) -> set[str]:
+    """The settings with secrets that a service of the compose file uses."""
+    return asked_from(starts_of(service["command"])) & SECRETS
 
 
 def starts_of(command: list[str]) -> list[Node]:
