@@ -1,7 +1,7 @@
 """Settings: one TOML file, overridden by `TANDEM_...` environment variables.
 
 Top-level keys of `tandem.toml` are the platform's (`TANDEM_HOME`); a table is one service's
-(`[gateway] port = 8000` is `TANDEM_GATEWAY_PORT`). The file is the one named by `TANDEM_CONFIG`, else
+(`[gateway] max_waiting = 64` is `TANDEM_GATEWAY_MAX_WAITING`). The file is the one named by `TANDEM_CONFIG`, else
 `tandem.toml` in the current folder; it may be absent.
 """
 
