@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import re
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from services.kit.settings import Platform
 from tests.compose import EXAMPLE, OURS, ROOT, SECRETS, STORES, MissingVariable, read, substitute
@@ -150,3 +152,12 @@ def test_images_run_as_a_user_without_rights() -> None:
 
 def test_variables_are_put_in_as_compose_does() -> None:
     assert substitute("a ${A} $$b ${C:-c} ${D-d} ${E-e}", {"A": "1", "C": "", "D": ""}) == "a 1 $b c  e"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "deploy").glob("compose.*.yml")), ids=lambda path: path.name)
+def test_a_further_file_changes_services_that_exist_and_names_variables_of_the_example(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert set(yaml.safe_load(text)["services"]) <= set(SERVICES)
+    assert set(re.findall(r"\$\{(\w+)", text)) <= set(re.findall(r"^#?(\w+)=", EXAMPLE.read_text(), re.MULTILINE))
+    for port in (port for service in yaml.safe_load(text)["services"].values() for port in service.get("ports", [])):
+        assert port.startswith("127.0.0.1:")
