@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.compose import ROOT
 
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$|((?:^ {4}.*\n)+)", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w*)\n([\s\S]*?)^```$|((?:^ {4}.*\n)+)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
