@@ -61,7 +61,7 @@ def in_files(pattern: str, others: list[Path]) -> Iterator[tuple[str, Any]]:
 def test_every_key_in_a_code_span_is_one(page: Page) -> None:
     for span in page.spans:
         if re.fullmatch(r"[a-z_]+\.[a-z_0-9]+", span) and span.split(".")[0] in TABLES:
-            assert span in KEYS or is_module(span), span
+            assert span in KEYS or is_module(span) or (ROOT / "deploy/lock" / span).is_file(), span
         if found := re.fullmatch(r"\[([a-z_]{2,})\]", span):
             assert found[1] in TABLES, span
     for name in re.findall(r"\b(?:setting|settings) `([a-z_.]+)`", page.text):
