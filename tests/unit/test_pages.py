@@ -113,6 +113,16 @@ def test_every_target_of_make_is_one(page: Page) -> None:
     assert named <= targets
 
 
+@pytest.mark.parametrize("page", PAGES, ids=ids)
+def test_every_route_that_is_named_is_one(page: Page) -> None:
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "services/gateway").rglob("*.py"))
+    routes = {f"{method.upper()} {path}" for method, path in re.findall(r'@\w+\.(get|post|delete)\("([^"]+)"', code)}
+    there = {re.sub(r"\{\w+(:\w+)?\}", "{}", route) for route in routes}
+    for span in page.spans:
+        if found := re.match(r"(GET|POST|DELETE) (/[^?\s]+)", span):
+            assert re.sub(r"\{\w+\}", "{}", found[0]) in there, span
+
+
 def test_the_page_of_benchmarks_names_those_that_no_target_runs() -> None:
     page = next(page for page in PAGES if page.name == "docs/benchmarks.md")
     runnable = {path.stem for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text()}
