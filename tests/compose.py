@@ -1,4 +1,4 @@
-"""Reads docker-compose.yml as Compose does, as far as our file goes: variables in `${...}`, `$$`, YAML merges."""
+"""Reads docker-compose.yml as Compose does, as far as our file goes: `${...}`, `$$`, YAML merges, `env_file`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from dotenv import dotenv_values
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = ROOT / "docker-compose.yml"
@@ -54,6 +55,17 @@ def read(variables: Mapping[str, str] | None = None) -> dict[str, Any]:
     text = COMPOSE.read_text(encoding="utf-8")
     content: dict[str, Any] = yaml.safe_load(text)
     return _filled(content, variables) if variables is not None else content
+
+
+def environment(service: Mapping[str, Any], root: Path = ROOT) -> dict[str, str]:
+    """What a container is given: its files of variables that exist below `root`, one after the other, and on top what
+    stands under `environment`."""
+    given: dict[str, str] = {}
+    for file in service.get("env_file", []):
+        path = root / file["path"]
+        assert path.is_file() or file["required"] is False, f"Compose stops without {path}"
+        given |= {key: value for key, value in dotenv_values(path).items() if value is not None}
+    return {**given, **{key: str(value) for key, value in service.get("environment", {}).items()}}
 
 
 def _filled(value: Any, variables: Mapping[str, str]) -> Any:

@@ -63,7 +63,7 @@ def config_lines(folder: Path, socket: Path, password: str) -> list[str]:
 
 def write_config(platform: Platform) -> None:
     """Write the server's settings, readable by this user alone: the password is in no process list."""
-    folder = platform.home / "broker"
+    folder = platform.broker_folder
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     password = (platform.secrets_folder / "broker_password").read_text(encoding="utf-8").strip()
     lines = config_lines(folder, socket_path(platform), password)

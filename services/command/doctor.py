@@ -21,7 +21,7 @@ from services.kit.settings import Platform
 
 GIB = 2**30
 ROOM = 10 * GIB  # base weights, one index, a few versions of a small model
-MEMORY = 8 * GIB  # one server holds 3.6 GB, a second starts while publishing
+MEMORY = 12 * GIB  # free: a server of 3.6 GB, a second while publishing, a training of 4.2 GB, and 1 GB for the rest
 PARTS = {
     "retrieval": ("qdrant_edge", "sentence_transformers", "pypdf", "bs4", "llama_index.core"),
     "generation": ("transformers", "gguf"),

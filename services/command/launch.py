@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from services.command import broker, state
+from services.command.child import rotate
 from services.command.errors import CommandError, NotRunning
 from services.command.health import PlatformStatus, inspect, last_lines
 from services.command.processes import MARK, environment, platform_specs
@@ -86,7 +87,7 @@ def run_in_background(platform: Platform) -> subprocess.Popen[bytes]:
     """Start the same command in a session of its own, writing to `logs/supervisor.log`."""
     env = {**os.environ, **environment(platform)}
     del env[MARK]
-    with os.fdopen(append_descriptor(supervisor_log(platform)), "ab") as log:
+    with os.fdopen(open_log(platform), "ab") as log:
         return subprocess.Popen(
             (sys.executable, "-m", "services.cli", "up"),
             stdin=subprocess.DEVNULL,
@@ -95,6 +96,12 @@ def run_in_background(platform: Platform) -> subprocess.Popen[bytes]:
             env=env,
             start_new_session=True,
         )
+
+
+def open_log(platform: Platform) -> int:
+    """A descriptor to append to the supervisor's log with; one that has grown large is put aside first."""
+    rotate(supervisor_log(platform))
+    return append_descriptor(supervisor_log(platform))
 
 
 def supervisor_log(platform: Platform) -> Path:

@@ -96,7 +96,7 @@ def _node(name: str) -> tuple[str, ...]:
 
 
 def _beat(platform: Platform, waits_for: Path | None) -> ProcessSpec:
-    schedule = platform.home / "beat" / "schedule"
+    schedule = platform.beat_folder / "schedule"
     argv = (*_celery("beat"), "--schedule", str(schedule), "--pidfile=")
     return ProcessSpec("beat", argv, Ready("alive"), waits_for=waits_for)
 

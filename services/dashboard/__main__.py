@@ -8,7 +8,7 @@ import os
 from services.kit.settings import Platform
 
 PLATFORM = Platform()
-os.environ.setdefault("NICEGUI_STORAGE_PATH", str(PLATFORM.home / "dashboard"))  # read when nicegui is imported
+os.environ.setdefault("NICEGUI_STORAGE_PATH", str(PLATFORM.dashboard_folder))  # read when nicegui is imported
 
 from services.dashboard.app import create_app  # noqa: E402
 from services.dashboard.settings import DashboardSettings  # noqa: E402

@@ -57,7 +57,7 @@ def make_folders(platform: Platform) -> None:
     """Folders that only this user may enter."""
     if not platform.home.exists():
         platform.home.mkdir(parents=True, mode=0o700)
-    for folder in (platform.secrets_folder, platform.run_folder, platform.log_folder, platform.home / "beat"):
+    for folder in (platform.secrets_folder, platform.run_folder, platform.log_folder, platform.beat_folder):
         folder.mkdir(exist_ok=True, mode=0o700)
         found = folder.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():

@@ -228,13 +228,14 @@ class Jobs:
             return session.scalars(query.order_by(JobEvent.id.desc()).limit(limit)).all()
 
     def abandoned(self) -> Sequence[Job]:
-        """Jobs to offer to the workers again: running without a heartbeat for a minute, and queued for one.
+        """Jobs to offer to the workers again: running without a heartbeat for a minute, queued for one, and put aside
+        by a worker, which has taken its message.
 
         Of each kind so many, that thousands of files that wait keep no sync and no training from being offered.
         """
         silent = now() - timedelta(seconds=self._silent_seconds)
         lost = select(Job).where(Job.status == "running", Job.heartbeat_at < silent)
-        waiting = select(Job).where(Job.status == "queued", Job.created_at < silent)
+        waiting = select(Job).where(Job.status == "queued", or_(Job.created_at < silent, Job.tries > 0))
         oldest = waiting.order_by(Job.created_at).limit(OFFERED_AT_ONCE)
         with self._sessions() as session:
             found = list(session.scalars(lost))

@@ -69,7 +69,7 @@ def _ping_worker(name: str, broker_url: str) -> None:
 
 
 def _check_schedule(platform: Platform) -> None:
-    written = [path.stat().st_mtime for path in (platform.home / "beat").glob("schedule*")]
+    written = [path.stat().st_mtime for path in platform.beat_folder.glob("schedule*")]
     if not written or time.time() - max(written) > SCHEDULE_SECONDS:
         raise NotAlive(f"beat has not written its schedule for {SCHEDULE_SECONDS:.0f} s")
 

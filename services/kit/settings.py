@@ -1,7 +1,7 @@
 """Settings: one TOML file, overridden by `TANDEM_...` environment variables.
 
 Top-level keys of `tandem.toml` are the platform's (`TANDEM_HOME`); a table is one service's
-(`[gateway] port = 8000` is `TANDEM_GATEWAY_PORT`). The file is the one named by `TANDEM_CONFIG`, else
+(`[gateway] max_waiting = 64` is `TANDEM_GATEWAY_MAX_WAITING`). The file is the one named by `TANDEM_CONFIG`, else
 `tandem.toml` in the current folder; it may be absent.
 """
 
@@ -197,8 +197,28 @@ class Platform(_TomlSettings):
         return self.home / "embedders"
 
     @property
+    def runs_folder(self) -> Path:
+        """Work folders of unfinished trainings, with their checkpoints: `<job>`."""
+        return self.home / "runs"
+
+    @property
     def secrets_folder(self) -> Path:
         return self.home / "secrets"
+
+    @property
+    def broker_folder(self) -> Path:
+        """What the platform's own broker keeps."""
+        return self.home / "broker"
+
+    @property
+    def beat_folder(self) -> Path:
+        """Beat's schedule."""
+        return self.home / "beat"
+
+    @property
+    def dashboard_folder(self) -> Path:
+        """The pages' storage. They keep sessions in memory, so nothing is written there so far."""
+        return self.home / "dashboard"
 
     def _secret(self, name: str) -> str:
         path = self.secrets_folder / name

@@ -102,7 +102,7 @@ def _ports(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSet
 
 def perform(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSettings, ports: Ports) -> None:
     """Do a claimed job and record its end. One that was paused keeps its work folder and stays as it is."""
-    jobs, work = Jobs(sessions), work_folder(platform.home, job.id)
+    jobs, work = Jobs(sessions), work_folder(platform.runs_folder, job.id)
     sweep_run(sessions, platform, job, ports.slots)
     try:
         _run(sessions, jobs, job, platform, settings, ports)
@@ -122,7 +122,7 @@ def perform(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSe
 
 
 def _run(sessions: Sessions, jobs: Jobs, job: Job, platform: Platform, settings: WorkerSettings, ports: Ports) -> None:
-    work = work_folder(platform.home, job.id)
+    work = work_folder(platform.runs_folder, job.id)
     settled = settled_version(sessions, job)
     if settled is not None:
         return record_outcome(sessions, jobs, job, settled.id, checkpoints.recorded(work), platform.files_url)

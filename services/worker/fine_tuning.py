@@ -36,7 +36,7 @@ class FineTuning:
     def run(self, job: Job, heartbeat: Heartbeat) -> dict[str, Any]:
         """Run the job to its outcome, which its process records. Raises as `run_training`; nothing runs then, and no
         half-made version is left. What the job goes on from is kept unless it has ended."""
-        sweep_work(self._jobs, self._platform.home)
+        sweep_work(self._jobs, self._platform.runs_folder)
         try:
             return run_training(job, heartbeat, self._module, self._settings.stuck_seconds)
         except (JobPaused, RunLost) as stopped:
@@ -46,7 +46,7 @@ class FineTuning:
             raise
         except (JobCancelled, RunFailed):
             self._clear_up(job)
-            shutil.rmtree(work_folder(self._platform.home, job.id), ignore_errors=True)
+            shutil.rmtree(work_folder(self._platform.runs_folder, job.id), ignore_errors=True)
             raise
         except JobTaken:
             if not self._jobs.unfinished([job.id]):  # it ended at its deadline, so nobody else is at work on it

@@ -31,9 +31,9 @@ def version_prefix(job: Job) -> str:
     return f"ver-{job.id.removeprefix('ftjob-')}-"
 
 
-def work_folder(home: Path, job_id: str) -> Path:
+def work_folder(runs: Path, job_id: str) -> Path:
     """Where a training keeps its checkpoints and what it trains on, while its job is unfinished."""
-    return home / "runs" / job_id
+    return runs / job_id
 
 
 def sweep_run(sessions: Sessions, platform: Platform, job: Job, spare: Spare) -> None:
@@ -56,9 +56,9 @@ def sweep_run(sessions: Sessions, platform: Platform, job: Job, spare: Spare) ->
                 shutil.rmtree(left, ignore_errors=True)
 
 
-def sweep_work(jobs: Jobs, home: Path) -> None:
+def sweep_work(jobs: Jobs, runs: Path) -> None:
     """Remove the work folders of trainings that have ended: cancelled while they waited, or past their deadline."""
-    folders = [path for path in (home / "runs").glob("*job-*") if path.is_dir()]
+    folders = [path for path in runs.glob("*job-*") if path.is_dir()]
     unfinished = jobs.unfinished([path.name for path in folders])
     for path in folders:
         if path.name not in unfinished:

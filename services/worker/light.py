@@ -97,7 +97,7 @@ def ticking() -> Ticking:
         sessions(),
         jobs(),
         send,
-        platform.home,
+        platform.runs_folder,
         SourceSettings().deadline,
         Reconciling(sessions(), writer(), platform.files_url, platform.index_folder, settings.reconcile_hours),
         Retraining(sessions(), versions, examples, platform.base_model, settings.deadline_train),

@@ -31,7 +31,7 @@ class Ticking:
     sessions: Sessions
     jobs: Jobs
     send: Callable[[Job], None]
-    home: Path
+    runs: Path
     sync_deadline: float
     reconciling: Reconciling
     retraining: Retraining
@@ -54,7 +54,7 @@ class Ticking:
         with alone("forgetting old answers"):
             self.expiry.forget_answers()
         with alone("clearing the work folders of trainings"):
-            sweep_work(self.jobs, self.home)
+            sweep_work(self.jobs, self.runs)
         with alone("clearing old versions"):
             self.clearing.clear()
         with alone("dropping builds that are given up"):

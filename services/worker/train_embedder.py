@@ -23,6 +23,7 @@ from services.kit.logging import configure
 from services.kit.parent import die_with_parent
 from services.kit.settings import Platform
 from services.worker.embedder_data import corrected_citations, praised_answers, store_chunks
+from services.worker.leftovers import work_folder
 from services.worker.settings import WorkerSettings
 from training.config import EmbedderSettings
 from training.embedder import EmbedderRequest, EmbedderResult, train_embedder
@@ -46,7 +47,7 @@ def perform(job_id: str) -> None:
     jobs = Jobs(sessions)
     with sessions() as session:
         job = session.get_one(Job, job_id)
-    work = platform.home / "runs" / job.id
+    work = work_folder(platform.runs_folder, job.id)
     heard = _Report(jobs, job)
     try:
         request = _request(sessions, job, platform, settings)
@@ -95,7 +96,7 @@ def _request(sessions: Sessions, job: Job, platform: Platform, settings: WorkerS
         pairs=[*praised, *generated_pairs(chunks, embedding_text, rng)],
         passages=list(passages.items()),
         target=platform.embedders_folder / job.workspace_id / f"emb-{secrets.token_hex(8)}",
-        work=platform.home / "runs" / job.id,
+        work=work_folder(platform.runs_folder, job.id),
         settings=tuning,
     )
 

@@ -26,7 +26,7 @@ from typing import Any
 import psycopg
 
 from services.command.broker import find_server
-from tests.compose import OURS, SECRETS, read
+from tests.compose import OURS, SECRETS, environment, read
 
 HOSTS = ("gateway", "dashboard", "retrieval", "generation", "redis", "postgres")
 ADDRESS = re.compile(rf"(?<=[/@])({'|'.join(HOSTS)}):\d+")
@@ -80,7 +80,7 @@ class ComposePlatform:
             "HF_HUB_OFFLINE": "1",
             "PYTHONUNBUFFERED": "1",
         }
-        given = {key: self._here(str(value)) for key, value in self.services[name]["environment"].items()}
+        given = {key: self._here(value) for key, value in environment(self.services[name], self.home).items()}
         if self.sqlite and "TANDEM_DATABASE_URL" in given:
             given["TANDEM_DATABASE_URL"] = self.sqlite
         return {**image, **given}
@@ -124,7 +124,7 @@ class ComposePlatform:
 
     def _volumes(self) -> set[str]:
         volumes = {volume.split(":")[1] for name in OURS for volume in self.services[name].get("volumes", [])}
-        return {*volumes, "/data/beat"}
+        return volumes
 
     def _order(self) -> list[str]:
         ordered: list[str] = []

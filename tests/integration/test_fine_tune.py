@@ -61,7 +61,7 @@ class Home:
         return self.jobs.find("w", job.id)
 
     def work(self, job: Job) -> Path:
-        return work_folder(self.platform.home, job.id)
+        return work_folder(self.platform.runs_folder, job.id)
 
     def versions(self) -> list[str]:
         """Names of version folders, drafts among them."""

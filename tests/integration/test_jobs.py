@@ -46,6 +46,15 @@ def test_a_queued_job_waits_at_once_and_is_not_claimed(jobs: Jobs) -> None:
     assert job not in [one.id for one in jobs.abandoned()]
 
 
+def test_a_job_that_was_put_aside_is_offered_with_the_next_tick_however_young_it_is(jobs: Jobs) -> None:
+    job, fresh = queue(jobs), queue(jobs)
+    assert jobs.claim(job)
+    jobs.put_aside(job, "queued", "its process was lost; tried again within a minute")
+    offered = [one.id for one in jobs.abandoned()]
+    assert job in offered
+    assert fresh not in offered  # its message is on the way
+
+
 def test_a_running_job_waits_when_it_hears_of_it(jobs: Jobs) -> None:
     job = queue(jobs)
 

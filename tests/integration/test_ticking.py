@@ -48,7 +48,7 @@ def tick(sessions: Sessions, home: Path) -> list[str]:
         sessions,
         Jobs(sessions),
         lambda job: sent.append(job.kind),
-        home,
+        home / "runs",
         600.0,
         Reconciling(sessions, writer, files, home / "index", 24.0),
         retraining,

@@ -38,7 +38,7 @@ class Bench:
         job = new_job("w", "fine_tuning", {"training_file": "file-1"}, 600.0)
         with self.sessions.begin() as session:
             session.add(job)
-        work_folder(self.platform.home, job.id).mkdir(parents=True)
+        work_folder(self.platform.runs_folder, job.id).mkdir(parents=True)
         return job
 
     def work_on(self, job: Job) -> Job:
@@ -116,11 +116,11 @@ def test_a_process_that_dies_each_time_ends_the_job_after_three_tries(
         waiting = bench.work_on(job)
         assert waiting.status == "queued"
         assert f"signal SIGKILL; see the worker's log (try {number} of 3)" in str(waiting.reason)
-        assert work_folder(bench.platform.home, job.id).is_dir()
+        assert work_folder(bench.platform.runs_folder, job.id).is_dir()
     failed = bench.work_on(job)
     assert failed.status == "failed"
     assert "That was try 3 of 3" in str(failed.reason)
-    assert not work_folder(bench.platform.home, job.id).exists()
+    assert not work_folder(bench.platform.runs_folder, job.id).exists()
     assert len([event for event in bench.events(job) if event.startswith("Tried again")]) == 2
     assert bench.jobs.claim(job.id) is None
 
@@ -165,7 +165,7 @@ def test_a_paused_run_frees_its_process_keeps_its_work_and_leaves_no_half_versio
     paused = bench.work_on_until_it_runs(job, lambda: bench.jobs.request_pause("w", job.id))
     assert (paused.status, paused.pause_requested) == ("paused", False)
     assert bench.nothing_runs()
-    assert work_folder(bench.platform.home, job.id).is_dir()
+    assert work_folder(bench.platform.runs_folder, job.id).is_dir()
     assert not any(path.exists() for path in left)
     monkeypatch.setenv("DOUBLE", "succeeds")
     resumed, waits = bench.jobs.resume("w", job.id)
@@ -185,7 +185,7 @@ def test_a_cancelled_run_leaves_no_process_no_work_and_no_half_version(
     assert cancelled.status == "cancelled"
     assert bench.nothing_runs()
     assert not any(path.exists() for path in left)
-    assert not work_folder(bench.platform.home, job.id).exists()
+    assert not work_folder(bench.platform.runs_folder, job.id).exists()
     with bench.sessions() as session:
         assert session.query(Version).all() == []
 
@@ -209,6 +209,6 @@ def test_work_of_jobs_that_were_cancelled_while_they_waited_is_removed(bench: Be
     bench.jobs.request_pause("w", gone.id)
     bench.jobs.request_cancel("w", gone.id)
     bench.jobs.request_pause("w", waiting.id)
-    sweep_work(bench.jobs, bench.platform.home)
-    assert not work_folder(bench.platform.home, gone.id).exists()
-    assert work_folder(bench.platform.home, waiting.id).is_dir()
+    sweep_work(bench.jobs, bench.platform.runs_folder)
+    assert not work_folder(bench.platform.runs_folder, gone.id).exists()
+    assert work_folder(bench.platform.runs_folder, waiting.id).is_dir()

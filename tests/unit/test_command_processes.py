@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
-from services.command import broker, state
+from services.command import broker, launch, state
 from services.command.backoff import Backoff
-from services.command.child import Child, rotate
+from services.command.child import ROTATE_AT_BYTES, Child, rotate
 from services.command.processes import MARK, ProcessSpec, Ready, environment, platform_specs
 from services.contracts.processes import SupervisorBody
 from services.database.bootstrap import UnsafeFolder, bootstrap, make_folders
@@ -124,6 +125,16 @@ def test_a_log_is_put_aside_when_it_has_grown(tmp_path: Path) -> None:
     rotate(log, limit=10)
     assert not log.exists()
     assert (tmp_path / "gateway.log.1").stat().st_size == 11
+
+
+def test_the_supervisors_log_is_put_aside_too(tmp_path: Path) -> None:
+    platform = started(tmp_path / "home")
+    log = launch.supervisor_log(platform)
+    with log.open("wb") as file:
+        file.truncate(ROTATE_AT_BYTES + 1)
+    os.close(launch.open_log(platform))
+    assert log.stat().st_size == 0
+    assert log.with_name("supervisor.log.1").stat().st_size == ROTATE_AT_BYTES + 1
 
 
 def test_secrets_and_their_folders_are_for_this_user_alone(tmp_path: Path) -> None:
