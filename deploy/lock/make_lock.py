@@ -1,9 +1,9 @@
 """Resolve the dependency set once and write the locks that `make install` uses.
 
 The locks are exact and hashed and are installed with `--no-deps`, because a few packages declare pins that disagree
-though they work together. They hold the hash of one wheel for each target (targets.py). torch stands in a file of its own
-without a hash: its CPU build carries another hash on each index. What each wheel is called and says of its needs and
-its licence goes to `packages.json`, from which subsets.py, licences.py and the tests read.
+though they work together. They hold the hash of one wheel for each target (targets.py). torch stands in a file of its
+own without a hash: its CPU build carries another hash on each index. What each wheel is called and says of its needs
+and its licence goes to `packages.json`, from which subsets.py, licences.py and the tests read.
 
 Run with `make lock`, on Linux x86-64, and run the whole test suite afterwards. `make lock KEEP=1` resolves nothing: it
 keeps every version and marker that the locks have and looks their wheels up again, for example for another Python.

@@ -1,8 +1,9 @@
 """Write one lock for each service's image: the part of `runtime.lock` that its extra of pyproject.toml needs.
 
 What needs what is read from packages.json, so no resolver runs and no version changes. Run as
-`.venv/bin/python deploy/lock/subsets.py` when an extra has changed (`make lock` does so); a test fails until it was run. Packages outside the lock are left out: they are the ones named in `excluded.in`,
-and what `unresolved.in` says is not needed.
+`.venv/bin/python deploy/lock/subsets.py` when an extra has changed (`make lock` does so); a test fails until it was
+run. Packages outside the lock are left out: they are the ones named in `excluded.in`, and what `unresolved.in` says is
+not needed.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ def main() -> None:
     for image in IMAGES:
         text = lock_text(image)
         (HERE / f"{image}.lock").write_text(text)
-        print(f"{image}.lock: {text.count(chr(10)) - text.count('#')} packages{', torch' if NEEDS_TORCH in text else ''}")
+        print(
+            f"{image}.lock: {text.count(chr(10)) - text.count('#')} packages{', torch' if NEEDS_TORCH in text else ''}"
+        )
 
 
 if __name__ == "__main__":

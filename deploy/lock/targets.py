@@ -1,4 +1,4 @@
-"""What the locks are for: CPython 3.11 to 3.13 on Linux, x86-64 and aarch64, as pip and environment markers name them."""
+"""What the locks are for: CPython 3.11 to 3.13 on Linux, x86-64 and aarch64, as pip and markers name them."""
 
 from __future__ import annotations
 
