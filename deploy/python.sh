@@ -29,6 +29,7 @@ stop() { printf '%s\n' "$@" >&2; exit 1; }
 # An environment that is there must run, fit, and be the version asked for.
 if [ -f .venv/pyvenv.cfg ]; then
   has=$(probe .venv/bin/python)
+  has=${has%% without venv*}  # which is made already
   fits "$has" || stop ".venv cannot be used; its Python: $has. It was made from $(sed -n 's/^home = //p' .venv/pyvenv.cfg)." \
     "Remove it with \`rm -r .venv\` and try again; it is then made anew (.tandem, where the data lies, stays)."
   [ -z "$1" ] || [ "$(probe "$1")" = "$has" ] || stop ".venv is Python $has, and PYTHON=$1 is: $(probe "$1")." \

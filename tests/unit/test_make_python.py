@@ -48,12 +48,12 @@ class Desk:
         text = FAKE.format(python=python, version=numbers, path=path, implementation=implementation, missing=lacking)
         return script(path, text)
 
-    def environment(self, version: str | None) -> None:
+    def environment(self, version: str | None, *missing: str) -> None:
         """Put a .venv there that was made with a Python of this version; with None that Python is gone."""
         (self.root / ".venv/bin").mkdir(parents=True)
         (self.root / ".venv/pyvenv.cfg").write_text("home = /opt/old/bin\n")
         if version:
-            self.put("python", version, folder=".venv/bin")
+            self.put("python", version, *missing, folder=".venv/bin")
         else:
             (self.root / ".venv/bin/python").symlink_to("/opt/old/bin/python3.11")
 
@@ -154,6 +154,11 @@ def test_an_environment_that_fits_stays_as_it_is(desk: Desk) -> None:
     assert desk.chosen() == str(desk.root / ".venv/bin/python")
     same = desk.put("mine", "3.13", folder="elsewhere")
     assert desk.chosen(f"PYTHON={same}") == str(desk.root / ".venv/bin/python")
+
+
+def test_an_environment_needs_no_venv_any_more(desk: Desk) -> None:
+    desk.environment("3.12", "ensurepip")
+    assert desk.chosen() == str(desk.root / ".venv/bin/python")
 
 
 @pytest.mark.parametrize(
