@@ -1,19 +1,20 @@
 # Two commands do all: `make demo` and `make test`. Both install what they need into .venv.
-PYTHON ?= python3.11
+# The Python that .venv is made with; left empty, deploy/python.sh takes the first that fits.
+PYTHON ?=
 BIN := .venv/bin
 LOCK := deploy/lock
 # Where the usual index serves torch with CUDA, name the index of its CPU builds here.
 TORCH_INDEX ?=
 
-.PHONY: demo test test-long check install install-dev system browser lock clean
+.PHONY: demo test test-long check install install-dev python system browser lock clean
 
-demo: system install
+demo: python system install
 	$(BIN)/python samples/demo.py
 
-test: system install-dev browser check
+test: python system install-dev browser check
 	$(BIN)/python -m pytest tests/contract tests/integration tests/e2e tests/browser -m "not long" --reruns 1 --durations 30
 
-test-long: system install-dev browser
+test-long: python system install-dev browser
 	$(BIN)/python -m pytest tests -m long --timeout 3600
 	$(BIN)/python -m benchmarks
 
@@ -27,8 +28,12 @@ check: install-dev
 install: .venv/runtime
 install-dev: .venv/dev
 
-.venv/pip:
-	$(PYTHON) -m venv .venv
+# Shows the Python of .venv, or says what is wrong with those at hand or with a .venv from before.
+python:
+	@sh deploy/python.sh $(PYTHON)
+
+.venv/pip: | python
+	"$$(sh deploy/python.sh $(PYTHON))" -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade "pip==26.3"
 	touch $@
 
@@ -55,12 +60,12 @@ browser:
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
 	  apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || echo "no Chromium: browser tests will skip"
 
-lock:
-	$(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip install --quiet "pip==26.3"
-	.venv/lock/bin/python $(LOCK)/make_lock.py
-	$(MAKE) install
-	$(BIN)/python $(LOCK)/subsets.py
-	$(BIN)/python $(LOCK)/licences.py
+# KEEP=1 keeps all versions and looks their wheels up again.
+lock: python
+	"$$(sh deploy/python.sh $(PYTHON))" -m venv .venv/lock && .venv/lock/bin/pip install --quiet "pip==26.3" "packaging==26.3"
+	.venv/lock/bin/python $(LOCK)/make_lock.py $(if $(KEEP),--keep)
+	.venv/lock/bin/python $(LOCK)/subsets.py
+	.venv/lock/bin/python $(LOCK)/licences.py
 
 clean:
 	rm -rf .venv .tandem

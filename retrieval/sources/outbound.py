@@ -24,6 +24,7 @@ from retrieval.errors import DocumentRefused, SourceRefused, SourceUnavailable
 PORTS = {"http": 80, "https": 443}
 GZIP = 16 + zlib.MAX_WBITS
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
+SPECIAL = ipaddress.ip_network("192.0.0.0/24")  # for protocols; Python before 3.11.10 and 3.12.4 takes most for global
 Resolve = Callable[[str, int], list[str]]
 
 
@@ -55,7 +56,9 @@ def is_public(address: str) -> bool:
             wrapped = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
         if wrapped is not None:
             return is_public(str(wrapped))
-    return found.is_global and not found.is_multicast and not found.is_reserved
+        if found.is_site_local:
+            return False
+    return found.is_global and not found.is_multicast and not found.is_reserved and found not in SPECIAL
 
 
 def parse(url: str) -> SplitResult:

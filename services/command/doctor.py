@@ -19,6 +19,7 @@ from services.command.launch import check_port
 from services.command.state import is_running
 from services.kit.settings import Platform
 
+PYTHONS = ((3, 11), (3, 12), (3, 13))
 GIB = 2**30
 ROOM = 10 * GIB  # base weights, one index, a few versions of a small model
 MEMORY = 12 * GIB  # free: a server of 3.6 GB, a second while publishing, a training of 4.2 GB, and 1 GB for the rest
@@ -51,8 +52,8 @@ def as_json(checks: list[Check]) -> dict[str, Any]:
 
 def _python(_platform: Platform) -> Check:
     version = ".".join(map(str, sys.version_info[:3]))
-    good = sys.version_info[:2] == (3, 11)
-    return Check("python", "good" if good else "bad", f"{version}{'' if good else '; 3.11 is needed'}")
+    good = sys.version_info[:2] in PYTHONS
+    return Check("python", "good" if good else "bad", f"{version}{'' if good else '; 3.11, 3.12 or 3.13 is needed'}")
 
 
 def _packages(_platform: Platform) -> Check:

@@ -9,6 +9,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = {
@@ -22,7 +23,8 @@ PROCESSES = {
 
 def locked(image: str) -> list[str]:
     text = (ROOT / f"deploy/lock/{image}.lock").read_text()
-    names = [line.split("==")[0] for line in text.splitlines() if not line.startswith("#")]
+    pins = [Requirement(line.partition(" --hash")[0]) for line in text.splitlines() if not line.startswith("#")]
+    names = [pin.name for pin in pins if pin.marker is None or pin.marker.evaluate()]
     return [*names, "torch"] if "torch.lock" in text else names
 
 
