@@ -98,6 +98,10 @@ class Example:
         return name if isinstance(name, str) else None
 
     @property
+    def documents(self) -> tuple[str, ...]:
+        return (self.document,) if self.document else ()
+
+    @property
     def refuses(self) -> bool:
         """Whether the answer says that the documents do not answer: by the data set's word, else by its wording."""
         if "document" in self.metadata:
@@ -121,7 +125,8 @@ class Example:
     def _until(self, place: int, metadata: Mapping[str, Any]) -> Example:
         if place == len(self.messages) - 1 and len(self._learned()) == 1:
             return self
-        return replace(self, messages=self.messages[: place + 1], metadata=metadata, unlearned=frozenset(range(place)))
+        before = frozenset(at for at in range(place) if self.messages[at].role == "assistant")
+        return replace(self, messages=self.messages[: place + 1], metadata=metadata, unlearned=before)
 
 
 def turns_of(examples: Iterable[Example]) -> list[Example]:
@@ -294,11 +299,11 @@ class ParityReport:
 
 @dataclass(frozen=True)
 class Question:
-    """A question that a model is judged on.
+    """A question that a model is judged on, under the `system` messages and after the `history` of its conversation.
 
     `document` names the file that answers, `other_documents` those that answer as well; `answerable` says whether any
-    does. `facts` are the required facts, each
-    with its accepted spellings; `reference` is an answer in the wanted style.
+    does. `facts` are the required facts, each with its accepted spellings; `facts_are_figures` says that nobody named
+    them: they are the figures of the `reference`, which is an answer in the wanted style.
     """
 
     question: str
@@ -308,19 +313,33 @@ class Question:
     facts: tuple[tuple[str, ...], ...] = ()
     history: tuple[Message, ...] = ()
     other_documents: tuple[str, ...] = ()
+    system: str = ""
+    facts_are_figures: bool = False
 
     @property
     def documents(self) -> tuple[str, ...]:
         """Every file that is known to answer."""
         return (self.document, *self.other_documents) if self.document else self.other_documents
 
+    @property
+    def conversation(self) -> Conversation:
+        return Conversation(self.question, self.history, self.system)
+
     @classmethod
     def of(cls, example: Example) -> Question:
         """A held-out example as a question. Its required facts are those that `metadata.facts` names, else the figures
         in its answer."""
-        answerable = not example.refuses
-        facts = (_named_facts(example) or _figures_in(example.answer)) if answerable else ()
-        return cls(example.question, answerable, example.document, example.answer, facts, example.history)
+        named = _named_facts(example)
+        return cls(
+            question=example.question,
+            answerable=not example.refuses,
+            document=example.document,
+            reference=example.answer,
+            facts=() if example.refuses else named or _figures_in(example.answer),
+            history=example.history,
+            system=example.system,
+            facts_are_figures=not named,
+        )
 
 
 def _named_facts(example: Example) -> tuple[tuple[str, ...], ...]:
@@ -389,6 +408,10 @@ class Metrics:
     counts the probes that were passed, `repeated` the answers that repeat training text, `judged` is an outside
     judge's mark; `longest_repeat` is in words. `scores` has one entry a prompt in the order asked, so that two models
     asked the same prompts can be compared in pairs.
+
+    `sourced` and `voiced` count the answerable questions that a document answers and that none does. The latter are
+    asked without passages and judged as a voice: of these figures they have style, `stopped`, `repeated`, `judged`,
+    `refused_answerable` and `decided`, and facts where the data set names them.
     """
 
     questions: int
@@ -413,6 +436,8 @@ class Metrics:
     judged: Share = NOTHING
     longest_repeat: int = 0
     judge_error: str = ""
+    sourced: int = 0
+    voiced: int = 0
     scores: tuple[PromptScore, ...] = ()
 
     def figures(self) -> dict[str, Any]:
@@ -420,6 +445,7 @@ class Metrics:
         plain: dict[str, Any] = {"questions": self.questions, "failed": self.failed, "failures": list(self.failures)}
         plain["style"] = {name: _rounded(share) for name, share in self.style.items()}
         plain |= {name: _rounded(getattr(self, name)) for name in SHARES}
+        plain |= {"sourced": self.sourced, "voiced": self.voiced}
         return plain | {"longest_repeat": self.longest_repeat, "judge_error": self.judge_error}
 
 
