@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from retrieval.answerability import answerability
 from retrieval.conversation import Conversation
@@ -83,6 +83,24 @@ def is_sourced(question: Question, passages: Sequence[Passage]) -> bool:
 def as_voice(question: Question) -> Question:
     """The question without facts that only a document could give: the figures of its reference."""
     return replace(question, facts=()) if question.facts_are_figures else question
+
+
+def told(trials: Sequence[Trial]) -> tuple[str, dict[str, Any]]:
+    """What is asked, as an event: a sentence and its figures."""
+    asked = [trial for trial in trials if not trial.removed]
+    answerable = [trial.sourced for trial in asked if trial.answerable]
+    figures = {
+        "sourced": sum(answerable),
+        "voiced": len(answerable) - sum(answerable),
+        "unanswerable": len(asked) - len(answerable),
+        "removed": len(trials) - len(asked),
+    }
+    message = (
+        f"Of {len(asked)} questions a document answers {figures['sourced']}, which are judged by facts and citations "
+        f"too; none answers {figures['voiced']}, which are asked without passages and judged as a voice; "
+        f"{figures['unanswerable']} are to be refused, and {figures['removed']} come again without what answers them."
+    )
+    return message, figures
 
 
 def evaluate(
