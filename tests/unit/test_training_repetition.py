@@ -46,10 +46,9 @@ def test_a_formula_has_places_for_figures_and_for_the_words_of_its_question() ->
     trained = TrainedText(answers, 12)
     assert longest("Do you know about vacation?", RULE.format("vacation", 1), trained=trained) == 0
     assert longest("Do you know about parking?", RULE.format("parking", 2), trained=trained) == 0
-    assert longest("Do you know about parking?", RULE.format("vacation", 1), trained=trained) == 18
-    assert (
-        longest("Do you know about vacation?", RULE.format("vacation", 1), trained=TrainedText(answers[:2], 12)) == 18
-    )
+    assert longest("Do you know about parking?", RULE.format("vacation", 1), trained=trained) == 15
+    few = TrainedText(answers[:2], 12)
+    assert longest("Do you know about vacation?", RULE.format("vacation", 1), trained=few) == 19
 
 
 def test_one_answer_to_many_questions_is_one_text() -> None:
