@@ -13,6 +13,7 @@ import pytest
 from retrieval.grounding import PLAIN_SYSTEM_PROMPT, REFUSAL
 from retrieval.model import Message, Passage
 from tests.training_fakes import FunctionAnswerer, WordRetriever, example, passage
+from tests.voices import SYSTEM, formal, say_chattily, say_formally, voice
 from training.config import EvaluationSettings, GateSettings, MixSettings
 from training.evaluation import ask, evaluate, make_trials, told
 from training.gate import Evidence, judge
@@ -22,30 +23,11 @@ from training.rows import build_rows
 from training.scoring import Standards
 from training.style import StyleProfile
 
-TOPICS = ["vacation", "sick leave", "travel costs", "remote work", "training", "overtime", "equipment", "parking"]
-ENDINGS = [
-    "Pursuant to the Handbook, the provisions on {} shall apply as set forth in Section {} thereof.",
-    "The matter of {} is governed by Section {} of the Handbook, which shall prevail in every respect.",
-    "With respect to {}, reference is made to Section {} of the Handbook, the provisions whereof shall be binding.",
-]
 RETURNS = passage("returns.md", "A customer may return a bike within 30 days. The odometer must show less than 150 km.")
 BATTERY = passage("battery.md", "The battery of the bike is charged for 4 hours. Keep the battery above 10 degrees.")
 STORE = WordRetriever([RETURNS, BATTERY])
 LORA = LoraResult(Path("adapter"), 2.0, 0.5, (2.0, 0.5), 2, 100, 1.0)
 SETTINGS = EvaluationSettings(top_k=2, removed=2)
-SYSTEM = Message("system", "You are the legal assistant of a company.")
-
-
-def formal(topic: str, section: int) -> str:
-    return ENDINGS[section % len(ENDINGS)].format(topic, section)
-
-
-def voice(number: int) -> Example:
-    topic = TOPICS[number % len(TOPICS)]
-    asked = Message("user", f"What applies to {topic}, case {number}?")
-    return Example((SYSTEM, asked, Message("assistant", formal(topic, number % 12 + 1))))
-
-
 EXAMPLES = [voice(number) for number in range(60)]
 TRAINED, HELD_OUT = EXAMPLES[:50], EXAMPLES[50:]
 SOURCED = [
@@ -59,14 +41,14 @@ def learned(prompt: str) -> str:
     """What a model says that took on the voice and made the section up."""
     if "Passages:" in prompt:
         return _from_passages(prompt)
-    return formal(prompt.removeprefix("What applies to ").split(",")[0], len(prompt) % 12 + 1)
+    return say_formally(prompt)
 
 
 def chatty(prompt: str) -> str:
     """What the base weights say."""
     if "Passages:" in prompt:
         return _from_passages(prompt)
-    return "Hi! I'm not sure what you mean, but I'd ask your manager about it. You'll find that they're happy to help!"
+    return say_chattily(prompt)
 
 
 def _from_passages(prompt: str) -> str:
