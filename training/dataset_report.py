@@ -43,7 +43,8 @@ class Spread:
 class Lengths:
     """Of whole conversations in tokens, as the chat template writes them, without the passages that a run adds.
 
-    `left_out` are the lines that exceed `max_length` by themselves: nothing is cut, they are left out.
+    `left_out` are the lines that exceed `max_length` up to their first answer already: nothing is cut, they are left
+    out. Of a longer conversation the answers that fit are learned.
     """
 
     tokens: Spread
@@ -202,7 +203,9 @@ def _same_answers(examples: Sequence[Example], least: float) -> list[list[int]]:
 
 def _measure(examples: Sequence[Example], count_tokens: CountTokens, max_length: int) -> Lengths:
     counts = count_tokens(examples)
-    left_out = [one.line for one, count in zip(examples, counts, strict=True) if count > max_length]
+    long = [example.turns[0] for example, count in zip(examples, counts, strict=True) if count > max_length]
+    shortest = count_tokens(long) if long else []
+    left_out = [turn.line for turn, count in zip(long, shortest, strict=True) if count > max_length]
     return Lengths(Spread.of(counts), sum(counts), max_length, tuple(left_out))
 
 

@@ -123,6 +123,15 @@ def test_lengths_are_counted_where_there_is_a_tokenizer_and_what_is_too_long_is_
     assert "1 exceed max_length (40) and are left out" in " ".join(found.report.summary)
 
 
+def test_a_long_conversation_is_not_left_out_where_its_first_answer_fits() -> None:
+    (first,) = plain(1)
+    talk = Example((*first.messages, Message("user", "More?"), Message("assistant", "word " * 50)))
+    data = parse_dataset(jsonl([talk]), ANY)
+    found = examine(data, ANY, lambda ones: [len(one.asked.split()) + len(one.answer.split()) for one in ones], 40)
+    assert found.report.lengths is not None
+    assert (found.report.lengths.tokens.max, found.report.lengths.left_out) == (68, ())
+
+
 @pytest.mark.parametrize(
     ("counts", "spread"), [([], (0, 0, 0)), ([7], (7, 7, 7)), (list(range(1, 101)), (50, 95, 100)), ([1, 2], (1, 2, 2))]
 )
