@@ -52,7 +52,8 @@ def contradictory(examples: Sequence[Example], same: Callable[[Sequence[Example]
 
     `same` finds the places of those that ask the same; it is given an example for each answer.
     """
-    found = contradictions(turns_of(examples), same(turns_of(examples)))
+    turns = turns_of(examples)
+    found = contradictions(turns, same(turns))
     owners = [owner for owner, example in enumerate(examples) for _ in example.turns]
     places = sorted({owners[place] for place in found.places})
     pairs = dict.fromkeys((owners[one], owners[two]) for one, two in found.pairs)
