@@ -80,7 +80,7 @@ def test_a_user_turn_that_nobody_answers_is_named() -> None:
 
 
 def test_learned_turns_are_counted_and_those_that_are_not() -> None:
-    turns = tuple(Message(("user", "assistant")[n % 2], f"Turn {n} of it.") for n in range(8))  # type: ignore[arg-type]
+    turns = tuple(Message(("user", "assistant")[n % 2], f"Turn {n} of it.") for n in range(8))
     talk = Example((Message("assistant", "Hello."), *turns), unlearned=frozenset({2}))
     found = examine(parse_dataset(canonical([*plain(2), talk]), ANY), ANY).report
     assert (found.learned_turns, found.unlearned_turns, found.unasked_turns) == (5, 1, 1)

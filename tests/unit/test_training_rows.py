@@ -132,7 +132,7 @@ def test_shares_add_rows_without_passages_and_general_ones() -> None:
 
 def conversation(*turns: tuple[str, str], unlearned: tuple[int, ...] = (), **metadata: str | None) -> Example:
     """Questions with their answers; the answers at these places, from 0, have the weight 0."""
-    messages = [Message(*one) for question, said in turns for one in (("user", question), ("assistant", said))]  # type: ignore[arg-type]
+    messages = [Message(*one) for question, said in turns for one in (("user", question), ("assistant", said))]
     return Example(tuple(messages), metadata, unlearned=frozenset(2 * place + 1 for place in unlearned))
 
 
