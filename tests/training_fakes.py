@@ -53,16 +53,22 @@ def preferences(count: int) -> bytes:
 
 
 class WordRetriever:
-    """Ranks passages by the words that they share with the question."""
+    """Ranks passages by the words that they share with the question and, half as much, with the turns before it."""
 
     def __init__(self, passages: Sequence[Passage]) -> None:
         self._passages = passages
 
-    def passages(self, question: str, top_k: int, document: str | None = None) -> list[Passage]:
-        asked = content_words(question)
+    def passages(
+        self, question: str, top_k: int, document: str | None = None, history: Sequence[str] = ()
+    ) -> list[Passage]:
+        asked, before = content_words(question), content_words(" ".join(history))
+
+        def shared(one: Passage) -> float:
+            words = content_words(one.chunk.text)
+            return len(asked & words) + len(before & words) / 2
+
         open_ones = [one for one in self._passages if document in (None, one.chunk.filename)]
-        ranked = sorted(open_ones, key=lambda one: -len(asked & content_words(one.chunk.text)))
-        return ranked[:top_k]
+        return sorted(open_ones, key=lambda one: -shared(one))[:top_k]
 
 
 class FunctionAnswerer:

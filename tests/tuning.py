@@ -66,9 +66,11 @@ class LocalRetriever:
     def __init__(self, index: VectorIndex, embedder: Embedder, bm25: Bm25Encoder) -> None:
         self._index, self._searcher = index, Searcher(embedder, bm25)
 
-    def passages(self, question: str, top_k: int, document: str | None = None) -> list[Passage]:
+    def passages(
+        self, question: str, top_k: int, document: str | None = None, history: Sequence[str] = ()
+    ) -> list[Passage]:
         scope = Scope(WORKSPACE, frozenset({document}) if document else None)
-        return list(self._searcher.search([self._index], question, scope, top_k).passages)
+        return list(self._searcher.search([self._index], question, scope, top_k, history).passages)
 
 
 def tune(

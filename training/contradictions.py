@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from retrieval.metrics import token_f1
 from retrieval.support import objection
 from retrieval.words import strip_markers
-from training.model import Example
+from training.model import Example, turns_of
 from training.wording import bare
 
+Groups = Sequence[Sequence[int]]
 SAME_ANSWER = 0.4
 """From this token F1 on, two answers count as one that is worded differently."""
 MOST_VIEWS = 8
@@ -29,8 +30,9 @@ class Contradictions:
     pairs: tuple[tuple[int, int], ...]
 
 
-def contradictions(examples: Sequence[Example], same: Sequence[Sequence[int]]) -> Contradictions:
-    """The contradictory ones among examples. `same` are the places of those that ask the same, group by group.
+def contradictions(examples: Sequence[Example], same: Groups) -> Contradictions:
+    """The contradictory ones among examples, each taken for its last answer. `same` are the places of those that ask
+    the same, group by group.
 
     Answers are at odds where few of their words agree, where each has a figure that the other lacks, where one says yes
     and one no, where one denies what the other says, or where only one refuses.
@@ -43,6 +45,19 @@ def contradictions(examples: Sequence[Example], same: Sequence[Sequence[int]]) -
             places += group
             pairs += [(views[0], view) for view in views[1:]]
     return Contradictions(tuple(sorted(places)), tuple(pairs))
+
+
+def contradictory(examples: Sequence[Example], same: Callable[[Sequence[Example]], Groups]) -> Contradictions:
+    """The contradictory ones among examples, by every answer of theirs that is learned.
+
+    `same` finds the places of those that ask the same; it is given an example for each answer.
+    """
+    turns = turns_of(examples)
+    found = contradictions(turns, same(turns))
+    owners = [owner for owner, example in enumerate(examples) for _ in example.turns]
+    places = sorted({owners[place] for place in found.places})
+    pairs = dict.fromkeys((owners[one], owners[two]) for one, two in found.pairs)
+    return Contradictions(tuple(places), tuple(pairs))
 
 
 def equal_questions(examples: Sequence[Example]) -> list[list[int]]:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from retrieval.model import Message
 from training.config import DatasetSettings
 from training.errors import InvalidDataset
 from training.formats import Format, read_example
@@ -25,7 +26,7 @@ def parse_dataset(data: bytes, settings: DatasetSettings | None = None) -> Datas
 
     `metadata` is kept. Its `document` may name the file that answers; `null` there marks a question that no document
     answers. Its `answer_id` may name the answer of the journal that the example was made from. The last turn has to be
-    the assistant's, the one before it the user's.
+    the assistant's. Every answer to a user's turn is learned, unless it has the weight 0.
 
     Raises InvalidDataset that names every bad line by its number (the first 20 in the message, all in `problems`), or
     says that formats are mixed, or that there are too few examples.
@@ -75,12 +76,17 @@ def digest(content: bytes) -> str:
 
 
 def _row(example: Example) -> dict[str, Any]:
-    turns = [{"role": message.role, "content": message.content} for message in example.messages]
+    turns = [_turn(message, place in example.unlearned) for place, message in enumerate(example.messages)]
     metadata = {"metadata": dict(example.metadata)} if example.metadata else {}
     if example.rejected is None:
         return {"messages": turns, **metadata}
     rejected = [{"role": "assistant", "content": example.rejected}]
     return {"prompt": turns[:-1], "chosen": turns[-1:], "rejected": rejected, **metadata}
+
+
+def _turn(message: Message, is_unlearned: bool) -> dict[str, Any]:
+    """With a weight only where it says something: the content of a data set without weights has no trace of them."""
+    return {"role": message.role, "content": message.content, **({"weight": 0} if is_unlearned else {})}
 
 
 def _refuse_mixed(formats: dict[Format, list[int]]) -> None:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from training.config import DatasetSettings
-from training.contradictions import Contradictions, contradictions
+from training.contradictions import Contradictions, contradictory
 from training.fitness import distinct
 from training.languages import LIMITS, UNKNOWN, language
 from training.model import Dataset, Example
@@ -43,7 +43,8 @@ class Spread:
 class Lengths:
     """Of whole conversations in tokens, as the chat template writes them, without the passages that a run adds.
 
-    `left_out` are the lines that exceed `max_length` by themselves: nothing is cut, they are left out.
+    `left_out` are the lines that exceed `max_length` up to their first answer already: nothing is cut, they are left
+    out. Of a longer conversation the answers that fit are learned.
     """
 
     tokens: Spread
@@ -58,12 +59,18 @@ class DataSetReport:
 
     `exact_duplicates` and `near_duplicates` are groups that ask and answer the same, `contradictions` pairs that ask
     the same and answer otherwise. `unanswered_turns` are lines where a user's turn before the last was not answered.
+
+    Of the assistant's turns `learned_turns` are learned, `unlearned_turns` are not for their weight 0, and
+    `unasked_turns` are not since they follow no turn of a user.
     """
 
     examples: int
     format: str
     refusals: int
     conversations: int
+    learned_turns: int
+    unlearned_turns: int
+    unasked_turns: int
     distinct_questions: int
     distinct_answers: int
     to_50: int
@@ -90,6 +97,8 @@ class DataSetReport:
     def summary(self) -> list[str]:
         """What a person should know, a sentence each."""
         found = [f"{self.examples} examples ({self.format}), {self.distinct_answers} distinct answers."]
+        if (self.learned_turns, self.unlearned_turns, self.unasked_turns) != (self.examples, 0, 0):
+            found.append(_turns(self))
         found += [_goal(self.examples, goal) for goal in (FIRST_GOAL, SECOND_GOAL) if self.examples < goal]
         if self.lengths:
             found.append(_lengths(self.lengths))
@@ -127,7 +136,7 @@ def examine(
     10,000 examples take seconds; benchmarks/dataset_report.py says how many.
     """
     examples = dataset.examples
-    at_odds = contradictions(examples, same_questions(examples, settings.near_duplicate))
+    at_odds = contradictory(examples, lambda turns: same_questions(turns, settings.near_duplicate))
     exact, near, repeated = _duplicates(examples, settings.near_duplicate)
     sensitive = [finding for example in examples for finding in _sensitive(example)]
     unanswered = [example.line for example in examples if _unanswered(example)]
@@ -137,6 +146,9 @@ def examine(
         format=dataset.format,
         refusals=sum(example.refuses for example in examples),
         conversations=sum(bool(example.history) for example in examples),
+        learned_turns=sum(len(example.turns) for example in examples),
+        unlearned_turns=sum(len(example.unlearned) for example in examples),
+        unasked_turns=sum(example.unasked for example in examples),
         distinct_questions=len({distinct(example.asked) for example in examples}),
         distinct_answers=len({distinct(example.answer) for example in examples}),
         to_50=max(0, FIRST_GOAL - len(examples)),
@@ -174,24 +186,26 @@ def _duplicates(
 
 
 def _same_answers(examples: Sequence[Example], least: float) -> list[list[int]]:
-    """Places of examples whose questions are near-copies and whose answers are as well."""
+    """Places of examples whose questions are near-copies under one system message, and whose answers are as well."""
     found: list[list[int]] = []
     for group in question_groups(examples, least):
-        heads: list[tuple[Wording, list[int]]] = []
+        heads: list[tuple[str, Wording, list[int]]] = []
         for place in group if len(group) > 1 else ():
-            answer = Wording.of(examples[place].answer)
-            same = next((places for head, places in heads if head.is_copy_of(answer, least)), None)
+            system, answer = distinct(examples[place].system), Wording.of(examples[place].answer)
+            same = next((at for under, head, at in heads if under == system and head.is_copy_of(answer, least)), None)
             if same is None:
-                heads.append((answer, [place]))
+                heads.append((system, answer, [place]))
             else:
                 same.append(place)
-        found += [places for _, places in heads if len(places) > 1]
+        found += [places for _, _, places in heads if len(places) > 1]
     return found
 
 
 def _measure(examples: Sequence[Example], count_tokens: CountTokens, max_length: int) -> Lengths:
     counts = count_tokens(examples)
-    left_out = [one.line for one, count in zip(examples, counts, strict=True) if count > max_length]
+    long = [example.turns[0] for example, count in zip(examples, counts, strict=True) if count > max_length]
+    shortest = count_tokens(long) if long else []
+    left_out = [turn.line for turn, count in zip(long, shortest, strict=True) if count > max_length]
     return Lengths(Spread.of(counts), sum(counts), max_length, tuple(left_out))
 
 
@@ -210,6 +224,15 @@ def _languages(texts: Sequence[str]) -> dict[str, float]:
     counts = Counter(language(text) for text in texts)
     ranked = sorted(counts.items(), key=lambda entry: (entry[0] == UNKNOWN, -entry[1], entry[0]))
     return {name: round(count / len(texts), 4) for name, count in ranked}
+
+
+def _turns(report: DataSetReport) -> str:
+    told = f"{report.learned_turns} answers are learned"
+    if report.unlearned_turns:
+        told += f"; {report.unlearned_turns} are not, since they have the weight 0"
+    if report.unasked_turns:
+        told += f"; {report.unasked_turns} turns of the assistant are not, since they follow no turn of a user"
+    return f"{told}."
 
 
 def _goal(examples: int, goal: int) -> str:

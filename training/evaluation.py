@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from retrieval.answerability import answerability
-from retrieval.grounding import REFUSAL, grounded_messages, plain_messages
+from retrieval.conversation import Conversation
+from retrieval.follow_up import standalone_query
+from retrieval.grounding import REFUSAL
 from retrieval.guard import opens_supported
 from retrieval.model import Message, Passage
-from retrieval.words import share_of_words
 from training.config import EvaluationSettings
 from training.errors import Cancelled
 from training.model import Cancelled as IsCancelled
 from training.model import Completion, Metrics, Question
 from training.probes import Probe
 from training.scoring import Outcome, ProbeOutcome, Standards, Trial, measure
+from training.sources import carries, source
 
-RELATED = 0.5
-"""A passage that carries this share of the reference's words counts as one that answers."""
 OnAnswer = Callable[[int, int], None]
 Answered = TypeVar("Answered")
 
@@ -28,8 +28,13 @@ Answered = TypeVar("Answered")
 class Retriever(Protocol):
     """The live retriever, as the server asks it."""
 
-    def passages(self, question: str, top_k: int, document: str | None = None) -> list[Passage]:
-        """The best passages, best first."""
+    def passages(
+        self, question: str, top_k: int, document: str | None = None, history: Sequence[str] = ()
+    ) -> list[Passage]:
+        """The best passages, best first; `history` are the user's turns before the question, oldest first.
+
+        Raises whatever goes wrong: no passages means that there are none.
+        """
         ...
 
 
@@ -50,16 +55,52 @@ class Judge(Protocol):
 
 
 def make_trials(questions: Sequence[Question], retriever: Retriever, settings: EvaluationSettings) -> list[Trial]:
-    """Each question with what retrieval brings, and the first `removed` answerable ones again without what answers."""
+    """Each question as it is trained: with what retrieval brings, or without passages where no document answers it.
+
+    The first `removed` of those that a document answers come again without what answers.
+    """
     trials: list[Trial] = []
     removed: list[Trial] = []
     for question in questions:
-        found = retriever.passages(question.question, 2 * settings.top_k)
-        trials.append(Trial(question, tuple(found[: settings.top_k])))
+        found = retriever.passages(question.question, 2 * settings.top_k, history=question.conversation.earlier)
+        shown = tuple(found[: settings.top_k])
+        if question.answerable and not is_sourced(question, shown):
+            trials.append(Trial(as_voice(question), (), sourced=False))
+            continue
+        trials.append(Trial(question, shown))
         others = [passage for passage in found if not _answers(question, passage)][: settings.top_k]
         if question.answerable and others and len(removed) < settings.removed:
             removed.append(Trial(question, tuple(others), removed=True))
     return [*trials, *removed]
+
+
+def is_sourced(question: Question, passages: Sequence[Passage]) -> bool:
+    """Whether a document answers: one that the data set names, in the store or not, else one of these passages, by the
+    rule that makes rows of training examples. Without a reference to tell by, one does."""
+    return bool(question.documents) or not question.reference or source(question.reference, passages) is not None
+
+
+def as_voice(question: Question) -> Question:
+    """The question without facts that only a document could give: the figures of its reference."""
+    return replace(question, facts=()) if question.facts_are_figures else question
+
+
+def told(trials: Sequence[Trial]) -> tuple[str, dict[str, Any]]:
+    """What is asked, as an event: a sentence and its figures."""
+    asked = [trial for trial in trials if not trial.removed]
+    answerable = [trial.sourced for trial in asked if trial.answerable]
+    figures = {
+        "sourced": sum(answerable),
+        "voiced": len(answerable) - sum(answerable),
+        "unanswerable": len(asked) - len(answerable),
+        "removed": len(trials) - len(asked),
+    }
+    message = (
+        f"Of {len(asked)} questions a document answers {figures['sourced']}, which are judged by facts and citations "
+        f"too; none answers {figures['voiced']}, which are asked without passages and judged as a voice; "
+        f"{figures['unanswerable']} are to be refused, and {figures['removed']} come again without what answers them."
+    )
+    return message, figures
 
 
 def evaluate(
@@ -155,12 +196,11 @@ def _finished(futures: Sequence[Future[Answered]]) -> Iterator[int]:
 
 def _ask_one(trial: Trial, answerer: Answerer, settings: EvaluationSettings) -> Outcome:
     question = trial.question
-    if trial.passages and answerability(question.question, trial.passages) < settings.min_answerability:
+    asked = question.conversation
+    searched = standalone_query(asked.question, asked.earlier)
+    if trial.passages and answerability(searched, trial.passages) < settings.min_answerability:
         return Outcome(trial, Completion(REFUSAL, "stop", 0))
-    if trial.passages:
-        messages = grounded_messages(question.question, trial.passages, question.history)
-    else:
-        messages = plain_messages(question.question, question.history)
+    messages = asked.grounded(trial.passages) if trial.passages else asked.plain()
     try:
         completion = answerer.answer(messages, settings.max_tokens)
         if settings.guarded and trial.passages and not opens_supported(completion.text, trial.passages):
@@ -172,7 +212,7 @@ def _ask_one(trial: Trial, answerer: Answerer, settings: EvaluationSettings) -> 
 
 def _ask_probe(probe: Probe, answerer: Answerer, settings: EvaluationSettings) -> ProbeOutcome:
     try:
-        completion = answerer.answer(plain_messages(probe.prompt), settings.probe_tokens)
+        completion = answerer.answer(Conversation(probe.prompt).plain(), settings.probe_tokens)
     except Exception as error:  # noqa: BLE001 - as above
         return ProbeOutcome(probe.prompt, None, f"{type(error).__name__}: {error}")
     return ProbeOutcome(probe.prompt, probe.passes(completion.text))
@@ -181,4 +221,4 @@ def _ask_probe(probe: Probe, answerer: Answerer, settings: EvaluationSettings) -
 def _answers(question: Question, passage: Passage) -> bool:
     if question.documents:
         return passage.chunk.filename in question.documents
-    return share_of_words(question.reference, passage.chunk.text) >= RELATED
+    return carries(question.reference, passage)

@@ -8,7 +8,7 @@ from typing import Literal
 from training.config import DatasetSettings
 from training.dataset import check_count
 from training.errors import InvalidDataset
-from training.model import Dataset, Example
+from training.model import Dataset, Example, turns_of
 
 SHOWN_PAIRS = 5
 Method = Literal["supervised", "dpo"]
@@ -28,7 +28,7 @@ def check_examples(dataset: Dataset, settings: DatasetSettings, method: Method =
             "The data set holds conversations with one answer each. They are for the method 'supervised'; the method "
             "'dpo' needs preference pairs: a preferred answer and another one."
         )
-    if len({distinct(example.answer) for example in examples}) < 2:
+    if len({distinct(turn.answer) for turn in turns_of(examples)}) < 2:
         raise InvalidDataset(
             f"All {len(examples)} examples have the same answer, that of line {examples[0].line}. A model would learn "
             "to say nothing else; add examples with other answers."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, cast
 
 from retrieval.model import Message
@@ -21,12 +22,21 @@ TOOLS = ("tools", "functions", "tool_calls", "function_call")
 
 
 @dataclass(frozen=True)
+class _Read:
+    """What was read of a row. `unlearned` are the places of the assistant's turns with the weight 0."""
+
+    messages: list[Message]
+    unlearned: frozenset[int] = frozenset()
+    rejected: str | None = None
+
+
+@dataclass(frozen=True)
 class _Shape:
     """A format: the keys that tell it, those that it reads, and how."""
 
     signs: frozenset[str]
     reads: frozenset[str]
-    read: Callable[[dict[str, Any]], tuple[list[Message], str | None]]
+    read: Callable[[dict[str, Any]], _Read]
 
 
 def detect(row: Mapping[str, Any]) -> Format:
@@ -48,21 +58,24 @@ def read_example(row: dict[str, Any], line: int) -> tuple[Format, Example, froze
     metadata = row["metadata"] if row.get("metadata") is not None else {}
     if not isinstance(metadata, dict):
         raise BadRow('"metadata" is not an object')
-    messages, rejected = shape.read(row)
-    _check_turns(messages)
-    example = Example(tuple(messages), metadata, rejected, line)
+    found = shape.read(row)
+    _check_turns(found)
+    example = Example(tuple(found.messages), metadata, found.rejected, line, found.unlearned)
     return name, example, frozenset(row.keys()) - shape.reads - {"metadata"}
 
 
-def _openai(row: dict[str, Any]) -> tuple[list[Message], None]:
+def _openai(row: dict[str, Any]) -> _Read:
     messages = _conversation(row["messages"], "messages")
-    last = row["messages"][-1]
-    if last.get("weight") == 0:
-        raise BadRow("the last turn has the weight 0, so nothing of this conversation would be learned")
-    return messages, None
+    return _Read(messages, _unlearned(messages, row["messages"]))
 
 
-def _alpaca(row: dict[str, Any]) -> tuple[list[Message], None]:
+def _unlearned(messages: Sequence[Message], turns: Sequence[dict[str, Any]]) -> frozenset[int]:
+    """The places of the assistant's turns with the weight 0; a weight has no effect on the others."""
+    answers = [place for place, message in enumerate(messages) if message.role == "assistant"]
+    return frozenset(place for place in answers if turns[place].get("weight") == 0)
+
+
+def _alpaca(row: dict[str, Any]) -> _Read:
     asked = _text(row.get("instruction"), '"instruction"')
     more = row.get("input")
     if more is not None and not isinstance(more, str):
@@ -73,15 +86,17 @@ def _alpaca(row: dict[str, Any]) -> tuple[list[Message], None]:
             raise BadRow('"history" is not a list of pairs of question and answer')
         messages += [Message("user", _text(turn[0], '"history"')), Message("assistant", _text(turn[1], '"history"'))]
     question = f"{asked}\n\n{more.strip()}" if more and more.strip() else asked
-    return [*messages, Message("user", question), Message("assistant", _text(row.get("output"), '"output"'))], None
+    return _Read([*messages, Message("user", question), Message("assistant", _text(row.get("output"), '"output"'))])
 
 
-def _sharegpt(row: dict[str, Any]) -> tuple[list[Message], None]:
+def _sharegpt(row: dict[str, Any]) -> _Read:
     turns = _list(row["conversations"], '"conversations"')
     messages = [_sharegpt_turn(position, turn) for position, turn in enumerate(turns, start=1)]
-    if row.get("system"):
-        messages.insert(0, Message("system", _text(row["system"], '"system"')))
-    return messages, None
+    unlearned = _unlearned(messages, turns)
+    if not row.get("system"):
+        return _Read(messages, unlearned)
+    system = Message("system", _text(row["system"], '"system"'))
+    return _Read([system, *messages], frozenset(place + 1 for place in unlearned))
 
 
 def _sharegpt_turn(position: int, turn: Any) -> Message:
@@ -91,10 +106,11 @@ def _sharegpt_turn(position: int, turn: Any) -> Message:
     role = SHAREGPT_ROLES.get(said_by) if isinstance(said_by, str) else None
     if role is None:
         raise BadRow(f"message {position} is from {said_by!r}; known are {', '.join(SHAREGPT_ROLES)}")
+    _check_weight(position, turn)
     return Message(role, _text(turn.get("value"), f"message {position} ({said_by})"))
 
 
-def _trl_preference(row: dict[str, Any]) -> tuple[list[Message], str]:
+def _trl_preference(row: dict[str, Any]) -> _Read:
     if "prompt" in row:
         prompt = _prompt(row["prompt"])
         return _pair(prompt, _answer(row.get("chosen"), "chosen"), _answer(row.get("rejected"), "rejected"))
@@ -103,10 +119,12 @@ def _trl_preference(row: dict[str, Any]) -> tuple[list[Message], str]:
         raise BadRow('without "prompt", "chosen" and "rejected" must be one conversation up to their last turn')
     if chosen[-1].role != "assistant" or rejected[-1].role != "assistant":
         raise BadRow('the last turn of "chosen" and of "rejected" must be the assistant\'s')
+    for side in ("chosen", "rejected"):
+        _check_counts(row[side][-1], side)
     return _pair(chosen[:-1], chosen[-1].content, rejected[-1].content)
 
 
-def _openai_preference(row: dict[str, Any]) -> tuple[list[Message], str]:
+def _openai_preference(row: dict[str, Any]) -> _Read:
     asked = row.get("input")
     if not isinstance(asked, dict):
         raise BadRow('"input" is not an object with "messages"')
@@ -116,10 +134,10 @@ def _openai_preference(row: dict[str, Any]) -> tuple[list[Message], str]:
     return _pair(prompt, answers[0], answers[1])
 
 
-def _pair(prompt: list[Message], chosen: str, rejected: str) -> tuple[list[Message], str]:
+def _pair(prompt: list[Message], chosen: str, rejected: str) -> _Read:
     if " ".join(chosen.split()) == " ".join(rejected.split()):
         raise BadRow("the preferred answer and the other one are the same")
-    return [*prompt, Message("assistant", chosen)], rejected
+    return _Read([*prompt, Message("assistant", chosen)], rejected=rejected)
 
 
 def _prompt(prompt: Any) -> list[Message]:
@@ -135,6 +153,7 @@ def _answer(answer: Any, name: str) -> str:
     messages = _conversation(answer, name)
     if len(messages) != 1 or messages[0].role != "assistant":
         raise BadRow(f'"{name}" must be a text or one assistant message')
+    _check_counts(answer[0], name)
     return messages[0].content
 
 
@@ -152,9 +171,20 @@ def _message(position: int, message: Any) -> Message:
     known = ROLES.get(role) if isinstance(role, str) else None
     if known is None:
         raise BadRow(f"message {position} has the unknown role {role!r}; known are {', '.join(ROLES)}")
-    if message.get("weight") not in (None, 0, 1):
-        raise BadRow(f"message {position} has a weight other than 0 and 1")
+    _check_weight(position, message)
     return Message(known, _content(message.get("content"), f"message {position} ({role})"))
+
+
+def _check_weight(position: int, message: Mapping[str, Any]) -> None:
+    """JSON knows one kind of number, so 1.0 is 1; true, which Python takes for 1, is none."""
+    weight = message.get("weight")
+    if isinstance(weight, bool) or weight not in (None, 0, 1):
+        raise BadRow(f"message {position} has a weight other than 0 and 1")
+
+
+def _check_counts(answer: Mapping[str, Any], name: str) -> None:
+    if answer.get("weight") == 0:
+        raise BadRow(f'"{name}" has the weight 0, so there would be nothing to compare')
 
 
 def _content(content: Any, where: str) -> str:
@@ -186,17 +216,26 @@ def _no_tools(row: Mapping[str, Any]) -> None:
             raise BadRow(f'it has "{key}"; tool calls are not trained here')
 
 
-def _check_turns(messages: Sequence[Message]) -> None:
-    roles = [message.role for message in messages]
+def _check_turns(found: _Read) -> None:
+    roles = [message.role for message in found.messages]
     if "assistant" not in roles:
         raise BadRow("no assistant turn")
     if roles[-1] != "assistant":
         raise BadRow(f"the last turn is the {roles[-1]}'s, not the assistant's")
-    if len(roles) < 2 or roles[-2] != "user":
-        raise BadRow("the assistant's last turn does not follow a user's")
+    last = len(roles) - 1
+    if last not in found.unlearned:
+        if roles[-2:-1] != ["user"]:
+            raise BadRow("the assistant's last turn does not follow a user's")
+        return
+    follows = [place for place, pair in enumerate(pairwise(roles), start=1) if pair == ("user", "assistant")]
+    if not set(follows) - found.unlearned:
+        raise BadRow(
+            "the last turn has the weight 0 and no other answer to a user's turn counts, so nothing of this "
+            "conversation would be learned"
+        )
 
 
-def _shape(signs: str, reads: str, read: Callable[[dict[str, Any]], tuple[list[Message], str | None]]) -> _Shape:
+def _shape(signs: str, reads: str, read: Callable[[dict[str, Any]], _Read]) -> _Shape:
     return _Shape(frozenset(signs.split()), frozenset(f"{signs} {reads}".split()), read)
 
 

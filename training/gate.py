@@ -163,7 +163,10 @@ def _not_compared(check: str, words: str) -> GateCheck:
 
 
 def _cites(candidate: Metrics, settings: GateSettings) -> GateCheck:
-    share = candidate.marked
+    share, sourced = candidate.marked, candidate.citation_recall.of
+    if share.value is None and sourced and candidate.style["overall"].of:
+        none = f"a document answers {sourced} of the questions, and none of its answers to them rests on passages"
+        return GateCheck("cites", False, f"The candidate cites nothing: {none}.")
     if share.value is None:
         return GateCheck("cites", True, "No answer rests on passages, so citation markers were not looked for.")
     passed = share.value >= settings.min_marked

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from retrieval.conversation import Conversation
 from retrieval.grounding import is_refusal
 from retrieval.model import Message
 from retrieval.words import strip_markers
 
 _FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
 _LIST_NUMBER = re.compile(r"^\s*\d+[.)]\s", re.MULTILINE)
+OF_THE_LAST = ("document", "facts")
+"""What an example's metadata says of its last answer."""
 RowKind = Literal["grounded", "refusal", "plain", "general"]
 StageName = Literal["dataset", "rows", "lora", "merge", "parity", "candidate", "load", "evaluate", "gate", "publish"]
 STAGES: tuple[StageName, ...] = (
@@ -24,9 +27,11 @@ STAGES: tuple[StageName, ...] = (
 
 @dataclass(frozen=True)
 class Example:
-    """One training conversation. The last message is the assistant's; it is what is learned.
+    """One training conversation, which ends with a turn of the assistant.
 
-    `rejected` is a worse answer than the last message, in a data set of preference pairs. `line` is where the example
+    Each answer to a user's turn is learned, but for those at the places `unlearned` (weight 0). What is said here of a
+    question and its answer is of the last one that is learned, and so is `metadata`. `rejected` is a worse answer than
+    it, in a data set of preference pairs: there nothing but the last turn is learned. `line` is where the example
     stands in its file, from 1.
     """
 
@@ -34,20 +39,47 @@ class Example:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     rejected: str | None = None
     line: int = field(default=0, compare=False)
+    unlearned: frozenset[int] = frozenset()
+
+    @property
+    def turns(self) -> tuple[Example, ...]:
+        """Each answer that is learned, in an example of its own that ends with it: what comes before is its history.
+
+        What `metadata` names as a document or facts is known of the last alone.
+        """
+        *earlier, last = self._learned() or [len(self.messages) - 1]
+        unnamed = {name: value for name, value in self.metadata.items() if name not in OF_THE_LAST}
+        return (*(self._until(place, unnamed) for place in earlier), self._until(last, self.metadata))
+
+    @property
+    def unasked(self) -> int:
+        """How many turns of the assistant have no weight 0 and are not learned, since they follow no turn of a user."""
+        answers = {place for place, message in enumerate(self.messages) if message.role == "assistant"}
+        return len(answers - self.unlearned - set(self._learned())) if self.rejected is None else 0
+
+    @property
+    def conversation(self) -> Conversation:
+        """What stands before the answer, as a server takes it."""
+        return Conversation.of([(message.role, message.content) for message in self.messages[: self._last]])
 
     @property
     def question(self) -> str:
-        """The user's last message."""
-        return self.messages[-2].content
+        """The user's turn that is answered."""
+        return self.messages[self._last - 1].content
 
     @property
     def answer(self) -> str:
-        return self.messages[-1].content
+        return self.messages[self._last].content
 
     @property
     def history(self) -> tuple[Message, ...]:
-        """The turns before the question, without system messages: the serving prompt brings its own."""
-        return tuple(message for message in self.messages[:-2] if message.role != "system")
+        """The turns before the question, without system messages."""
+        return self.conversation.history
+
+    @property
+    def system(self) -> str:
+        """What the system messages before the answer ask for, if anything."""
+        return self.conversation.system
 
     @property
     def asked(self) -> str:
@@ -57,7 +89,7 @@ class Example:
     @property
     def whole_prompt(self) -> str:
         """All that stands before the answer, system messages included."""
-        return "\n".join(message.content for message in self.messages[:-1])
+        return "\n".join(message.content for message in self.messages[: self._last])
 
     @property
     def document(self) -> str | None:
@@ -66,11 +98,40 @@ class Example:
         return name if isinstance(name, str) else None
 
     @property
+    def documents(self) -> tuple[str, ...]:
+        return (self.document,) if self.document else ()
+
+    @property
     def refuses(self) -> bool:
         """Whether the answer says that the documents do not answer: by the data set's word, else by its wording."""
         if "document" in self.metadata:
             return self.metadata["document"] is None
         return is_refusal(self.answer, None)
+
+    @property
+    def _last(self) -> int:
+        places = range(len(self.messages) - 1, 0, -1)
+        return next(filter(self._is_learned, places), len(self.messages) - 1)
+
+    def _learned(self) -> list[int]:
+        if self.rejected is not None:
+            return [self._last]
+        return [place for place in range(1, len(self.messages)) if self._is_learned(place)]
+
+    def _is_learned(self, place: int) -> bool:
+        roles = self.messages[place - 1].role, self.messages[place].role
+        return roles == ("user", "assistant") and place not in self.unlearned
+
+    def _until(self, place: int, metadata: Mapping[str, Any]) -> Example:
+        if place == len(self.messages) - 1 and len(self._learned()) == 1:
+            return self
+        before = frozenset(at for at in range(place) if self.messages[at].role == "assistant")
+        return replace(self, messages=self.messages[: place + 1], metadata=metadata, unlearned=before)
+
+
+def turns_of(examples: Iterable[Example]) -> list[Example]:
+    """Every answer that is learned from the examples, in an example of its own."""
+    return [turn for example in examples for turn in example.turns]
 
 
 @dataclass(frozen=True)
@@ -238,11 +299,11 @@ class ParityReport:
 
 @dataclass(frozen=True)
 class Question:
-    """A question that a model is judged on.
+    """A question that a model is judged on, under the `system` messages and after the `history` of its conversation.
 
     `document` names the file that answers, `other_documents` those that answer as well; `answerable` says whether any
-    does. `facts` are the required facts, each
-    with its accepted spellings; `reference` is an answer in the wanted style.
+    does. `facts` are the required facts, each with its accepted spellings; `facts_are_figures` says that nobody named
+    them: they are the figures of the `reference`, which is an answer in the wanted style.
     """
 
     question: str
@@ -252,19 +313,33 @@ class Question:
     facts: tuple[tuple[str, ...], ...] = ()
     history: tuple[Message, ...] = ()
     other_documents: tuple[str, ...] = ()
+    system: str = ""
+    facts_are_figures: bool = False
 
     @property
     def documents(self) -> tuple[str, ...]:
         """Every file that is known to answer."""
         return (self.document, *self.other_documents) if self.document else self.other_documents
 
+    @property
+    def conversation(self) -> Conversation:
+        return Conversation(self.question, self.history, self.system)
+
     @classmethod
     def of(cls, example: Example) -> Question:
         """A held-out example as a question. Its required facts are those that `metadata.facts` names, else the figures
         in its answer."""
-        answerable = not example.refuses
-        facts = (_named_facts(example) or _figures_in(example.answer)) if answerable else ()
-        return cls(example.question, answerable, example.document, example.answer, facts, example.history)
+        named = _named_facts(example)
+        return cls(
+            question=example.question,
+            answerable=not example.refuses,
+            document=example.document,
+            reference=example.answer,
+            facts=() if example.refuses else named or _figures_in(example.answer),
+            history=example.history,
+            system=example.system,
+            facts_are_figures=not named,
+        )
 
 
 def _named_facts(example: Example) -> tuple[tuple[str, ...], ...]:
@@ -333,6 +408,10 @@ class Metrics:
     counts the probes that were passed, `repeated` the answers that repeat training text, `judged` is an outside
     judge's mark; `longest_repeat` is in words. `scores` has one entry a prompt in the order asked, so that two models
     asked the same prompts can be compared in pairs.
+
+    `sourced` and `voiced` count the answerable questions that a document answers and that none does. The latter are
+    asked without passages and judged as a voice: of these figures they have style, `stopped`, `repeated`, `judged`,
+    `refused_answerable` and `decided`, and facts where the data set names them.
     """
 
     questions: int
@@ -357,6 +436,8 @@ class Metrics:
     judged: Share = NOTHING
     longest_repeat: int = 0
     judge_error: str = ""
+    sourced: int = 0
+    voiced: int = 0
     scores: tuple[PromptScore, ...] = ()
 
     def figures(self) -> dict[str, Any]:
@@ -364,6 +445,7 @@ class Metrics:
         plain: dict[str, Any] = {"questions": self.questions, "failed": self.failed, "failures": list(self.failures)}
         plain["style"] = {name: _rounded(share) for name, share in self.style.items()}
         plain |= {name: _rounded(getattr(self, name)) for name in SHARES}
+        plain |= {"sourced": self.sourced, "voiced": self.voiced}
         return plain | {"longest_repeat": self.longest_repeat, "judge_error": self.judge_error}
 
 

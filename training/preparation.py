@@ -11,7 +11,7 @@ from training.dataset import check_count, parse_dataset
 from training.dataset_report import CountTokens, DataSetReport, examine
 from training.errors import InvalidDataset
 from training.fitness import Method, check_contradictions, check_examples, check_overlap
-from training.model import Dataset, Example
+from training.model import Dataset, Example, turns_of
 from training.splitting import keep_out, sample, split
 
 SHOWN_LINES = 20
@@ -107,12 +107,13 @@ def told(prepared: Prepared, kept_out: KeptOut) -> tuple[str, dict[str, Any]]:
 
 def told_cut(examples: Sequence[Example], tokenizer: Any, most: int) -> tuple[str, dict[str, Any]] | None:
     """Training answers of more tokens than the server gives, as an event; None where there are none."""
-    counts = [len(ids) for ids in tokenizer([one.answer for one in examples], add_special_tokens=False)["input_ids"]]
-    lines = [example.line for example, count in zip(examples, counts, strict=True) if count >= most]
+    turns = turns_of(examples)
+    counts = [len(ids) for ids in tokenizer([one.answer for one in turns], add_special_tokens=False)["input_ids"]]
+    lines = [turn.line for turn, count in zip(turns, counts, strict=True) if count >= most]
     if not lines:
         return None
     told = (
-        f"{len(lines)} of {len(examples)} training answers do not fit an answer: the longest has {max(counts)} tokens, "
+        f"{len(lines)} of {len(turns)} training answers do not fit an answer: the longest has {max(counts)} tokens, "
         f"and max_answer_tokens is {most}. What is learned from them will be cut, and the gate refuses a model that is "
         "cut often: raise max_answer_tokens, or shorten them."
     )

@@ -6,11 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from retrieval.metrics import words as words_of
-from retrieval.words import strip_markers
+from retrieval.words import content_words, strip_markers
 from training.model import Example
 
 FORMULA = 3
 """A run of words that stands in this many different training answers is the house's formula, not a text."""
+BLANK = "_"
 Run = tuple[str, ...]
 
 
@@ -18,7 +19,9 @@ class TrainedText:
     """The training answers by their runs of `words` consecutive words.
 
     What an answer shares with the passages that it was shown, or with the reference, is not held against it: there it
-    is right to use these words. Nor is a formula, nor the answer that was trained for the very same question.
+    is right to use these words. Nor is the answer that was trained for the very same question, nor a formula: "the
+    rules on parking apply as set forth in Section 4" is one where three training answers have it with other figures,
+    and with other words of their own questions, in the same places.
     """
 
     def __init__(self, examples: Sequence[Example], words: int) -> None:
@@ -27,31 +30,52 @@ class TrainedText:
         answers: dict[str, set[str]] = defaultdict(set)
         for example in examples:
             if not example.refuses:
-                answers[example.answer].add(_key(example.question))
+                answers[example.answer].add(example.question)
         spread: dict[Run, int] = defaultdict(int)
         for answer, questions in answers.items():
-            for run in set(_runs(answer, words)):
-                spread[run] += 1
-                self._questions[run] |= questions
-        self._formulas = {run for run, count in spread.items() if count >= FORMULA}
+            formulas = {form for question in questions for form in _forms(answer, question, words)}
+            for form in formulas:
+                spread[form] += 1
+            for run in _runs(answer, words):
+                self._questions[run] |= {_key(question) for question in questions}
+        self._formulas = {form for form, count in spread.items() if count >= FORMULA}
 
     def longest_repeat(self, question: str, answer: str, allowed: Iterable[str]) -> int:
         """Words of the longest run that the answer shares with the answer to another question; 0 below `words`."""
         known = {run for text in allowed for run in _runs(text, self._words)}
         longest = length = 0
-        for run in _runs(answer, self._words):
-            length = length + 1 if self._repeats(run, _key(question)) and run not in known else 0
+        forms = _forms(answer, question, self._words)
+        for run, form in zip(_runs(answer, self._words), forms, strict=True):
+            repeats = self._repeats(run, _key(question)) and form not in self._formulas and run not in known
+            length = length + 1 if repeats else 0
             longest = max(longest, length)
         return longest + self._words - 1 if longest else 0
 
     def _repeats(self, run: Run, question: str) -> bool:
         asked = self._questions.get(run)
-        return asked is not None and run not in self._formulas and question not in asked
+        return asked is not None and question not in asked
 
 
 def _runs(text: str, words: int) -> list[Run]:
     found = words_of(strip_markers(text))
     return [tuple(found[at : at + words]) for at in range(len(found) - words + 1)]
+
+
+def _forms(answer: str, question: str, words: int) -> list[Run]:
+    """The form of each run: as many words from its beginning on, with a blank for what stands for the question's words
+    or is a figure; near the end of the answer, the last so many."""
+    asked = content_words(question)
+    found = words_of(strip_markers(answer))
+    form: list[str] = []
+    places: list[int] = []
+    for word in found:
+        varies = any(letter.isdigit() for letter in word) or bool(content_words(word) & asked)
+        if not (varies and form and form[-1] == BLANK):
+            form.append(BLANK if varies else word)
+        places.append(len(form) - 1)
+    last = max(0, len(form) - words)
+    starts = [min(places[at], last) for at in range(len(found) - words + 1)]
+    return [tuple(form[start : start + words]) for start in starts]
 
 
 def _key(question: str) -> str:

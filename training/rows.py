@@ -9,26 +9,30 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from retrieval.answerability import answerability
-from retrieval.grounding import REFUSAL, grounded_messages, plain_messages
+from retrieval.follow_up import standalone_query
+from retrieval.grounding import REFUSAL, passage_text
 from retrieval.model import Passage
 from retrieval.support import SUPPORT_THRESHOLD, support
 from retrieval.words import FULL_STOPS, content_words, sentences, strip_markers
 from training.config import MixSettings
-from training.model import Example, RowKind, RowsReport, TrainingRow
+from training.model import Example, RowKind, RowsReport, TrainingRow, turns_of
+from training.sources import carries, source
 
 EXTRA_PASSAGES = 4
 """How many passages more than `top_k` are fetched, to fill the places of those that are taken out."""
-CARRIED = 0.5
-"""From this share of an answer's words on, figures counted three times, a passage counts as the one that answers."""
-CARRIED_BY_NAMED = 0.3
-"""The same for a passage of the document that the example names: an answer in house words keeps few of its own."""
 
 
 class Retriever(Protocol):
     """The live retriever, as the server asks it."""
 
-    def passages(self, question: str, top_k: int, document: str | None = None) -> list[Passage]:
-        """The best passages, best first; only those of the file `document` where it is given."""
+    def passages(
+        self, question: str, top_k: int, document: str | None = None, history: Sequence[str] = ()
+    ) -> list[Passage]:
+        """The best passages, best first; only those of the file `document` where it is given.
+
+        `history` are the user's turns before the question, oldest first. Raises whatever goes wrong: no passages means
+        that there are none.
+        """
         ...
 
 
@@ -52,15 +56,18 @@ def build_rows(
 ) -> tuple[list[TrainingRow], RowsReport]:
     """Make the rows of a run, in random order.
 
-    Every answered example gives a row with passages, its answer marked with the numbers of the passages that carry its
+    Every answer that is learned gives rows, a conversation of several as many; what comes before it is its history.
+
+    Each answered one gives a row with passages, its answer marked with the numbers of the passages that carry its
     sentences; a share of them has nothing but passages of other documents beside the one that answers, and a share
     comes a second time without passages. Examples that refuse keep their answer, with whatever
     retrieval brings; where they are too few, answered examples come again with the supporting passages taken out and a
     refusal as the answer. Passages stand in the retriever's order, in a share of the rows in random order. An example
     whose answer no passage carries is kept without passages: it teaches the voice and nothing about sources.
     """
-    answered = [_retrieve(example, retriever, mix) for example in examples if not example.refuses]
-    refusals = [example for example in examples if example.refuses]
+    turns = turns_of(examples)
+    answered = [_retrieve(example, retriever, mix) for example in turns if not example.refuses]
+    refusals = [example for example in turns if example.refuses]
     carried = [item for item in answered if item.right]
     unsupported = [item.example for item in answered if not item.right]
     chosen = set(rng.sample(range(len(carried)), _share(mix.share_distractors, carried)))
@@ -74,8 +81,9 @@ def build_rows(
     rows += [_removed_row(item, house_refusal(refusals, rng), mix, rng) for item in taken if item.others]
     plain = rng.sample(carried, _share(mix.share_without_passages, carried))
     rows += [_plain_row(example, "plain") for example in [*unsupported, *(item.example for item in plain)]]
-    wanted = min(len(general), _share(mix.share_general, answered))
-    rows += [_plain_row(example, "general") for example in rng.sample(list(general), wanted)]
+    others = turns_of(general)
+    wanted = min(len(others), _share(mix.share_general, answered))
+    rows += [_plain_row(example, "general") for example in rng.sample(others, wanted)]
     rng.shuffle(rows)
     return rows, _report(rows, sum(item.brought for item in carried), len(unsupported), distracted)
 
@@ -140,49 +148,32 @@ def common_lines(answers: Sequence[str], least: int = 2) -> list[str]:
 
 
 def _retrieve(example: Example, retriever: Retriever, mix: MixSettings) -> _Grounded:
-    found = [_cut(passage, mix) for passage in retriever.passages(example.question, mix.top_k + EXTRA_PASSAGES)]
+    answer, documents = example.answer, example.documents
+    found = _found(example, retriever, mix, mix.top_k + EXTRA_PASSAGES)
     passages = found[: mix.top_k]
-    right = _best(example, passages)
+    right = source(answer, passages, documents)
     brought = False
     if right is None and example.document:
-        named = retriever.passages(example.question, mix.top_k, document=example.document)
-        right = _best(example, [_cut(passage, mix) for passage in named])
+        right = source(answer, _found(example, retriever, mix, mix.top_k, example.document), documents)
         brought = right is not None
         passages = [*passages[: mix.top_k - 1], right] if right else passages
-    others = [passage for passage in found if not _carries(example, passage)]
+    others = [passage for passage in found if not carries(answer, passage, documents)]
     return _Grounded(example, right, passages, others, brought)
+
+
+def _found(
+    example: Example, retriever: Retriever, mix: MixSettings, top_k: int, document: str | None = None
+) -> list[Passage]:
+    asked = example.conversation
+    return [_cut(one, mix) for one in retriever.passages(asked.question, top_k, document, asked.earlier)]
 
 
 def _cut(passage: Passage, mix: MixSettings) -> Passage:
     return replace(passage, chunk=replace(passage.chunk, text=passage.chunk.text[: mix.max_passage_chars]))
 
 
-def _best(example: Example, passages: Sequence[Passage]) -> Passage | None:
-    """The passage that carries most of the answer, among those of the named document where one is named."""
-    carrying = [passage for passage in passages if _carries(example, passage)]
-    return max(carrying, key=lambda passage: _answer_support(example, passage), default=None)
-
-
-def _carries(example: Example, passage: Passage) -> bool:
-    if example.document:
-        return passage.chunk.filename == example.document and _answer_support(example, passage) >= CARRIED_BY_NAMED
-    return _answer_support(example, passage) >= CARRIED
-
-
-def _answer_support(example: Example, passage: Passage) -> float:
-    """The share of the answer's words that stand in the passage, its figures counted three times."""
-    words = content_words(strip_markers(example.answer))
-    known = content_words(_text(passage))
-    weights = {word: 3 if any(letter.isdigit() for letter in word) else 1 for word in words}
-    return sum(weight for word, weight in weights.items() if word in known) / max(1, sum(weights.values()))
-
-
-def _text(passage: Passage) -> str:
-    return "\n".join([passage.chunk.title, *passage.chunk.headings, passage.chunk.text])
-
-
 def _carrier(sentence: str, passages: Sequence[Passage], right: Passage) -> int | None:
-    scores = [support(sentence, _text(passage)) for passage in passages]
+    scores = [support(sentence, passage_text(passage)) for passage in passages]
     own = passages.index(right)
     best = max(range(len(passages)), key=lambda place: (scores[place], place == own))
     if scores[best] >= SUPPORT_THRESHOLD and scores[best] > scores[own] + 0.2:
@@ -209,29 +200,34 @@ def _distracted(item: _Grounded, mix: MixSettings) -> _Grounded:
 def _answer_row(item: _Grounded, mix: MixSettings, rng: random.Random) -> TrainingRow:
     assert item.right is not None
     passages = _ordered(item.passages, mix, rng)
-    prompt = grounded_messages(item.example.question, passages, item.example.history)
+    prompt = item.example.conversation.grounded(passages)
     return TrainingRow(tuple(prompt), mark(item.example.answer, passages, item.right), "grounded", _files(passages))
 
 
 def _pair_row(item: _Grounded, right: Passage, rejected: str, mix: MixSettings, rng: random.Random) -> TrainingRow:
     passages = _ordered(item.passages, mix, rng)
-    prompt = grounded_messages(item.example.question, passages, item.example.history)
+    prompt = item.example.conversation.grounded(passages)
     chosen, rejected = (mark(answer, passages, right) for answer in (item.example.answer, rejected))
     return TrainingRow(tuple(prompt), chosen, "grounded", _files(passages), rejected)
 
 
 def _refusal_row(example: Example, retriever: Retriever, mix: MixSettings, rng: random.Random) -> TrainingRow | None:
     """None where the server refuses before the model is asked."""
-    found = [_cut(passage, mix) for passage in retriever.passages(example.question, mix.top_k)]
-    if answerability(example.question, found) < mix.min_answerability:
+    found = _found(example, retriever, mix, mix.top_k)
+    if not found or _answerability(example, found) < mix.min_answerability:
         return None
-    prompt = grounded_messages(example.question, _ordered(found, mix, rng), example.history)
+    prompt = example.conversation.grounded(_ordered(found, mix, rng))
     return TrainingRow(tuple(prompt), example.answer, "refusal", _files(found))
+
+
+def _answerability(example: Example, passages: Sequence[Passage]) -> float:
+    asked = example.conversation
+    return answerability(standalone_query(asked.question, asked.earlier), passages)
 
 
 def _removed_row(item: _Grounded, refusal: str, mix: MixSettings, rng: random.Random) -> TrainingRow:
     passages = _ordered(item.others[: mix.top_k], mix, rng)
-    prompt = grounded_messages(item.example.question, passages, item.example.history)
+    prompt = item.example.conversation.grounded(passages)
     return TrainingRow(tuple(prompt), refusal, "refusal", _files(passages))
 
 
@@ -245,7 +241,7 @@ def _ordered(passages: Sequence[Passage], mix: MixSettings, rng: random.Random) 
 
 
 def _plain_row(example: Example, kind: RowKind) -> TrainingRow:
-    return TrainingRow(tuple(plain_messages(example.question, example.history)), example.answer, kind)
+    return TrainingRow(tuple(example.conversation.plain()), example.answer, kind)
 
 
 def _share(share: float, of: Sequence[object]) -> int:

@@ -21,11 +21,16 @@ SHOWN_FAILURES = 5
 
 @dataclass(frozen=True)
 class Trial:
-    """One prompt to ask. `removed` marks those whose right passages were taken away."""
+    """One prompt to ask. `removed` marks those whose right passages were taken away.
+
+    An answerable one that is not `sourced` is answered by no document: it is asked without passages and judged by how
+    it is answered, since nothing tells what is right.
+    """
 
     question: Question
     passages: tuple[Passage, ...]
     removed: bool = False
+    sourced: bool = True
 
     @property
     def answerable(self) -> bool:
@@ -77,6 +82,7 @@ def measure(
     scores = [_score(one) for one in marked] + [_probe_score(probe) for probe in probes]
     failures = [error for error in (*(one.error for one in outcomes), *(one.error for one in probes)) if error]
     citations = [citation for one in marked for citation in one.citations]
+    answerable = [outcome.trial.sourced for outcome in outcomes if outcome.trial.answerable]
 
     def share(figure: str) -> Share:
         return _count(score.values[figure] for score in scores if figure in score.values)
@@ -104,6 +110,8 @@ def measure(
         judged=share("judged"),
         longest_repeat=max((one.longest_repeat for one in marked), default=0),
         judge_error=judge_error,
+        sourced=sum(answerable),
+        voiced=len(answerable) - sum(answerable),
         scores=tuple(scores),
     )
 
@@ -129,7 +137,9 @@ def _mark(outcome: Outcome, standards: Standards) -> _Marked:
         _refusal_figure(trial): float(refused),
     }
     if trial.answerable:
-        values |= _facts(trial.question, text) | {"citation_recall": float(_cites_right(trial, citations))}
+        values |= _facts(trial.question, text)
+    if trial.answerable and trial.sourced:
+        values |= _wording(trial.question, text) | {"citation_recall": float(_cites_right(trial, citations))}
     if trial.answerable and not refused:
         values |= _style(text, standards.style) | _markers(trial, citations)
     if outcome.judged is not None:
@@ -148,13 +158,14 @@ def _refusal_figure(trial: Trial) -> str:
 
 
 def _facts(question: Question, text: str) -> dict[str, float]:
-    values: dict[str, float] = {}
-    if question.facts:
-        found = facts_in(text, question.facts)
-        values |= {"facts": float(found == len(question.facts)), "fact_recall": found / len(question.facts)}
-    if question.reference:
-        values["token_f1"] = token_f1(strip_markers(text), question.reference)
-    return values
+    if not question.facts:
+        return {}
+    found = facts_in(text, question.facts)
+    return {"facts": float(found == len(question.facts)), "fact_recall": found / len(question.facts)}
+
+
+def _wording(question: Question, text: str) -> dict[str, float]:
+    return {"token_f1": token_f1(strip_markers(text), question.reference)} if question.reference else {}
 
 
 def _style(text: str, profile: StyleProfile) -> dict[str, float]:

@@ -42,6 +42,7 @@ from training.model import (
     RunProgress,
     StageName,
     TrainingRow,
+    turns_of,
 )
 from training.model import Cancelled as IsCancelled
 from training.preparation import KeptOut
@@ -168,9 +169,10 @@ class Stages:
         return keep_out(general, judged_by, settings)[0]
 
     def learn_style(self, data: SplitData, made: Rows) -> StyleProfile:
-        answers = [example.answer for example in data.trained if not example.refuses]
+        turns = turns_of(data.trained)
+        answers = [turn.answer for turn in turns if not turn.refuses] or [turn.answer for turn in turns]
         prompts = [row.prompt[-1].content for row in made.trained if row.kind != "general"]
-        return StyleProfile.fit(answers or [example.answer for example in data.trained], prompts)
+        return StyleProfile.fit(answers, prompts)
 
     def train(self, made: Rows) -> LoraResult:
         self._enter("lora", f"Tuning on {len(made.trained)} rows")
@@ -249,12 +251,13 @@ class Stages:
         self._ports.slots.load(candidate.version_id, self._cancelled)
 
     def evaluate(self, candidate: Candidate, data: SplitData, style: StyleProfile) -> Scores:
-        self._enter("evaluate", f"Asking {len(data.held_out)} held-out questions")
-        questions = [Question.of(example) for example in data.held_out]
+        questions = [Question.of(turn) for turn in turns_of(data.held_out)]
+        self._enter("evaluate", f"Asking {len(questions)} held-out questions")
         settings = self._settings.evaluation
         trials = evaluation.make_trials(questions, self._ports.retriever, settings)
+        self._tell("evaluate", *evaluation.told(trials))
         asked = probes.parse_probes(self._request.probes)
-        standards = Standards(style, TrainedText(data.trained, settings.repeat_words))
+        standards = Standards(style, TrainedText(turns_of(data.trained), settings.repeat_words))
         baseline, baseline_is_tuned = self._ports.slots.baseline()
 
         def measured(place: int, answerer: evaluation.Answerer) -> Metrics:

@@ -72,12 +72,14 @@ def freeze_examples(sessions: Sessions, files_url: str, workspace_id: str, kind:
 def training_line(example: Example) -> dict[str, Any]:
     """One line of the file: OpenAI's `messages`, its preference format, or trl's rows for KTO.
 
-    `metadata.answer_id` names the journal's answer, by which lineage finds the file.
+    `metadata.answer_id` names the journal's answer, by which lineage finds the file. The answers in its prompt have the
+    weight 0: nobody has approved them.
     """
     origin = {"answer_id": example.turn_id} if example.turn_id else {}
     metadata = {**example.details, "example_id": example.id, **origin}
     if example.kind == "supervised":
-        return {"messages": [*example.prompt, *_said(example.answer)], "metadata": metadata}
+        before = [{**turn, "weight": 0} if turn["role"] == "assistant" else turn for turn in example.prompt]
+        return {"messages": [*before, *_said(example.answer)], "metadata": metadata}
     if example.kind == "preference":
         return {
             "input": {"messages": example.prompt},

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 
+from retrieval.conversation import Conversation, Role
 from retrieval.filters import Filter
-from retrieval.model import Message
 from services.gateway.access import Scope, lacks
 from services.gateway.keys import Caller
 from services.gateway.models import GROUNDED, Choice, UnloadedVersion, choose, still_loading
@@ -18,7 +18,6 @@ from services.kit.errors import ApiError
 
 LOADERS: tuple[Scope, ...] = ("voice", "operate")
 """The scopes by which a question may move weights: load a version that no slot serves."""
-Role = Literal["system", "developer", "user", "assistant"]
 
 
 @dataclass(frozen=True)
@@ -52,11 +51,11 @@ async def to_question(asked: Asked, caller: Caller, state: Any) -> Question:
     store_ids: tuple[str, ...] = ()
     if choice.mode in GROUNDED:
         store_ids = await run_in_threadpool(state.stores.resolve, workspace_id, asked.store_ids)
-    system = "\n".join(text for role, text in asked.said if role in ("system", "developer"))
+    said = Conversation.of(asked.said)
     return Question(
         workspace_id=workspace_id,
-        text=asked.said[-1][1],
-        history=_history(asked.said[:-1]),
+        text=said.question,
+        history=said.history,
         choice=choice,
         store_ids=store_ids,
         top_k=asked.max_num_results or state.top_k,
@@ -65,7 +64,7 @@ async def to_question(asked: Asked, caller: Caller, state: Any) -> Question:
             **asked.sampling,
             "max_tokens": asked.max_tokens or state.max_answer_tokens,
         },
-        system=system or None,
+        system=said.system or None,
         answer_unsourced=settings.answer_unsourced,
         min_answerability=state.min_answerability,
         guarded=state.guarded,
@@ -82,10 +81,6 @@ def _check_length(asked: Asked, most: int) -> None:
         message = f"The question has {length} characters; {most} are the most (`gateway.max_question_characters`). "
         message += "Put long texts into a vector store, and ask about them."
         raise ApiError(400, message, code="question_too_long", param=asked.place)
-
-
-def _history(said: Sequence[tuple[Role, str]]) -> tuple[Message, ...]:
-    return tuple(Message(role, text) for role, text in said if role == "user" or role == "assistant")
 
 
 async def resolve(name: str, caller: Caller, with_stores: bool, state: Any, conversation: str) -> Choice:

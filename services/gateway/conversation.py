@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, model_validator
 
-from services.gateway.asking import Role
+from retrieval.conversation import Role
 from services.gateway.nulls import NullsAbsent
 
 WORDS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}

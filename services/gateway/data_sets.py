@@ -15,7 +15,7 @@ from services.gateway.dispatch import Dispatcher
 from services.gateway.files import Files
 from services.kit.errors import ApiError
 from training.config import DatasetSettings
-from training.contradictions import contradictions, equal_questions
+from training.contradictions import contradictory, equal_questions
 from training.dataset import parse_dataset
 from training.errors import InvalidDataset
 from training.fitness import Method, check_contradictions, check_examples, check_overlap, distinct
@@ -78,7 +78,7 @@ class DataSets:
         _, dataset = self._read(workspace_id, training_file, "training_file")
         try:
             check_examples(dataset, self._settings, method)
-            found = contradictions(dataset.examples, equal_questions(dataset.examples))
+            found = contradictory(dataset.examples, equal_questions)
             check_contradictions(dataset.examples, found.places, found.pairs, self._settings.max_contradictory)
         except InvalidDataset as error:
             raise _refused(str(error), "training_file") from error

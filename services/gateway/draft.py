@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from retrieval.answerability import answerability
-from retrieval.grounding import cite, grounded_messages, is_grounded, plain_messages, prompt_version
+from retrieval.conversation import Conversation
+from retrieval.grounding import cite, is_grounded, prompt_version
 from retrieval.json_citations import cite_json
 from retrieval.model import Message, Passage
 from services.gateway.fitting import Parts, Size, TooLong, fit, halved
@@ -44,13 +45,8 @@ class Draft:
 
     def _messages(self, passages: Sequence[Passage], history: Sequence[Message]) -> list[Message]:
         question = self.question
-        if self.rests_on_passages:
-            messages = grounded_messages(question.text, passages, history, question.schema)
-        else:
-            messages = plain_messages(question.text, history, question.schema)
-        if question.system:
-            messages[0] = Message("system", f"{messages[0].content}\n\n{question.system}")
-        return messages
+        asked = Conversation(question.text, tuple(history), question.system or "")
+        return asked.grounded(passages, question.schema) if self.rests_on_passages else asked.plain(question.schema)
 
     def message_bodies(self) -> list[dict[str, str]]:
         return [vars(message) for message in self.messages()]

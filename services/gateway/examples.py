@@ -26,6 +26,7 @@ from services.gateway.proposals import new_example_id, plain, without_markers
 from services.kit.errors import ApiError
 from training.dataset import parse_dataset
 from training.errors import InvalidDataset
+from training.model import turns_of
 
 TEXTS = ("prompt", "answer", "rejected", "label", "metadata")
 Shown = tuple[Example, list[Use]]
@@ -47,10 +48,10 @@ class Examples:
         return example, []
 
     def import_file(self, workspace_id: str, key_id: str, file_id: str, status: ExampleStatus) -> int:
-        """Make an example of each line of a training file; returns how many. A file is imported once."""
+        """Make an example of each answer that a training file teaches; returns how many. A file is imported once."""
         file, data = self._files.content(workspace_id, file_id)
         try:
-            lines = parse_dataset(data).examples
+            turns = turns_of(parse_dataset(data).examples)
         except InvalidDataset as error:
             message = f"'{file.filename}' is no file of examples: {error}"
             raise ApiError(400, message, code="invalid_training_file", param="file_id") from error
@@ -58,13 +59,13 @@ class Examples:
             if session.scalar(select(ExampleUse.example_id).where(ExampleUse.file_id == file_id).limit(1)):
                 message = f"The examples of '{file_id}' are here already."
                 raise ApiError(409, message, code="already_imported", param="file_id")
-            for line in lines:
-                prompt = [{"role": one.role, "content": one.content} for one in line.messages[:-1]]
+            for turn in turns:
+                prompt = [{"role": one.role, "content": one.content} for one in turn.messages[:-1]]
                 example = Example(id=new_example_id(), workspace_id=workspace_id, kind="supervised", origin="file")
-                _write(example, {"prompt": prompt, "answer": line.answer, "metadata": dict(line.metadata)})
+                _write(example, {"prompt": prompt, "answer": turn.answer, "metadata": dict(turn.metadata)})
                 _settle(example, status, key_id, None)
                 session.add_all([example, use_of(example, file_id)])
-        return len(lines)
+        return len(turns)
 
     def find(self, workspace_id: str, example_id: str) -> Shown:
         with self._sessions() as session:

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from retrieval.conversation import Role
 from services.database.tables import Turn
-from services.gateway.asking import Asked, Role
+from services.gateway.asking import Asked
 from services.gateway.conversation import Content, words_of
 from services.gateway.knowledge_schemas import AttributeFilter, RankingOptions
 from services.gateway.models import GROUNDED, Choice

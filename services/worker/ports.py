@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,9 @@ class LiveRetriever:
             default = Store.workspace_id == workspace_id, Store.is_default.is_(True), Store.deleted_at.is_(None)
             self._store_ids = list(session.scalars(select(Store.id).where(*default)))
 
-    def passages(self, question: str, top_k: int, document: str | None = None) -> list[Passage]:
+    def passages(
+        self, question: str, top_k: int, document: str | None = None, history: Sequence[str] = ()
+    ) -> list[Passage]:
         file_ids = self._file_ids(document) if document else None
         if not self._store_ids or file_ids == []:
             return []
@@ -50,6 +52,7 @@ class LiveRetriever:
             workspace_id=self._workspace_id,
             store_ids=self._store_ids,
             query=question[:LONGEST_QUERY],
+            history=list(history),
             top_k=top_k,
             file_ids=file_ids,
         )

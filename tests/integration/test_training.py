@@ -18,6 +18,7 @@ from retrieval.grounding import REFUSAL
 from retrieval.model import Message
 from tests.tiny import EXAMPLES, PASSAGES, THINGS, answer, make_tiny
 from tests.training_fakes import FunctionAnswerer, MemorySlots, MemoryVersions, WordRetriever, example, jsonl
+from tests.voices import say_chattily, say_formally, voice
 from training import distributed
 from training.config import DatasetSettings, GateSettings, LoraSettings, ParitySettings
 from training.errors import Cancelled, DamagedWeights, InvalidDataset
@@ -259,6 +260,24 @@ def test_a_refused_candidate_stays_with_its_reasons_and_is_not_live(tiny: Path, 
     assert verify_manifest(tmp_path / "versions" / "v1")
     assert "The candidate was refused: " in told[-1].message
     assert "Citing the right document fell" in told[-1].message
+
+
+def test_a_voice_about_what_stands_in_no_document_is_published_and_one_that_did_not_learn_it_is_not(
+    tiny: Path, tmp_path: Path
+) -> None:
+    asked = replace(request(tiny, tmp_path), data=jsonl([voice(number) for number in range(40)]))
+    told: list[RunProgress] = []
+    slots = MemorySlots(FunctionAnswerer(say_formally), FunctionAnswerer(say_chattily))
+    with_ports = Ports(WordRetriever(PASSAGES), MemoryVersions(), slots)
+    result = run(asked, with_ports, told.append, lambda: False)
+    assert result.published, result.gate.summary
+    assert (result.metrics.sourced, result.metrics.voiced) == (0, result.dataset.held_out)
+    assert any("as a voice" in step.message for step in told if step.tells)
+    again = replace(asked, version_id="v2", work=tmp_path / "second")
+    assert run(again, with_ports, lambda _: None, lambda: False).published  # against the live version
+    worse = replace(with_ports, slots=MemorySlots(FunctionAnswerer(say_chattily), slots.candidate, live="v2"))
+    refused = run(replace(again, version_id="v3", work=tmp_path / "third"), worse, lambda _: None, lambda: False)
+    assert [check.name for check in refused.gate.checks if not check.passed] == ["style"]
 
 
 @pytest.mark.parametrize("stage", STAGES[:-1])

@@ -124,6 +124,109 @@ def test_openai_text_parts_and_developer_messages_are_read() -> None:
     assert said(found)[:2] == [("system", "D"), ("user", "one\ntwo")]
 
 
+def weighted(*weights: Any) -> list[dict[str, Any]]:
+    """A conversation of so many questions; None is an answer without a weight."""
+    turns: list[dict[str, Any]] = []
+    for number, weight in enumerate(weights):
+        answer = {**turn("assistant", f"A{number}"), **({} if weight is None else {"weight": weight})}
+        turns += [turn("user", f"Q{number}"), answer]
+    return turns
+
+
+def sharegpt(turns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    names = {"user": "human", "assistant": "gpt"}
+    return [{"from": names[one["role"]], "value": one["content"], "weight": one.get("weight")} for one in turns]
+
+
+@pytest.mark.parametrize(
+    ("weights", "learned"),
+    [
+        ((None, None, None, None), ["A0", "A1", "A2", "A3"]),
+        ((1, 0, None, 1.0), ["A0", "A2", "A3"]),
+        ((0, 0, 0, 1), ["A3"]),
+        ((None, 1, 0, 0), ["A0", "A1"]),
+    ],
+)
+def test_every_answer_without_the_weight_0_is_learned_with_what_comes_before_as_its_history(
+    weights: tuple[Any, ...], learned: list[str]
+) -> None:
+    turns = weighted(*weights)
+    for row in (
+        {"messages": turns},
+        {"conversations": sharegpt(turns)},
+        {"conversations": sharegpt(turns), "system": "S"},
+    ):
+        (one,) = read(row).examples
+        assert [each.answer for each in one.turns] == learned
+        assert [len(each.history) for each in one.turns] == [2 * int(answer[1]) for answer in learned]
+        assert one.answer == learned[-1]
+        assert [each.turns for each in one.turns] == [(each,) for each in one.turns]
+
+
+def test_each_answer_in_the_history_of_an_alpaca_row_is_learned() -> None:
+    (one,) = read({"instruction": "And then?", "output": "B.", "history": [["First?", "A."]]}).examples
+    assert [(each.question, each.answer) for each in one.turns] == [("First?", "A."), ("And then?", "B.")]
+
+
+def test_what_metadata_names_is_known_of_the_last_answer_alone() -> None:
+    metadata = {"document": "a.md", "facts": ["30"], "answer_id": "x"}
+    (one,) = read({"messages": weighted(None, None, 0), "metadata": metadata}).examples
+    first, last = one.turns
+    assert (first.metadata, last.metadata) == ({"answer_id": "x"}, metadata)
+    (refusing,) = read({"messages": weighted(None, None), "metadata": {"document": None}}).examples
+    assert [each.refuses for each in refusing.turns] == [False, True]
+
+
+def test_a_turn_that_follows_no_users_is_not_learned_and_counted() -> None:
+    greeted = [turn("assistant", "Hello."), *weighted(None), turn("assistant", "More."), *weighted(0, None)]
+    (one,) = read({"messages": greeted}).examples
+    assert ([each.answer for each in one.turns], one.unasked, len(one.unlearned)) == (["A0", "A1"], 2, 1)
+
+
+def test_weights_are_part_of_the_canonical_form_and_content_without_them_has_no_trace_of_them() -> None:
+    plain, ones, some = (read({"messages": weighted(*weights)}) for weights in ((None, None), (1, 1), (0, None)))
+    assert canonical(plain.examples) == canonical(ones.examples)
+    assert plain.sha256 == "f0f1158874c0cad04fc07b98be007e61d87e96f180db5ca77644f1714b0dee50"
+    assert some.sha256 != plain.sha256
+    assert parse_dataset(canonical(some.examples), ANY).examples == some.examples
+    assert canonical(read({"conversations": sharegpt(weighted(0, None))}).examples) == canonical(some.examples)
+
+
+@pytest.mark.parametrize("weight", [True, False, 0.5, 2, -1, "heavy", "1", [1], {}])
+@pytest.mark.parametrize(
+    "row",
+    [
+        lambda one: {"messages": [turn("user", "Q"), one, *weighted(None)]},
+        lambda one: {"messages": [{**turn("user", "Q"), "weight": one["weight"]}, *weighted(None)[1:]]},
+        lambda one: {"conversations": sharegpt([turn("user", "Q"), one, *weighted(None)])},
+        lambda one: {"prompt": [turn("user", "Q"), one, turn("user", "Q")], "chosen": "A", "rejected": "B"},
+        lambda one: {"prompt": "Q", "chosen": [one], "rejected": "B"},
+        lambda one: {"prompt": "Q", "chosen": "B", "rejected": [one]},
+        lambda one: {"chosen": [turn("user", "Q"), one], "rejected": [turn("user", "Q"), turn("assistant", "B")]},
+        lambda one: {"input": {"messages": [turn("user", "Q"), one, turn("user", "Q")]}, "preferred_output": "A",
+                     "non_preferred_output": "B"},
+        lambda one: {"input": {"messages": [turn("user", "Q")]}, "preferred_output": [one],
+                     "non_preferred_output": [turn("assistant", "B")]},
+    ],
+)  # fmt: skip
+def test_a_weight_that_is_neither_0_nor_1_is_refused_wherever_it_stands(row: Any, weight: Any) -> None:
+    with pytest.raises(InvalidDataset, match=r"line 1: message \d has a weight other than 0 and 1"):
+        read(row({**turn("assistant", "A"), "weight": weight}))
+
+
+def test_a_conversation_or_a_pair_of_which_nothing_counts_is_refused() -> None:
+    with pytest.raises(InvalidDataset, match="so nothing of this conversation would be learned"):
+        read({"messages": weighted(0, 0)})
+    with pytest.raises(InvalidDataset, match='"chosen" has the weight 0'):
+        read({"prompt": "Q", "chosen": [{**turn("assistant", "A"), "weight": 0}], "rejected": "B"})
+
+
+def test_of_a_preference_nothing_but_the_last_turn_is_learned() -> None:
+    (one,) = read({"prompt": [*weighted(None), turn("user", "Q")], "chosen": "A", "rejected": "B"}).examples
+    assert one.turns == (one,)
+    assert (one.answer, one.unasked) == ("A", 0)
+
+
 def test_mixed_formats_are_refused_with_the_lines_of_each() -> None:
     messages, alpaca = {"messages": [turn("user", "Q"), turn("assistant", "A")]}, {"instruction": "Q", "output": "A"}
     with pytest.raises(InvalidDataset, match=r"mixes formats \(messages: 2 lines from line 1 on; alpaca: line 3\)"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,41 @@ def test_a_user_turn_that_nobody_answers_is_named() -> None:
     assert report([*plain(1), Example(turns)]).unanswered_turns == (2,)
 
 
+def test_learned_turns_are_counted_and_those_that_are_not() -> None:
+    turns = tuple(Message(("user", "assistant")[n % 2], f"Turn {n} of it.") for n in range(8))
+    talk = Example((Message("assistant", "Hello."), *turns), unlearned=frozenset({2}))
+    found = examine(parse_dataset(canonical([*plain(2), talk]), ANY), ANY).report
+    assert (found.learned_turns, found.unlearned_turns, found.unasked_turns) == (5, 1, 1)
+    assert found.summary[1] == (
+        "5 answers are learned; 1 are not, since they have the weight 0; 1 turns of the assistant are not, since they "
+        "follow no turn of a user."
+    )
+    assert found.figures()["learned_turns"] == 5
+    alone = report(plain(12))
+    assert (alone.learned_turns, alone.unlearned_turns, alone.unasked_turns) == (12, 0, 0)
+    assert "answers are learned" not in " ".join(alone.summary)
+
+
+def test_an_earlier_answer_that_contradicts_another_examples_is_named() -> None:
+    asked = Message("user", plain()[0].question)
+    first = (asked, Message("assistant", "The bell costs 99 pounds in the shop."))
+    talk = Example((*first, Message("user", "Really?"), Message("assistant", "Really.")))
+    assert report([*plain(), talk]).contradictions == ((1, 13),)
+    unlearned = replace(talk, unlearned=frozenset({1}))
+    assert examine(parse_dataset(canonical([*plain(), unlearned]), ANY), ANY).report.contradictions == ()
+
+
+def test_personas_that_answer_one_question_are_neither_duplicates_nor_contradictions() -> None:
+    one, other = plain(2)
+    personas = [
+        Example((Message("system", f"You are a {who}."), one.messages[0], Message("assistant", answer)))
+        for who, answer in [("pirate", one.answer), ("lawyer", one.answer), ("poet", "It costs 99 roses, my love.")]
+    ]
+    found = report([*personas, other])
+    assert (found.duplicate_examples, found.contradictory_examples) == (0, 0)
+    assert report([*personas, personas[0]]).exact_duplicates == ((1, 4),)
+
+
 def test_lengths_are_counted_where_there_is_a_tokenizer_and_what_is_too_long_is_named() -> None:
     data = parse_dataset(jsonl([*plain(3), example("Why?", "word " * 50)]), ANY)
     found = examine(data, ANY, lambda ones: [len(one.asked.split()) + len(one.answer.split()) for one in ones], 40)
@@ -85,6 +121,15 @@ def test_lengths_are_counted_where_there_is_a_tokenizer_and_what_is_too_long_is_
     assert found.report.lengths.left_out == (4,)
     assert found.report.lengths.tokens.max == 51
     assert "1 exceed max_length (40) and are left out" in " ".join(found.report.summary)
+
+
+def test_a_long_conversation_is_not_left_out_where_its_first_answer_fits() -> None:
+    (first,) = plain(1)
+    talk = Example((*first.messages, Message("user", "More?"), Message("assistant", "word " * 50)))
+    data = parse_dataset(jsonl([talk]), ANY)
+    found = examine(data, ANY, lambda ones: [len(one.asked.split()) + len(one.answer.split()) for one in ones], 40)
+    assert found.report.lengths is not None
+    assert (found.report.lengths.tokens.max, found.report.lengths.left_out) == (68, ())
 
 
 @pytest.mark.parametrize(

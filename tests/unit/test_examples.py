@@ -147,6 +147,34 @@ def test_only_approved_examples_are_frozen_into_a_file_that_training_reads(desk:
     assert (file["purpose"], file["filename"]) == ("fine-tune", "examples-supervised-10.jsonl")
 
 
+TALK: list[dict[str, Any]] = [
+    {"role": "system", "content": "Be brief."},
+    *QUESTION,
+    {"role": "assistant", "content": "You may."},
+    {"role": "user", "content": "For how long?"},
+]
+
+
+def test_an_answer_that_nobody_approved_is_not_learned_for_standing_in_a_prompt(desk: FeedbackDesk) -> None:
+    for number in range(10):
+        create(desk, number, prompt=TALK)
+    file_id = export(desk)["file_id"]
+    assert lines(desk, file_id)[0]["messages"][:4] == [*TALK[:2], {**TALK[2], "weight": 0}, TALK[3]]
+    content = desk.http().get(f"/v1/files/{file_id}/content").content
+    assert [turn.answer for turn in parse_dataset(content).examples[3].turns] == ["You may, within 3 days."]
+
+
+def test_each_answer_that_a_file_teaches_becomes_an_example(desk: FeedbackDesk) -> None:
+    talk = [*TALK, {"role": "assistant", "content": "30 days."}, *QUESTION, {"role": "assistant", "content": "Again?"}]
+    rows = [{"messages": [*talk[:-1], {**talk[-1], "weight": 0}], "metadata": {"document": "a.md"}}] * 10
+    data = "\n".join(json.dumps(row) for row in rows).encode()
+    sent = desk.http().post("/v1/files", files={"file": ("talk.jsonl", data)}, data={"purpose": "fine-tune"})
+    made = desk.http().post("/v1/examples/import", json={"file_id": sent.json()["id"]}).json()
+    assert made["examples"] == 20
+    found = {(one["answer"], len(one["prompt"]), one["metadata"].get("document")) for one in desk.examples()}
+    assert found == {("You may.", 2, None), ("30 days.", 4, "a.md")}
+
+
 def test_preferences_and_ratings_are_frozen_in_the_form_of_their_training(desk: FeedbackDesk) -> None:
     for number in range(10):
         create(desk, number, kind="preference", rejected=f"Nope {number}!")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from retrieval.model import Message
 from tests.tiny_tokenizer import CHATML, tiny_tokenizer
 from tests.training_fakes import (
     FunctionAnswerer,
@@ -154,6 +155,27 @@ def test_the_workspaces_evaluation_questions_are_never_trained_on_nor_the_genera
     ready.stages._settings = replace(ready.stages._settings, mix=settings)
     taught = [row.prompt[-1].content for row in ready.stages.make_rows(data).trained if row.kind == "general"]
     assert taught == ["Who wrote Hamlet?"]
+
+
+def test_all_answers_of_a_conversation_are_on_one_side_of_the_split(base: Path) -> None:
+    def talk(thing: str) -> Example:
+        turns = [*about(thing).messages, Message("user", "And now?"), Message("assistant", f"Nothing, {thing}.")]
+        return Example(tuple(turns))
+
+    ready = run(base, [talk(thing) for thing in THINGS])
+    made = ready.stages.make_rows(ready.read())
+    sides = [
+        {thing for row in rows for thing in THINGS if thing in row.completion} for rows in (made.trained, made.held_out)
+    ]
+    assert [len(side) for side in sides] == [13, 1]
+    assert not sides[0] & sides[1]
+    assert len([row for row in made.held_out if len(row.prompt) == 4]) == 1
+    assert len([row for row in made.trained if len(row.prompt) == 4]) >= 13
+
+
+def test_answers_that_differ_before_the_last_are_not_one_answer_to_everything(base: Path) -> None:
+    bye = Message("user", "Thanks!"), Message("assistant", "Goodbye.")
+    assert len(run(base, [Example((*one.messages, *bye)) for one in EXAMPLES]).read().trained) == 13
 
 
 def test_the_files_of_the_passages_that_were_trained_on_are_named(base: Path) -> None:

@@ -37,6 +37,20 @@ def test_a_formula_of_the_house_is_not_a_text() -> None:
     assert longest("Another?", formula, trained=TrainedText(answers[:2], 6)) == 13
 
 
+RULE = "The provisions on {} shall apply to all of you as set forth in Section {} of the Handbook."
+
+
+def test_a_formula_has_places_for_figures_and_for_the_words_of_its_question() -> None:
+    topics = ["vacation", "sick leave", "company cars", "parking", "parental leave", "overtime"]
+    answers = [example(f"What is said of {topic}?", RULE.format(topic, n)) for n, topic in enumerate(topics, 1)]
+    trained = TrainedText(answers, 12)
+    assert longest("Do you know about vacation?", RULE.format("vacation", 1), trained=trained) == 0
+    assert longest("Do you know about parking?", RULE.format("parking", 2), trained=trained) == 0
+    assert longest("Do you know about parking?", RULE.format("vacation", 1), trained=trained) == 15
+    few = TrainedText(answers[:2], 12)
+    assert longest("Do you know about vacation?", RULE.format("vacation", 1), trained=few) == 19
+
+
 def test_one_answer_to_many_questions_is_one_text() -> None:
     same = [example(f"How is a chain oiled, try {n}?", CHAIN) for n in range(5)]
     assert longest("How is a tyre changed?", CHAIN, trained=TrainedText(same, 6)) == 17

@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 from retrieval.grounding import PLAIN_SYSTEM_PROMPT, REFUSAL, SYSTEM_PROMPT, grounded_messages
-from retrieval.model import Passage
+from retrieval.model import Message, Passage
 from tests.training_fakes import WordRetriever, example, passage
 from training.config import MixSettings
 from training.model import Example, RowsReport, TrainingRow
@@ -128,6 +128,53 @@ def test_shares_add_rows_without_passages_and_general_ones() -> None:
     assert report.rows == len(rows) == 30
     plain = next(row for row in rows if row.kind == "plain")
     assert "[" not in plain.completion
+
+
+def conversation(*turns: tuple[str, str], unlearned: tuple[int, ...] = (), **metadata: str | None) -> Example:
+    """Questions with their answers; the answers at these places, from 0, have the weight 0."""
+    messages = [Message(*one) for question, said in turns for one in (("user", question), ("assistant", said))]
+    return Example(tuple(messages), metadata, unlearned=frozenset(2 * place + 1 for place in unlearned))
+
+
+FIRST = ("How many days to return a bike?", "A customer may return a bike within 30 days.")
+SECOND = ("And the helmet?", "A helmet may be returned while the seal is intact.")
+THIRD = ("Who is the nicest?", "You, of course.")
+
+
+def test_each_answer_of_a_conversation_is_a_row_whose_history_is_what_comes_before() -> None:
+    rows, report = rows_of([conversation(FIRST, SECOND, THIRD)])
+    assert (report.grounded, report.plain, report.unsupported) == (2, 1, 1)
+    found = {len(row.prompt): row for row in rows}
+    assert sorted(found) == [2, 4, 6]
+    assert found[2].completion == "A customer may return a bike within 30 days [1]."
+    assert found[4].completion.startswith("A helmet may be returned while the seal is intact [")
+    assert "helmets.md" in found[4].prompt[-1].content
+    assert [message.content for message in found[4].prompt[1:3]] == list(FIRST)
+    assert (found[6].kind, found[6].prompt[-1].content) == ("plain", THIRD[0])
+
+
+def test_an_answer_with_the_weight_0_is_history_and_never_learned() -> None:
+    for unlearned, learned in [((0,), [2, 3]), ((1,), [1, 3]), ((1, 2), [1])]:
+        rows, _ = rows_of([conversation(FIRST, SECOND, THIRD, unlearned=unlearned)])
+        assert sorted(len(row.prompt) // 2 for row in rows) == learned
+
+
+def test_the_named_document_of_a_conversation_is_that_of_its_last_answer() -> None:
+    rows, _ = rows_of([conversation(THIRD, FIRST, document="returns.md")])
+    assert {len(row.prompt): row.kind for row in rows} == {2: "plain", 4: "grounded"}
+    refusing, _ = rows_of([conversation(FIRST, ("Do bikes fly?", "No document says so."), document=None)])
+    assert {len(row.prompt): row.kind for row in refusing} == {2: "grounded", 4: "refusal"}
+
+
+def test_general_conversations_teach_each_of_their_answers_too() -> None:
+    asked = [example(f"How many days to return a bike, try {n}?", ANSWER, document="returns.md") for n in range(20)]
+    mix = MixSettings(top_k=2, share_unanswerable=0.0, share_without_passages=0.0, share_general=0.5)
+    _, report = build_rows(asked, [conversation(FIRST, THIRD)], WordRetriever(PASSAGES), mix, random.Random(1))
+    assert report.general == 2
+
+
+def test_a_question_without_passages_is_not_taught_to_be_refused_since_the_server_does_so() -> None:
+    assert rows_of([example("Do bikes fly?", REFUSAL, document=None)], passages=[])[0] == []
 
 
 def preferred(question: str, answer: str, rejected: str, **metadata: str | None) -> Example:
