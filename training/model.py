@@ -133,6 +133,11 @@ class Sides:
     removed: tuple[int, ...] = ()
     between: tuple[int, ...] = ()
 
+    @classmethod
+    def of(cls, plain: Mapping[str, Sequence[int]]) -> Sides:
+        """From plain values, as `asdict` gives them."""
+        return cls(**{name: tuple(places) for name, places in plain.items()})
+
     def trained(self, examples: Sequence[Example]) -> tuple[Example, ...]:
         apart = {*self.held_out, *self.removed, *self.between}
         return tuple(example for place, example in enumerate(examples) if place not in apart)

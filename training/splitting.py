@@ -1,13 +1,13 @@
 """What is trained on and what a model is judged by: nothing of the one may stand in the other, nor change sides later.
 
-**The rule.** Questions that are near-copies of one another are a group, and a group is held out where its key lies below
+**The rule.** Questions that are near-copies of one another are a group. It is held out where its key lies in the lowest
 `share_held_out` of all keys. The key is the smallest SHA-256 of its members' wordings: neither the order nor the other
 examples of a data set change it.
 
 **The memory.** A near-copy that comes or goes may change its group's key, so what earlier runs decided goes before the
 rule: a question that they trained on is trained on, one that they held out is held out, and a new near-copy of either
-joins it. Trained goes before held out, since nothing is unlearned. What is a near-copy of both is neither trained on nor
-asked.
+joins it. Trained goes before held out, since nothing is unlearned. What is a near-copy of both is neither trained on
+nor asked.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from training.config import DatasetSettings
 from training.model import Example, Sides
-from training.near_duplicates import Asking, copies_of, groups
+from training.near_duplicates import Asking, copies_of
 from training.wording import Wording
 
 KEYS = 2**256
@@ -96,8 +96,8 @@ class _Parting:
         return Sides(tuple(sorted(self._held_out_places)), between=tuple(sorted(self._between)))
 
     def _remember(self) -> None:
-        """Settle what is known by its wording, then the groups of near-copies that touch what is known."""
-        unknown = []
+        """Settle what is known by its wording, then its near-copies, then theirs, until none is left."""
+        unknown: list[int] = []
         for place in range(len(self._examples)):
             number = self._asking.own[place][0]
             if number in self._trained:
@@ -106,15 +106,23 @@ class _Parting:
                 self._held_out_places.add(place)
             else:
                 unknown.append(place)
-        for group in self._asking.groups(unknown):
-            around = set[int]().union(*(self._asking.around(place) for place in group))
-            trained, held_out = bool(around & self._trained), bool(around & self._held_out)
-            if trained and held_out:
-                self._between.update(group)
-            elif trained or held_out:
-                (self._trained_places if trained else self._held_out_places).update(group)
+        left = self._joined(unknown)
+        while len(left) < len(unknown):
+            unknown, left = left, self._joined(left)
+        self._new = self._asking.groups(left)
+
+    def _joined(self, unknown: Sequence[int]) -> list[int]:
+        """Those of the places that are near-copies of nothing settled; the others join what they are near-copies of."""
+        trained = self._trained | self._numbers(self._trained_places)
+        held_out = self._held_out | self._numbers(self._held_out_places)
+        left: list[int] = []
+        for place in unknown:
+            around = self._asking.around(place)
+            if around & trained:
+                (self._between if around & held_out else self._trained_places).add(place)
             else:
-                self._new.append(group)
+                (self._held_out_places.add if around & held_out else left.append)(place)
+        return left
 
     def _apply_rule(self) -> None:
         """A group that is more than the share by itself is trained on: there would be too little left."""

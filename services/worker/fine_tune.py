@@ -36,6 +36,7 @@ from services.worker.ports import GenerationSlots, LiveRetriever, VersionList, v
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.room import check_room, is_disk_full
 from services.worker.settings import TrainingSettings, WorkerSettings
+from services.worker.sides import PastRuns
 from training import checkpoints, frozen
 from training.config import DatasetSettings, LoraSettings, PreferenceSettings
 from training.errors import Cancelled, OutOfRange, TrainingError
@@ -95,7 +96,9 @@ def _ports(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSet
     judge = HttpJudge.of(training) if training.judge_url else None
     with sessions() as session:
         file = session.get_one(File, job.request["training_file"])
-    data_sets = RunDataSets(FrozenSets(sessions, platform.files_url), job.workspace_id, file)
+    kept = FrozenSets(sessions, platform.files_url)
+    past_runs = PastRuns(sessions, kept, job.workspace_id, job.request.get("from_version"))
+    data_sets = RunDataSets(kept, job.workspace_id, file, past_runs)
     live = LiveRetriever(sessions, retriever, job.workspace_id)
     return Ports(live, VersionList(sessions, job), slots, judge, data_sets)
 

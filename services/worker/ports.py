@@ -69,7 +69,7 @@ class VersionList:
         self._sessions, self._job = sessions, job
 
     def candidate(self, candidate: Candidate) -> None:
-        lineage = self._lineage(candidate)
+        lineage, run = self._lineage(candidate), {k: v for k, v in candidate.run.items() if k != "sides"}
         with self._sessions.begin() as session:
             hold(session, self._job.workspace_id)
             name = f"ft:{candidate.base_model}:{self._job.request['suffix']}:{self._next_number(session)}"
@@ -83,20 +83,21 @@ class VersionList:
                     path=str(candidate.path),
                     dataset_hash=candidate.dataset_hash,
                     template_fingerprint=candidate.template_fingerprint,
-                    settings=dict(candidate.run),
+                    settings=run,
                     lineage=lineage,
                     status="candidate",
                 )
             )
             begun_with = self._job.request.get("from_version")
-            add_version_origins(session, self._job.workspace_id, candidate.version_id, dict(candidate.run), begun_with)
+            add_version_origins(session, self._job.workspace_id, candidate.version_id, run, begun_with)
 
     def _lineage(self, candidate: Candidate) -> dict[str, Any]:
         manifest, data_set = read_manifest(candidate.path), candidate.run.get("dataset", {})
         weights = {"sha256": weights_fingerprint(manifest), "tensors": len(manifest.tensors), "files": manifest.files}
         asked = self._job.request
         made_by = {"code_version": code_version(), "seed": asked["seed"], "from_version": asked.get("from_version")}
-        return {**made_by, "data_set_id": data_set.get("data_set_id"), "weights": weights}
+        kept = {"data_set_id": data_set.get("data_set_id"), "sides": candidate.run.get("sides")}
+        return {**made_by, **kept, "weights": weights}
 
     def _next_number(self, session: Session) -> int:
         """One more than the highest, not than their count: candidates of cancelled runs are forgotten."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,16 +14,18 @@ from retrieval.model import Message
 from tests.training_fakes import example
 from training.config import DatasetSettings
 from training.dataset import parse_dataset
-from training.model import Example, Sides
-from training.splitting import KEYS, Known, fewest, keep_out, key, part
+from training.model import Example
+from training.near_duplicates import question_groups
+from training.splitting import ENOUGH_GROUPS, KEYS, Known, fewest, keep_out, key, part
 from training.wording import Wording
 
 SETTINGS = DatasetSettings()
 SAMPLE = Path(__file__).resolve().parents[2] / "samples" / "brindle" / "train.jsonl"
-THINGS = (
+THINGS = re.findall(
+    r"\w+",
     "bell lamp lock pump seat tyre chain pedal fork hub rim stand rack grip saddle brake spoke valve helmet basket "
-    "ticket invoice refund parcel voucher workshop trailer ferry island courier warranty deposit battery charger"
-).split()
+    "ticket invoice refund parcel voucher workshop trailer ferry island courier warranty deposit battery charger",
+)
 VERBS = ["return", "borrow", "repair", "insure", "exchange", "collect"]
 OPENINGS = ["", "Please, ", "Hello, ", "Say, "]
 
@@ -119,3 +122,98 @@ def test_the_order_of_a_data_set_changes_no_side() -> None:
     rng.shuffle(examples)
     assert {examples[place].answer for place in part(examples, Known(), SETTINGS).held_out} == held_out
     assert held_out
+
+
+def sample() -> tuple[Example, ...]:
+    return parse_dataset(SAMPLE.read_bytes()).examples
+
+
+@pytest.mark.parametrize("remembers", [True, False])
+def test_when_twelve_examples_come_to_the_sample_none_is_asked_that_the_version_before_was_trained_on(
+    remembers: bool,
+) -> None:
+    before, after = sample()[:200], sample()
+    first = part(before, Known(), SETTINGS)
+    trained, held_out = first.trained(before), tuple(before[place] for place in first.held_out)
+    second = part(after, Known(trained, held_out) if remembers else Known(), SETTINGS)
+    asked = [after[place] for place in second.held_out]
+    assert keep_out(asked, trained, SETTINGS)[1] == []
+    assert {one.question for one in held_out} <= {one.question for one in asked}
+    assert (len(held_out), len(asked)) == (20, 21)
+
+
+def test_the_side_of_a_group_rests_on_its_key_alone() -> None:
+    examples = sample()
+    held_out = set(part(examples, Known(), SETTINGS).held_out)
+    for group in question_groups(examples, SETTINGS.near_duplicate):
+        below = min(key(examples[place]) for place in group) / KEYS < SETTINGS.share_held_out
+        assert {place in held_out for place in group} == {below}
+
+
+def test_a_near_copy_joins_the_side_of_its_group_and_one_of_both_sides_neither() -> None:
+    trained, held_out = about("bell"), example("May I return the lamp at the shop without its box?", "No.")
+    both = example("May I return the lamp at the shop without its box, and the bell?", "No.")
+    known = Known((example("May I return the lamp at the shop, and the bell?", "No."),), (held_out,))
+    copies = [example(f"Please, {one.question}", "Well.") for one in (trained, held_out)]
+    examples = [*copies, both, *(about(thing) for thing in THINGS[1:12])]
+    sides = part(examples, Known((*known.trained, trained), known.held_out), SETTINGS)
+    assert 1 in sides.held_out
+    assert 0 not in (*sides.held_out, *sides.between)
+    assert sides.between == (2,)
+
+
+def about(thing: str) -> Example:
+    return example(f"What does the {thing} of my bike cost?", f"The {thing} is cheap.", document="a.md")
+
+
+def test_what_was_trained_on_goes_before_what_was_held_out() -> None:
+    examples = [about(thing) for thing in THINGS]
+    once = part(examples, Known(), SETTINGS).held_out
+    known = Known(tuple(examples[place] for place in once), tuple(examples))
+    assert not set(part(examples, known, SETTINGS).held_out) & set(once)
+
+
+def test_something_is_held_out_of_a_small_set_and_stays_so() -> None:
+    for start in range(20):
+        examples = [about(thing) for thing in THINGS[start : start + 12]]
+        sides = part(examples, Known(), SETTINGS)
+        assert sides.held_out
+        assert len(sides.trained(examples)) >= 6
+        known = Known(sides.trained(examples), tuple(examples[place] for place in sides.held_out))
+        more = [about(thing) for thing in THINGS[:start]] + examples
+        assert set(sides.held_out) <= {place - start for place in part(more, known, SETTINGS).held_out}
+
+
+def test_refusals_and_answers_are_both_held_out_where_there_are_enough() -> None:
+    refused = [
+        example(f"Who was the first owner of the {thing}?", "Ask.", document=None) for thing in THINGS[:ENOUGH_GROUPS]
+    ]
+    for start in range(20):
+        examples = [*(about(thing) for thing in THINGS[start : start + 14]), *refused]
+        held_out = [examples[place] for place in part(examples, Known(), SETTINGS).held_out]
+        assert {one.refuses for one in held_out} == {True, False}
+
+
+def test_nothing_is_held_out_where_all_was_trained_on_and_where_the_share_is_none() -> None:
+    examples = [about(thing) for thing in THINGS]
+    assert part(examples, Known(tuple(examples)), SETTINGS).held_out == ()
+    assert part(examples, Known(), DatasetSettings(share_held_out=0.0)).held_out == ()
+
+
+def test_a_group_that_is_most_of_the_data_set_is_trained_on() -> None:
+    copies = [example("May I return a bike?", f"A {n}") for n in range(8)]
+    others = [example("Where is the shop?", f"B {n}") for n in range(4)]
+    sides = part([*copies, *others], Known(), SETTINGS)
+    assert sides.held_out == (8, 9, 10, 11)
+    assert part(copies, Known(), SETTINGS).held_out == ()
+
+
+def test_of_many_the_same_are_asked_when_others_come() -> None:
+    examples = [about(thing) for thing in THINGS]
+    few = fewest(examples[:20], 8)
+    assert len(few) == 8
+    assert {one.question for one in fewest(examples, 8)} & {one.question for one in examples[:20]} <= {
+        one.question for one in few
+    }
+    refused = [example(f"Who was the owner of the {thing}?", "Ask.", document=None) for thing in THINGS[:3]]
+    assert sum(one.refuses for one in fewest([*examples, *refused], 8)) == 1

@@ -1,0 +1,43 @@
+"""How data sets were parted before sides were kept: groups in random order, the same for the same data and seed.
+
+Nothing is parted by it any more. It tells what versions of that time were trained on.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from training.model import Example, Sides
+from training.near_duplicates import question_groups
+
+
+def former_sides(examples: Sequence[Example], report: Mapping[str, Any], settings: Mapping[str, Any]) -> Sides | None:
+    """The sides of a data set, by what was kept of its run: its `DatasetReport` and `DatasetSettings`, as plain values.
+
+    None where they cannot be told: examples were removed before the split, or the counts are others than the run's.
+    """
+    if report.get("validation"):
+        return Sides() if not report.get("removed_lines") else None
+    if report.get("removed_lines") or settings.get("seed") is None:
+        return None
+    found = Sides(tuple(sorted(_held_out(examples, settings))))
+    counts = len(examples) - len(found.held_out), len(found.held_out)
+    return found if counts == (report.get("trained"), report.get("held_out")) else None
+
+
+def _held_out(examples: Sequence[Example], settings: Mapping[str, Any]) -> set[int]:
+    groups = question_groups(examples, settings["near_duplicate"])
+    held_out: set[int] = set()
+    for refuses in (False, True):
+        ours = [group for group in groups if examples[group[0]].refuses is refuses]
+        ours.sort(key=lambda group: examples[group[0]].question)
+        random.Random(settings["seed"]).shuffle(ours)
+        of_kind = sum(map(len, ours))
+        share = settings["max_held_out"] * of_kind / max(1, len(examples))
+        wanted, taken = round(min(of_kind * settings["share_held_out"], share)), list[int]()
+        for group in ours:
+            taken += group if len(taken) + len(group) <= wanted else []
+        held_out.update(taken)
+    return held_out or set(min(groups, key=len) if settings["share_held_out"] else ())
