@@ -173,6 +173,15 @@ def test_what_was_trained_on_goes_before_what_was_held_out() -> None:
     assert not set(part(examples, known, SETTINGS).held_out) & set(once)
 
 
+def test_a_copy_of_what_was_trained_on_is_asked_no_more_though_it_was_held_out_before() -> None:
+    trained, held_out = about("bell"), example("Please, what does the bell of my bike cost?", "Five.")
+    examples = [trained, held_out, *(about(thing) for thing in THINGS[1:12])]
+    sides = part(examples, Known((trained,), (held_out,)), SETTINGS)
+    assert sides.between == (1,)
+    assert trained in sides.trained(examples)
+    assert sides.held_out
+
+
 def test_something_is_held_out_of_a_small_set_and_stays_so() -> None:
     for start in range(20):
         examples = [about(thing) for thing in THINGS[start : start + 12]]
