@@ -26,7 +26,7 @@ from training.errors import InvalidDataset
 from training.former_split import former_sides
 from training.model import Dataset, Example, LoraResult, ParityReport, RunProgress
 from training.request import Ports, RunRequest, Settings
-from training.splitting import Known, keep_out, part
+from training.splitting import KEYS, Known, keep_out, key, part
 from training.stages import SplitData, Stages
 
 SETTINGS = DatasetSettings()
@@ -137,8 +137,8 @@ def test_when_twelve_examples_come_nothing_is_asked_that_the_live_version_was_tr
 
 
 def test_a_small_set_keeps_what_its_first_run_held_out(runs: Runs) -> None:
-    """Of so few none is held out by its key, so the memory alone can know."""
-    few = [one for one in FEW if not one.refuses][:12]
+    """None of these is held out by its key, so the memory alone can know."""
+    few = [one for one in FEW if key(one) / KEYS > SETTINGS.share_held_out][:12]
     held_out = runs.run(few, "v1").asked.held_out
     more = [*few, *SAMPLE[100:130]]
     by_key = part(more, Known(), SETTINGS).held_out
