@@ -48,9 +48,10 @@ class PastRuns:
         versions, live = self._versions()
         ancestors = set(_with_ancestors(versions, (live, self._begun_with)))
         unknown = [version_id for version_id in ancestors if version_id not in versions]
+        read: dict[str, tuple[Example, ...] | None] = {}
         trained, held_out, learned = (dict[str, Example]() for _ in range(3))
         for version in versions.values():
-            taught = self._taught(version)
+            taught = self._taught(version, read)
             if version.id in ancestors:
                 unknown += [version.name] if taught is None else []
                 learned |= _by_question(taught.trained if taught else ())
@@ -67,19 +68,25 @@ class PastRuns:
             found = {version.id: version for version in session.scalars(mine)}
         return found, pointer.version_id if pointer else None
 
-    def _taught(self, version: Version) -> _Taught | None:
-        """None where the data set was not kept, or is deleted."""
+    def _taught(self, version: Version, read: dict[str, tuple[Example, ...] | None]) -> _Taught | None:
+        """None where the data set was not kept, or is deleted. `read` has those of the versions before, by id."""
         report, settings = version.settings.get("dataset", {}), version.settings.get("settings", {}).get("dataset", {})
-        with self._sessions() as session:
-            row = session.get(DataSet, report.get("data_set_id") or "")
-        if row is None:
-            return None
-        try:
-            examples = self._frozen.examples(row)
-        except InvalidDataset:
+        data_set_id = report.get("data_set_id") or ""
+        if data_set_id not in read:
+            read[data_set_id] = self._examples(data_set_id)
+        examples = read[data_set_id]
+        if examples is None:
             return None
         kept = version.lineage.get("sides")
         return _Taught(examples, Sides.of(kept) if kept else former_sides(examples, report, settings))
+
+    def _examples(self, data_set_id: str) -> tuple[Example, ...] | None:
+        with self._sessions() as session:
+            row = session.get(DataSet, data_set_id)
+        try:
+            return self._frozen.examples(row) if row else None
+        except InvalidDataset:
+            return None
 
 
 def _with_ancestors(versions: Mapping[str, Version], begun: Sequence[str | None]) -> Iterator[str]:
