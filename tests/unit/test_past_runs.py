@@ -19,7 +19,7 @@ from services.worker.data_sets import RunDataSets
 from services.worker.ports import VersionList
 from services.worker.sides import PastRuns
 from tests.tiny_tokenizer import tiny_tokenizer
-from tests.training_fakes import FunctionAnswerer, MemorySlots, WordRetriever, example, jsonl, passage
+from tests.training_fakes import FunctionAnswerer, MemorySlots, WordRetriever, example, jsonl, passage, preferences
 from training.config import DatasetSettings
 from training.dataset import canonical, parse_dataset
 from training.errors import InvalidDataset
@@ -61,8 +61,9 @@ class Runs:
         retriever = WordRetriever([passage("bikes.md", "Bikes may be returned to the shop within 30 days.")])
         data_sets = RunDataSets(self.frozen, "one", file, past)
         ports = Ports(retriever, VersionList(self.sessions, job), slots, data_sets=data_sets)
+        data = asked.pop("data", None) or jsonl(examples)
         request = RunRequest(
-            name, jsonl(examples), self.folder / "base", "tiny", self.folder / f"work-{name}", self.folder, **asked
+            name, data, self.folder / "base", "tiny", self.folder / f"work-{name}", self.folder, **asked
         )
         self.told = []
         stages = Stages(request, ports, self.told.append, lambda: False)
@@ -201,6 +202,23 @@ def test_where_that_cannot_be_told_all_of_its_data_set_counts_as_trained_on(runs
         runs.begin(SAMPLE[:200], "v3")
     runs.kept_to_judge([example("Who painted the sign over the door?", "Ann.")])
     assert len(runs.begin(SAMPLE[:200], "v4")[1].asked.evaluation) == 1
+
+
+def test_preference_pairs_keep_their_sides_too(runs: Runs) -> None:
+    first = runs.run([], "v1", data=preferences(40), method="dpo")
+    runs.go_live("v1")
+    second = runs.run([], "v2", data=preferences(60), method="dpo")
+    assert learned(second.asked.examples, first.trained) == []
+    assert set(map(question, first.asked.held_out)) <= set(map(question, second.asked.held_out))
+    assert all(one.rejected for one in second.measured)
+
+
+def test_without_a_pair_to_hold_out_preferences_are_not_trained_on(runs: Runs) -> None:
+    runs.run([], "v1", data=preferences(40), method="dpo", validation=preferences(50).split(b"\n", 40)[-1])
+    runs.go_live("v1")
+    runs.kept_to_judge([example("Who painted the sign over the door?", "Ann.")])
+    with pytest.raises(InvalidDataset, match="No preference pair is held out"):
+        runs.begin([], "v2", data=preferences(40), method="dpo")
 
 
 def forget_sides(runs: Runs, name: str, **report: int) -> tuple[Example, ...]:
