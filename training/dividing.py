@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from retrieval.model import Message
 from training.config import DatasetSettings
 from training.dataset import check_count
 from training.errors import InvalidDataset
 from training.fitness import check_overlap
-from training.model import Dataset, Example, Sides
+from training.model import Dataset, Example, Sides, TrainingRow
 from training.near_duplicates import copies_of, question_groups
 from training.splitting import Known, fewest, keep_out, part
 
@@ -115,7 +116,7 @@ def divide(
             "Add examples that ask something else."
         )
     if settings.share_held_out and not asked.examples:
-        raise InvalidDataset(_nothing_to_ask(dataset, settings))
+        raise InvalidDataset(_nothing_to_ask(dataset, kept_out, settings))
     return Prepared(trained, asked, sides, left_out)
 
 
@@ -133,8 +134,13 @@ def _sides(dataset: Dataset, kept_out: KeptOut, past: Past, settings: DatasetSet
     return Sides(tuple(held_out), tuple(removed), tuple(between))
 
 
-def _nothing_to_ask(dataset: Dataset, settings: DatasetSettings) -> str:
+def _nothing_to_ask(dataset: Dataset, kept_out: KeptOut, settings: DatasetSettings) -> str:
     count = len(dataset.examples)
+    if kept_out.validation:
+        return (
+            f"All {len(kept_out.validation)} questions of the validation file, or near-copies, were learned by the "
+            "live version or the one begun with, so none can judge the result. Give another validation file, or none."
+        )
     if len(question_groups(dataset.examples, settings.near_duplicate)) == 1:
         return (
             f"All {count} examples ask one question or near-copies of it, so none can be kept out to judge the "
@@ -142,7 +148,7 @@ def _nothing_to_ask(dataset: Dataset, settings: DatasetSettings) -> str:
         )
     return (
         f"None of the {count} examples can judge the result, since earlier versions were trained on all of them or on "
-        "near-copies, nor can a validation file or an evaluation data set. Add examples that ask something else, give "
+        "near-copies, nor does an evaluation data set ask anything else. Add examples that ask something else, give "
         "a validation file that no version was trained on, or keep a data set with the use 'evaluation'."
     )
 
@@ -187,6 +193,16 @@ def _counted(asked: Mapping[str, int]) -> str:
     """Of all three kinds those that there are, in words."""
     said = [f"{count} of {PLACES.get(name, 'the evaluation data sets')}" for name, count in asked.items() if count]
     return " and ".join(said) or "none"
+
+
+def general_questions(rows: Sequence[TrainingRow]) -> list[str]:
+    """The questions of the general examples among what was trained on."""
+    return sorted({row.prompt[-1].content for row in rows if row.kind == "general"})
+
+
+def asking_these(questions: Sequence[str]) -> tuple[Example, ...]:
+    """Questions as examples, to be compared with others."""
+    return tuple(Example((Message("user", one), Message("assistant", "")), {"document": None}) for one in questions)
 
 
 def asking(asked: Asked) -> str:

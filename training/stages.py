@@ -137,12 +137,9 @@ class Stages:
         return SplitData(prepared.trained, prepared.asked, report, prepared.sides)
 
     def _divide(self, data: Dataset) -> Prepared:
-        """Part the data set, as an earlier try of this run did; general examples count as trained on."""
+        """Part the data set, as an earlier try of this run did."""
         settings, work = self._settings.dataset, self._request.work
-        past = self._ports.data_sets.past() if self._ports.data_sets else Past()
-        trained = (*past.known.trained, *self._general_examples())
-        past = replace(past, known=replace(past.known, trained=trained))
-        former = frozen.read_sides(work)
+        past, former = self._past(), frozen.read_sides(work)
         if former is None and frozen.has_rows(work):
             raise InvalidDataset(
                 "This run was begun before an upgrade, and did not keep which examples it holds out to be judged by; "
@@ -151,12 +148,22 @@ class Stages:
         prepared = dividing.divide(data, self._kept_out, past, settings, former)
         frozen.write_sides(work, prepared.sides)
         self._tell("dataset", *dividing.told(prepared, self._kept_out, data, past))
-        if self._request.method == "dpo" and not prepared.asked.held_out + prepared.asked.validation:
+        pairs = prepared.asked.held_out + prepared.asked.validation
+        if self._request.method == "dpo" and settings.share_held_out and not pairs:
             raise InvalidDataset(
                 "No preference pair is held out, so the loss cannot be measured: an earlier version was trained on all "
                 "of them, or on near-copies. Add pairs that ask something else, or give a validation file."
             )
         return prepared
+
+    def _past(self) -> Past:
+        """What earlier runs did. General examples count as trained on; what an earlier try had of them as learned."""
+        past = self._ports.data_sets.past() if self._ports.data_sets else Past()
+        known = replace(past.known, trained=(*past.known.trained, *self._general_examples()))
+        if not frozen.has_rows(self._request.work):
+            return replace(past, known=known)
+        general = dividing.general_questions(frozen.read_rows(self._request.work)[0])
+        return replace(past, known=known, learned=(*past.learned, *dividing.asking_these(general)))
 
     def _examine(self, data: Dataset, tokenizer: Any) -> str:
         """Report on the data set, keep it frozen with its report, or refuse it; its id, where it is kept."""
@@ -261,6 +268,7 @@ class Stages:
             "settings": asdict(self._settings),
             "dataset": asdict(data.report),
             "sides": asdict(data.sides),
+            "general": dividing.general_questions(made.trained),
             "rows": asdict(made.report),
             "passage_files": sorted({file_id for row in made.trained for file_id in row.file_ids}),
             "lora": {**figures, "tokens_per_second": round(adapter.tokens_per_second, 1)},

@@ -31,6 +31,8 @@ from training.registry import read_manifest, weights_fingerprint
 
 POLL_SECONDS = 1.0
 ANSWER_SECONDS = 300.0
+LEARNED = ("sides", "general")
+"""What a run says of what it trained on, example by example: for later runs, so it stands in the lineage."""
 
 
 class LiveRetriever:
@@ -69,7 +71,8 @@ class VersionList:
         self._sessions, self._job = sessions, job
 
     def candidate(self, candidate: Candidate) -> None:
-        lineage, run = self._lineage(candidate), {k: v for k, v in candidate.run.items() if k != "sides"}
+        lineage = self._lineage(candidate)
+        run = {name: value for name, value in candidate.run.items() if name not in LEARNED}
         with self._sessions.begin() as session:
             hold(session, self._job.workspace_id)
             name = f"ft:{candidate.base_model}:{self._job.request['suffix']}:{self._next_number(session)}"
@@ -96,8 +99,8 @@ class VersionList:
         weights = {"sha256": weights_fingerprint(manifest), "tensors": len(manifest.tensors), "files": manifest.files}
         asked = self._job.request
         made_by = {"code_version": code_version(), "seed": asked["seed"], "from_version": asked.get("from_version")}
-        kept = {"data_set_id": data_set.get("data_set_id"), "sides": candidate.run.get("sides")}
-        return {**made_by, **kept, "weights": weights}
+        learned = {name: candidate.run.get(name) for name in LEARNED}
+        return {**made_by, "data_set_id": data_set.get("data_set_id"), **learned, "weights": weights}
 
     def _next_number(self, session: Session) -> int:
         """One more than the highest, not than their count: candidates of cancelled runs are forgotten."""

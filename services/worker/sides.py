@@ -11,7 +11,7 @@ from sqlalchemy import select
 from services.database.data_sets import FrozenSets
 from services.database.engine import Sessions
 from services.database.tables import DataSet, LivePointer, Version
-from training.dividing import Past
+from training.dividing import Past, asking_these
 from training.errors import InvalidDataset
 from training.former_split import former_sides
 from training.model import Example, Sides
@@ -55,6 +55,7 @@ class PastRuns:
             if version.id in ancestors:
                 unknown += [version.name] if taught is None else []
                 learned |= _by_question(taught.trained if taught else ())
+                learned |= _by_question(asking_these(version.lineage.get("general") or ()))
             if taught and taught.held_out:
                 trained |= _by_question(taught.trained)
                 held_out |= _by_question(taught.held_out)

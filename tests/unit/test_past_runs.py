@@ -20,7 +20,7 @@ from services.worker.ports import VersionList
 from services.worker.sides import PastRuns
 from tests.tiny_tokenizer import tiny_tokenizer
 from tests.training_fakes import FunctionAnswerer, MemorySlots, WordRetriever, example, jsonl, passage, preferences
-from training.config import DatasetSettings
+from training.config import DatasetSettings, MixSettings
 from training.dataset import canonical, parse_dataset
 from training.errors import InvalidDataset
 from training.former_split import former_sides
@@ -164,6 +164,17 @@ def test_evaluation_data_sets_are_asked_less_what_the_live_version_learned(runs:
     assert any(step.message.endswith("and 2 of the evaluation data sets") for step in runs.told)
 
 
+def test_a_general_question_that_the_live_version_learned_is_not_asked(runs: Runs) -> None:
+    general = [example("What is the capital of France?", "Paris."), example("Who wrote Hamlet?", "Shakespeare.")]
+    settings = Settings(mix=MixSettings(share_general=1.0))
+    runs.run(FEW, "v1", general=jsonl(general), settings=settings)
+    runs.go_live("v1")
+    runs.kept_to_judge([example("What's the capital of France?", "Paris."), SAMPLE[150]])
+    second = runs.begin(FEW, "v2", general=jsonl(general))[1]
+    assert list(map(question, second.asked.evaluation)) == [SAMPLE[150].question]
+    assert runs.version("v1").lineage["general"] == ["What is the capital of France?", "Who wrote Hamlet?"]
+
+
 def test_so_many_evaluation_questions_are_asked_and_none_twice(runs: Runs) -> None:
     runs.kept_to_judge(SAMPLE[100:120])
     runs.kept_to_judge(SAMPLE[100:130])
@@ -245,6 +256,13 @@ def test_what_a_version_learned_of_a_deleted_data_set_is_said_to_be_unknown(runs
     runs.begin(SAMPLE[100:130], "v2")
     assert "What ft:tiny:s:1 was trained on is not kept any more" in runs.told[-1].message
     assert runs.told[-1].data["unknown"] == ["ft:tiny:s:1"]
+
+
+def test_a_validation_file_that_was_learned_judges_nothing(runs: Runs) -> None:
+    first = runs.run(FEW, "v1")
+    runs.go_live("v1")
+    with pytest.raises(InvalidDataset, match="All 2 questions of the validation file, or near-copies, were learned"):
+        runs.begin(SAMPLE[60:90], "v2", validation=jsonl(first.trained[:2]))
 
 
 def test_a_refused_version_that_had_a_validation_file_takes_nothing_from_what_judges_later_ones(runs: Runs) -> None:
