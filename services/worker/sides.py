@@ -43,14 +43,17 @@ class PastRuns:
         self._workspace_id, self._begun_with = workspace_id, begun_with
 
     def read(self) -> Past:
-        """A run that held nothing of its data set out, since it had a validation file, decided no sides: what it
-        trained on counts where it is live, or begun with, or trained before one of those."""
+        """A run that held nothing of its data set out, since it had a validation file, decided no sides, nor is it
+        known what one decided that kept none: what these trained on counts where their version is live, is begun with,
+        or came before one of those."""
         versions, live = self._versions()
         ancestors = set(_with_ancestors(versions, (live, self._begun_with)))
         unknown = [version_id for version_id in ancestors if version_id not in versions]
         read: dict[str, tuple[Example, ...] | None] = {}
         trained, held_out, learned = (dict[str, Example]() for _ in range(3))
         for version in versions.values():
+            if version.id not in ancestors and not version.lineage.get("sides"):
+                continue
             taught = self._taught(version, read)
             if version.id in ancestors:
                 unknown += [version.name] if taught is None else []
