@@ -9,7 +9,7 @@ from services.database.engine import Sessions, open_sessions
 from services.database.tables import Job, Version
 from services.kit.parent import die_with_parent
 from services.kit.settings import Platform
-from services.worker.fine_tune import perform
+from services.worker.fine_tune import data_sets_of, perform
 from services.worker.ports import VersionList
 from services.worker.settings import WorkerSettings
 from tests.tiny import PASSAGES
@@ -20,7 +20,8 @@ from training.request import Ports
 def tiny_ports(sessions: Sessions, job: Job, on_load: Callable[[], object] = lambda: None) -> Ports:
     """Slots whose models say the same, so that the gate refuses the candidate."""
     slots = MemorySlots(FunctionAnswerer(lambda _: "Dunno."), FunctionAnswerer(lambda _: "Dunno."), on_load=on_load)
-    return Ports(WordRetriever(PASSAGES), VersionList(sessions, job), slots)
+    data_sets = data_sets_of(sessions, job, Platform())
+    return Ports(WordRetriever(PASSAGES), VersionList(sessions, job), slots, data_sets=data_sets)
 
 
 class KilledAtPublishing(MemorySlots):

@@ -11,9 +11,11 @@ from training.hardware import Hardware
 
 @dataclass(frozen=True)
 class DatasetSettings:
-    """`share_held_out` of the examples is never trained on; at least `min_examples` are wanted at all.
+    """`share_held_out` of the examples is never trained on, and at most `max_held_out` of those are asked; at least
+    `min_examples` are wanted at all.
 
-    A validation file takes the place of the split; `max_validation` of its examples are asked. More than
+    A validation file takes the place of the split. At most `max_validation` of its examples are asked, and as many of
+    the evaluation data sets. More than
     `max_overlap` of it in the training file, or more than `max_contradictory` of the training examples at odds with
     others, and nothing is trained. `near_duplicate` is the Jaccard similarity from which questions count as
     near-copies; see `training.near_duplicates`.
@@ -26,7 +28,6 @@ class DatasetSettings:
     max_overlap: float = 0.5
     max_contradictory: float = 0.1
     near_duplicate: float = 0.5
-    seed: int = 13
 
     def __post_init__(self) -> None:
         _within("share_held_out", self.share_held_out, 0.0, 0.5)

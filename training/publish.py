@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from training.errors import VersionExists
-from training.model import GateReport, Metrics
+from training.model import GateReport
 from training.registry import write_manifest
 from training.style import StyleProfile
 
@@ -84,10 +84,9 @@ def close_version(
 
 
 def settle(
-    candidate: Candidate, metrics: Metrics, baseline: Metrics, gate: GateReport, versions: Versions, slots: Publisher
+    candidate: Candidate, figures: Mapping[str, Any], gate: GateReport, versions: Versions, slots: Publisher
 ) -> bool:
-    """Keep the verdict; publish a candidate that passed. A refused one leaves the spare and stays in the list."""
-    figures = {"candidate": metrics.figures(), "baseline": baseline.figures()}
+    """Keep figures and verdict; publish a candidate that passed. A refused one leaves the spare, and stays listed."""
     versions.judged(candidate.version_id, figures, gate)
     if not gate.passed:
         slots.unload(candidate.version_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -17,6 +17,7 @@ from training.config import (
     ParitySettings,
 )
 from training.dataset_report import DataSetReport
+from training.dividing import Past
 from training.model import Cancelled as IsCancelled
 from training.model import Dataset, DatasetReport, Example, GateReport, LoraResult, Metrics, ParityReport, RowsReport
 
@@ -87,8 +88,12 @@ class DataSets(Protocol):
         """Keep a data set as it is, with its report; the same content again is the one that there is. Its id."""
         ...
 
-    def evaluation_examples(self) -> Sequence[Example]:
-        """What models are judged by and never trained on."""
+    def evaluation_sets(self) -> Mapping[str, Sequence[Example]]:
+        """What models are judged by and never trained on, by the name of each data set."""
+        ...
+
+    def past(self) -> Past:
+        """What earlier runs trained on and held out, and what the live version and the one begun with have learned."""
         ...
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from training import (
     dataset,
     distributed,
+    dividing,
     evaluation,
     frozen,
     gate,
@@ -26,7 +27,9 @@ from training import (
 )
 from training.config import PreferenceSettings
 from training.dataset_report import DataSetReport
-from training.errors import Cancelled, DamagedWeights
+from training.dividing import Asked, KeptOut, Past, Prepared
+from training.errors import Cancelled, DamagedWeights, InvalidDataset
+from training.former_split import sides_by_rows
 from training.model import (
     STAGES,
     Dataset,
@@ -40,12 +43,12 @@ from training.model import (
     Question,
     RowsReport,
     RunProgress,
+    Sides,
     StageName,
     TrainingRow,
     turns_of,
 )
 from training.model import Cancelled as IsCancelled
-from training.preparation import KeptOut
 from training.publish import Candidate
 from training.registry import template_fingerprint
 from training.repetition import TrainedText
@@ -67,11 +70,17 @@ NOT_FIGURES = ("adapter", "train_losses", "history")
 
 @dataclass(frozen=True)
 class SplitData:
-    """A data set's two sides."""
+    """What a run trains on, what it is judged by, and the side of each example."""
 
     trained: tuple[Example, ...]
-    held_out: tuple[Example, ...]
+    asked: Asked
     report: DatasetReport
+    sides: Sides = field(default_factory=Sides)
+
+    @property
+    def measured(self) -> tuple[Example, ...]:
+        """What the loss is measured on: the data set's own or the validation file's, else evaluation questions."""
+        return self.asked.held_out + self.asked.validation or self.asked.evaluation
 
 
 @dataclass(frozen=True)
@@ -85,11 +94,12 @@ class Rows:
 
 @dataclass(frozen=True)
 class Scores:
-    """The candidate and what is live now, on the same questions."""
+    """The candidate and what is live now, on the same questions; `asked` counts them by where they are from."""
 
     candidate: Metrics
     baseline: Metrics
     baseline_is_tuned: bool
+    asked: Mapping[str, int]
 
 
 class Stages:
@@ -109,23 +119,50 @@ class Stages:
         tokenizer = load_tokenizer(self._request.base)
         data = dataset.parse_dataset(self._request.data, settings)
         data_set_id = self._examine(data, tokenizer)
-        stored = self._ports.data_sets.evaluation_examples() if self._ports.data_sets else []
-        self._kept_out = KeptOut(preparation.read_validation(self._request.validation), tuple(stored))
-        prepared = preparation.divide(data, self._kept_out, settings)
-        self._tell("dataset", *preparation.told(prepared, self._kept_out))
+        stored = self._ports.data_sets.evaluation_sets() if self._ports.data_sets else {}
+        self._kept_out = KeptOut(preparation.read_validation(self._request.validation), stored)
+        prepared = self._divide(data)
         if cut := preparation.told_cut(prepared.trained, tokenizer, self._settings.evaluation.max_tokens):
             self._tell("dataset", *cut)
         report = DatasetReport(
             examples=len(data.examples),
             trained=len(prepared.trained),
-            held_out=len(prepared.held_out),
+            held_out=len(prepared.sides.held_out),
             refusals=sum(example.refuses for example in data.examples),
             sha256=data.sha256,
             data_set_id=data_set_id,
             validation=len(self._kept_out.validation),
-            removed_lines=tuple(example.line for example in prepared.removed),
+            removed_lines=tuple(data.examples[place].line for place in prepared.sides.removed),
+            between_lines=tuple(data.examples[place].line for place in prepared.sides.between),
+            asked=prepared.asked.counts,
         )
-        return SplitData(prepared.trained, prepared.held_out, report)
+        return SplitData(prepared.trained, prepared.asked, report, prepared.sides)
+
+    def _divide(self, data: Dataset) -> Prepared:
+        """Part the data set, as an earlier try of this run did."""
+        settings, work = self._settings.dataset, self._request.work
+        past, former = self._past(), frozen.read_sides(work)
+        if former is None and frozen.has_rows(work):
+            former = sides_by_rows(data.examples, *frozen.read_rows(work)[:2])
+        prepared = dividing.divide(data, self._kept_out, past, settings, former)
+        frozen.write_sides(work, prepared.sides)
+        self._tell("dataset", *dividing.told(prepared, self._kept_out, data, past))
+        pairs = prepared.asked.held_out + prepared.asked.validation
+        if self._request.method == "dpo" and settings.share_held_out and not pairs:
+            raise InvalidDataset(
+                "No preference pair is held out, so the loss cannot be measured: an earlier version was trained on all "
+                "of them, or on near-copies. Add pairs that ask something else, or give a validation file."
+            )
+        return prepared
+
+    def _past(self) -> Past:
+        """What earlier runs did. General examples count as trained on; what an earlier try had of them as learned."""
+        past = self._ports.data_sets.past() if self._ports.data_sets else Past()
+        known = replace(past.known, trained=(*past.known.trained, *self._general_examples()))
+        if not frozen.has_rows(self._request.work):
+            return replace(past, known=known)
+        general = dividing.general_questions(frozen.read_rows(self._request.work)[0])
+        return replace(past, known=known, learned=(*past.learned, *dividing.asking_these(general)))
 
     def _examine(self, data: Dataset, tokenizer: Any) -> str:
         """Report on the data set, keep it frozen with its report, or refuse it; its id, where it is kept."""
@@ -148,7 +185,7 @@ class Stages:
             return Rows(*frozen.read_rows(self._request.work))
         self._enter("rows", f"Making prompts for {len(data.trained)} examples with the live retriever")
         trained, report = self._build_rows(data.trained, self._general(data))
-        held_out, _ = self._build_rows(data.held_out, [])
+        held_out, _ = self._build_rows(data.measured, [])
         frozen.write_rows(self._request.work, trained, held_out, report)
         return Rows(tuple(trained), tuple(held_out), report)
 
@@ -161,12 +198,13 @@ class Stages:
 
     def _general(self, data: SplitData) -> list[Example]:
         """The general examples, without those that ask what the model is judged by."""
+        judged_by = [*data.asked.examples, *self._kept_out.examples]
+        return keep_out(self._general_examples(), judged_by, self._settings.dataset)[0]
+
+    def _general_examples(self) -> tuple[Example, ...]:
         if not self._request.general.strip():
-            return []
-        settings = self._settings.dataset
-        general = dataset.parse_dataset(self._request.general, replace(settings, min_examples=1)).examples
-        judged_by = [*data.held_out, *self._kept_out.validation, *self._kept_out.evaluation]
-        return keep_out(general, judged_by, settings)[0]
+            return ()
+        return dataset.parse_dataset(self._request.general, replace(self._settings.dataset, min_examples=1)).examples
 
     def learn_style(self, data: SplitData, made: Rows) -> StyleProfile:
         turns = turns_of(data.trained)
@@ -229,6 +267,8 @@ class Stages:
         return {
             "settings": asdict(self._settings),
             "dataset": asdict(data.report),
+            "sides": asdict(data.sides),
+            "general": dividing.general_questions(made.trained),
             "rows": asdict(made.report),
             "passage_files": sorted({file_id for row in made.trained for file_id in row.file_ids}),
             "lora": {**figures, "tokens_per_second": round(adapter.tokens_per_second, 1)},
@@ -251,8 +291,9 @@ class Stages:
         self._ports.slots.load(candidate.version_id, self._cancelled)
 
     def evaluate(self, candidate: Candidate, data: SplitData, style: StyleProfile) -> Scores:
-        questions = [Question.of(turn) for turn in turns_of(data.held_out)]
-        self._enter("evaluate", f"Asking {len(questions)} held-out questions")
+        judged_by = self._asked_now(data)
+        self._enter("evaluate", dividing.asking(judged_by))
+        questions = [Question.of(turn) for turn in turns_of(judged_by.examples)]
         settings = self._settings.evaluation
         trials = evaluation.make_trials(questions, self._ports.retriever, settings)
         self._tell("evaluate", *evaluation.told(trials))
@@ -265,7 +306,16 @@ class Stages:
             return evaluation.evaluate(trials, asked, answerer, standards, settings, self._cancelled, heard, judge)
 
         new = measured(0, self._ports.slots.answerer(candidate.version_id))
-        return Scores(new, measured(1, baseline), baseline_is_tuned)
+        return Scores(new, measured(1, baseline), baseline_is_tuned, judged_by.counts)
+
+    def _asked_now(self, data: SplitData) -> Asked:
+        """What judges, less what was learned by a version that went live since the run began."""
+        past = self._ports.data_sets.past() if self._ports.data_sets else Past()
+        asked = data.asked.without(past.learned, self._settings.dataset)
+        if fewer := len(data.asked.examples) - len(asked.examples):
+            told = f"{fewer} questions are not asked any more: the version that is live now was trained on them."
+            self._tell("evaluate", told, {"asked": asked.counts})
+        return asked
 
     def _answers_heard(self, place: int) -> Callable[[int, int], None]:
         who = ("the candidate", "what is live now")[place]
@@ -291,7 +341,12 @@ class Stages:
     def settle(self, candidate: Candidate, scores: Scores, verdict: GateReport) -> bool:
         self._enter("publish", verdict.summary)
         versions, slots = self._ports.versions, self._ports.slots
-        published = publish.settle(candidate, scores.candidate, scores.baseline, verdict, versions, slots)
+        figures = {
+            "candidate": scores.candidate.figures(),
+            "baseline": scores.baseline.figures(),
+            "asked": scores.asked,
+        }
+        published = publish.settle(candidate, figures, verdict, versions, slots)
         message = "Published" if published else verdict.summary
         self._progress(RunProgress("publish", 1.0, message, publish.report(verdict)))
         return published

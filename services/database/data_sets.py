@@ -12,6 +12,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from retrieval.model import Message
 from services.database.engine import Sessions
 from services.database.lineage import EXAMPLES, add_origins
 from services.database.tables import DataSet, now
@@ -75,12 +76,19 @@ class FrozenSets:
             raise InvalidDataset(f"The content of the data set '{row.id}' has changed: its SHA-256 is another one.")
         return parse_dataset(content, ANY_NUMBER)
 
-    def for_evaluation(self, workspace_id: str) -> list[Example]:
-        """What a workspace keeps to judge models by."""
+    def for_evaluation(self, workspace_id: str) -> dict[str, list[Example]]:
+        """What a workspace keeps to judge models by, by name and version, the newest first. A question that stands in
+        several is that of the newest."""
         mine = DataSet.workspace_id == workspace_id, DataSet.use == "evaluation", DataSet.deleted_at.is_(None)
         with self._sessions() as session:
-            rows = session.scalars(select(DataSet).where(*mine)).all()
-        return [example for row in rows for example in self.examples(row)]
+            rows = session.scalars(select(DataSet).where(*mine).order_by(DataSet.created_at.desc(), DataSet.id)).all()
+        found: dict[str, list[Example]] = {}
+        asked: set[tuple[Message, ...]] = set()
+        for row in rows:
+            examples = self.examples(row)
+            found[f"{row.name}, version {row.version}"] = [one for one in examples if one.messages[:-1] not in asked]
+            asked |= {one.messages[:-1] for one in examples}
+        return found
 
     def keep_report(self, data_set_id: str, report: dict[str, Any]) -> None:
         with self._sessions.begin() as session:

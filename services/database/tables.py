@@ -255,8 +255,9 @@ class Checkpoint(InWorkspace, Base):
 class Version(InWorkspace, Base):
     """Immutable weights. `name` is `ft:<base>:<suffix>:<version>`. Status: candidate, refused, published, removed.
 
-    `lineage` has what the other columns and `settings` do not say of its making: data set id, code version, seed,
-    hashes of the weights. A `pinned` one is never cleared away; of a `removed` one only this row is left.
+    `lineage` has what the other columns and `settings` do not say of its making: data set id, which of its examples
+    were not trained on, general questions that were, code version, seed, hashes of the weights. A `pinned` one is
+    never cleared away; of a `removed` one only this row is left.
     """
 
     __tablename__ = "versions"

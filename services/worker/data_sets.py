@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from services.database.data_sets import FrozenSets, set_name
 from services.database.tables import File
+from services.worker.sides import PastRuns
 from training.dataset_report import DataSetReport
+from training.dividing import Past
 from training.model import Dataset, Example
 
 
 class RunDataSets:
     """Keeps what a run trains on, under the training file's name unless the workspace has it under another."""
 
-    def __init__(self, frozen: FrozenSets, workspace_id: str, file: File) -> None:
-        self._frozen, self._workspace_id, self._file = frozen, workspace_id, file
+    def __init__(self, frozen: FrozenSets, workspace_id: str, file: File, past_runs: PastRuns) -> None:
+        self._frozen, self._workspace_id, self._file, self._past_runs = frozen, workspace_id, file, past_runs
 
     def keep(self, dataset: Dataset, report: DataSetReport) -> str:
         known = self._frozen.find_same(self._workspace_id, dataset.sha256)
@@ -23,5 +25,8 @@ class RunDataSets:
         self._frozen.keep_report(row.id, report.figures())
         return row.id
 
-    def evaluation_examples(self) -> Sequence[Example]:
+    def evaluation_sets(self) -> Mapping[str, Sequence[Example]]:
         return self._frozen.for_evaluation(self._workspace_id)
+
+    def past(self) -> Past:
+        return self._past_runs.read()

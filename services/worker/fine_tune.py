@@ -36,6 +36,7 @@ from services.worker.ports import GenerationSlots, LiveRetriever, VersionList, v
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.room import check_room, is_disk_full
 from services.worker.settings import TrainingSettings, WorkerSettings
+from services.worker.sides import PastRuns
 from training import checkpoints, frozen
 from training.config import DatasetSettings, LoraSettings, PreferenceSettings
 from training.errors import Cancelled, OutOfRange, TrainingError
@@ -93,11 +94,17 @@ def _ports(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSet
     slots = GenerationSlots(generation, job.workspace_id, settings.load_timeout)
     training = TrainingSettings()
     judge = HttpJudge.of(training) if training.judge_url else None
+    live = LiveRetriever(sessions, retriever, job.workspace_id)
+    return Ports(live, VersionList(sessions, job), slots, judge, data_sets_of(sessions, job, platform))
+
+
+def data_sets_of(sessions: Sessions, job: Job, platform: Platform) -> RunDataSets:
+    """The data sets of a job's run, and what the runs before it did with theirs."""
     with sessions() as session:
         file = session.get_one(File, job.request["training_file"])
-    data_sets = RunDataSets(FrozenSets(sessions, platform.files_url), job.workspace_id, file)
-    live = LiveRetriever(sessions, retriever, job.workspace_id)
-    return Ports(live, VersionList(sessions, job), slots, judge, data_sets)
+    kept = FrozenSets(sessions, platform.files_url)
+    past_runs = PastRuns(sessions, kept, job.workspace_id, job.request.get("from_version"))
+    return RunDataSets(kept, job.workspace_id, file, past_runs)
 
 
 def perform(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSettings, ports: Ports) -> None:

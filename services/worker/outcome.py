@@ -48,6 +48,7 @@ def record_outcome(
         "loss_after": round(about["loss_after"], 4),
         "tokens_per_second": about["tokens_per_second"],
         "parity": version.settings["parity"],
+        "asked": version.metrics.get("asked"),
     }
     message = f"{version.name} {'is live' if is_live else 'is not live'}. {version.gate['summary']}"
     for check in version.gate["checks"]:

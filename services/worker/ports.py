@@ -31,6 +31,8 @@ from training.registry import read_manifest, weights_fingerprint
 
 POLL_SECONDS = 1.0
 ANSWER_SECONDS = 300.0
+LEARNED = ("sides", "general")
+"""What a run says of what it trained on, example by example: for later runs, so it stands in the lineage."""
 
 
 class LiveRetriever:
@@ -73,6 +75,7 @@ class VersionList:
 
     def candidate(self, candidate: Candidate) -> None:
         lineage = self._lineage(candidate)
+        run = {name: value for name, value in candidate.run.items() if name not in LEARNED}
         with self._sessions.begin() as session:
             hold(session, self._job.workspace_id)
             name = f"ft:{candidate.base_model}:{self._job.request['suffix']}:{self._next_number(session)}"
@@ -86,20 +89,21 @@ class VersionList:
                     path=str(candidate.path),
                     dataset_hash=candidate.dataset_hash,
                     template_fingerprint=candidate.template_fingerprint,
-                    settings=dict(candidate.run),
+                    settings=run,
                     lineage=lineage,
                     status="candidate",
                 )
             )
             begun_with = self._job.request.get("from_version")
-            add_version_origins(session, self._job.workspace_id, candidate.version_id, dict(candidate.run), begun_with)
+            add_version_origins(session, self._job.workspace_id, candidate.version_id, run, begun_with)
 
     def _lineage(self, candidate: Candidate) -> dict[str, Any]:
         manifest, data_set = read_manifest(candidate.path), candidate.run.get("dataset", {})
         weights = {"sha256": weights_fingerprint(manifest), "tensors": len(manifest.tensors), "files": manifest.files}
         asked = self._job.request
         made_by = {"code_version": code_version(), "seed": asked["seed"], "from_version": asked.get("from_version")}
-        return {**made_by, "data_set_id": data_set.get("data_set_id"), "weights": weights}
+        learned = {name: candidate.run.get(name) for name in LEARNED}
+        return {**made_by, "data_set_id": data_set.get("data_set_id"), **learned, "weights": weights}
 
     def _next_number(self, session: Session) -> int:
         """One more than the highest, not than their count: candidates of cancelled runs are forgotten."""

@@ -129,6 +129,9 @@ def test_preferences_go_on_from_a_version_and_keep_where_its_texts_are_from(home
     assert done.result["loss_after"] < math.log(2)  # where no answer is preferred
     made = next(version for version in home.rows(Version) if version.id != begun_with.id)
     assert made.lineage["from_version"] == begun_with.id
+    assert made.lineage["sides"] == begun_with.lineage["sides"], "a question keeps its side"
+    assert done.result["asked"] == made.metrics["asked"]
+    assert done.result["asked"]["held_out"] == len(made.lineage["sides"]["held_out"]) > 0
     assert made.lineage["weights"]["sha256"] != begun_with.lineage["weights"]["sha256"]
     with home.sessions() as session:
         held = {one.holder_id: set[str]() for one in session.query(TextOrigin).all()}

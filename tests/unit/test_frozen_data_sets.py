@@ -16,6 +16,7 @@ from services.database.tables import DataSet, File, Job, TextOrigin, Version, Wo
 from services.worker.data_sets import RunDataSets
 from services.worker.examine_data_set import perform
 from services.worker.ports import VersionList
+from services.worker.sides import PastRuns
 from tests.training_fakes import example, jsonl
 from training.config import DatasetSettings
 from training.dataset import canonical, parse_dataset
@@ -99,7 +100,18 @@ def test_evaluation_questions_are_those_of_the_workspace_alone(frozen: FrozenSet
     frozen.freeze("one", some("A", "B"), [], "desk")
     frozen.freeze("one", some("C"), [], "exam", use="evaluation")
     frozen.freeze("two", some("D"), [], "exam", use="evaluation")
-    assert [one.answer for one in frozen.for_evaluation("one")] == ["C"]
+    ((name, examples),) = frozen.for_evaluation("one").items()
+    assert (name, [one.answer for one in examples]) == ("exam, version 1", ["C"])
+
+
+def test_a_question_that_several_evaluation_data_sets_ask_is_that_of_the_newest(frozen: FrozenSets) -> None:
+    frozen.freeze("one", some("A", "B"), [], "exam", use="evaluation")
+    frozen.freeze("one", some("C"), [], "exam", use="evaluation")
+    found = frozen.for_evaluation("one")
+    assert {name: [one.answer for one in examples] for name, examples in found.items()} == {
+        "exam, version 2": ["C"],
+        "exam, version 1": ["B"],
+    }
 
 
 def test_a_run_keeps_its_data_set_under_the_name_that_the_workspace_knows_it_by(
@@ -107,7 +119,7 @@ def test_a_run_keeps_its_data_set_under_the_name_that_the_workspace_knows_it_by(
 ) -> None:
     file = File(id="file-9", workspace_id="one", filename="my examples.jsonl", purpose="", bytes=1, sha256="", path="")
     known = frozen.freeze("one", some("A", "B"), ["file-1"], "desk")
-    in_run = RunDataSets(frozen, "one", file)
+    in_run = RunDataSets(frozen, "one", file, PastRuns(sessions, frozen, "one", None))
     assert in_run.keep(some("A", "B"), examine(some("A", "B"), ANY).report) == known.id
     new = in_run.keep(some("A", "Z"), examine(some("A", "Z"), ANY).report)
     with sessions() as session:

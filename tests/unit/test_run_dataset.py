@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from tests.training_fakes import (
 from training.config import EvaluationSettings, LoraSettings
 from training.dataset import canonical
 from training.dataset_report import DataSetReport
+from training.dividing import Past
 from training.errors import BrokenTemplate, InvalidDataset
 from training.model import Dataset, Example, RunProgress
 from training.request import Ports, RunRequest, Settings
@@ -55,17 +56,21 @@ EXAMPLES = [about(thing) for thing in THINGS]
 
 @dataclass
 class MemoryDataSets:
-    """Keeps what it is given; `evaluation` is what models are judged by."""
+    """Keeps what it is given; `evaluation` is what models are judged by, `remembered` what earlier runs did."""
 
     evaluation: Sequence[Example] = ()
+    remembered: Past = field(default_factory=Past)
     kept: list[tuple[Dataset, DataSetReport]] = field(default_factory=list)
 
     def keep(self, dataset: Dataset, report: DataSetReport) -> str:
         self.kept.append((dataset, report))
         return f"ds-{len(self.kept)}"
 
-    def evaluation_examples(self) -> Sequence[Example]:
-        return self.evaluation
+    def evaluation_sets(self) -> Mapping[str, Sequence[Example]]:
+        return {"exam, version 1": self.evaluation} if self.evaluation else {}
+
+    def past(self) -> Past:
+        return self.remembered
 
 
 @dataclass
@@ -112,18 +117,20 @@ def test_the_report_is_told_and_kept_before_anything_is_trained(base: Path) -> N
     assert first.data["data_set_id"] == "ds-1"
     assert first.data["sha256"] == data.report.sha256
     assert second.message == (
-        "13 examples are trained on, 1 are held out. None of the training file asks what the model is judged by."
+        f"{14 - data.report.held_out} examples are trained on, {data.report.held_out} are held out. Asked are "
+        f"{data.report.held_out} of the held-out examples. None of the training file asks what the model is judged by."
     )
+    assert second.data["asked"] == {"held_out": data.report.held_out, "validation": 0, "evaluation": 0}
 
 
 def test_training_answers_that_would_be_cut_when_served_are_told(base: Path) -> None:
     long = example("How do I mend the bell?", "Turn the screw. " * 12)
     settings = Settings(evaluation=EvaluationSettings(max_tokens=40))
     ready = run(base, [*EXAMPLES, long], settings=settings)
-    ready.read()
+    cut_of = len(ready.read().trained)
     cut = ready.events()[-1]
     assert cut.data["cut_lines"] == [15]
-    assert cut.message.startswith("1 of 13 training answers do not fit an answer: the longest has ")
+    assert cut.message.startswith(f"1 of {cut_of} training answers do not fit an answer: the longest has ")
     assert "max_answer_tokens is 40" in cut.message
     usual = run(base, [*EXAMPLES, long])
     usual.read()
@@ -134,12 +141,12 @@ def test_a_validation_file_is_what_the_model_is_asked_and_its_near_copies_are_no
     asked = [example("Please, what does the bell of my bike cost?", "Five."), example("Who is the founder?", "Ann.")]
     ready = run(base, EXAMPLES, validation=jsonl(asked))
     data = ready.read()
-    assert list(data.held_out) == asked
+    assert list(data.asked.examples) == asked
     assert about("bell") not in data.trained
     assert len(data.trained) == 13
     assert data.report.removed_lines == (1,)
     assert ready.events()[-1].data["removed_lines"] == [1]
-    assert "1 were removed, since they ask what the model is judged by: lines 1." in ready.events()[-1].message
+    assert "1 were removed, since they ask what the model is judged by: line 1." in ready.events()[-1].message
 
 
 def test_the_workspaces_evaluation_questions_are_never_trained_on_nor_the_general_examples_that_ask_them(
@@ -149,7 +156,8 @@ def test_the_workspaces_evaluation_questions_are_never_trained_on_nor_the_genera
     general = jsonl([example("What's the capital of France?", "Paris."), example("Who wrote Hamlet?", "Shakespeare.")])
     ready = run(base, EXAMPLES, evaluation, general=general)
     data = ready.read()
-    assert about("lamp") not in [*data.trained, *data.held_out]
+    assert about("lamp") not in [*data.trained, *data.asked.held_out]
+    assert list(data.asked.evaluation) == evaluation
     assert data.report.removed_lines == (2,)
     settings = replace(Settings().mix, share_general=1.0)
     ready.stages._settings = replace(ready.stages._settings, mix=settings)

@@ -8,8 +8,6 @@ from tests.training_fakes import example, jsonl
 from training.config import DatasetSettings
 from training.dataset import canonical, parse_dataset
 from training.errors import InvalidDataset
-from training.model import Example
-from training.splitting import split
 
 ANY = DatasetSettings(min_examples=1)
 GOOD = '{"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]}'
@@ -143,49 +141,3 @@ def test_system_messages_are_not_history() -> None:
     (one,) = parse_dataset(data.encode(), ANY).examples
     assert [message.content for message in one.history] == ["Q1", "A1"]
     assert (one.question, one.answer) == ("Q2", "A2")
-
-
-def sixty() -> list[Example]:
-    answered = [example(f"Question {number}?", f"Answer {number}.", document="a.md") for number in range(40)]
-    return answered + [example(f"Riddle {number}?", "Ask.", document=None) for number in range(20)]
-
-
-def test_the_split_is_the_same_each_time_and_keeps_the_proportion_of_refusals() -> None:
-    data = parse_dataset(jsonl(sixty()))
-    settings = DatasetSettings(share_held_out=0.2)
-    train, held_out = split(data, settings)
-    assert (train, held_out) == split(data, settings)
-    assert sum(one.refuses for one in held_out) == 4
-    assert len(held_out) == 12
-    assert split(data, DatasetSettings(share_held_out=0.2, seed=1))[1] != held_out
-
-
-def test_a_question_that_stands_twice_is_never_on_both_sides() -> None:
-    data = parse_dataset(jsonl([*sixty(), *sixty()]))
-    train, held_out = split(data, DatasetSettings(share_held_out=0.3))
-    assert not {one.question for one in train} & {one.question for one in held_out}
-
-
-def test_near_copies_of_a_question_are_never_on_both_sides() -> None:
-    asked = [f"May I bring {thing} back within a month?" for thing in ("bikes", "locks", "lamps", "seats", "bells")]
-    twice = [*asked, *(one.replace("May I", "please, may I") for one in asked)]
-    data = parse_dataset(jsonl([example(one, f"Answer {one}") for one in twice]))
-    for seed in range(6):
-        train, held_out = split(data, DatasetSettings(share_held_out=0.4, seed=seed))
-        assert len(held_out) == 4
-        assert not {one.question[-25:] for one in train} & {one.question[-25:] for one in held_out}
-
-
-def test_a_data_set_of_one_question_cannot_be_split() -> None:
-    data = parse_dataset(jsonl([example("May I return a bike?", f"Answer {n}") for n in range(12)]))
-    with pytest.raises(InvalidDataset, match="All 12 examples ask one question"):
-        split(data, DatasetSettings())
-
-
-def test_where_every_group_is_too_large_the_smallest_is_held_out() -> None:
-    both = [example("May I return a bike?", f"A {n}") for n in range(8)] + [
-        example("Where is the shop?", f"B {n}") for n in range(4)
-    ]
-    train, held_out = split(parse_dataset(jsonl(both)), DatasetSettings())
-    assert {one.question for one in held_out} == {"Where is the shop?"}
-    assert len(train) == 8

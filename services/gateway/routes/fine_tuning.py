@@ -22,7 +22,8 @@ EVENT, METADATA = "ftevent-", "metadata["
 
 
 def tuning_body(job: Job) -> dict[str, Any]:
-    """OpenAI's `fine_tuning.job`, with the stage, progress, ETA and reason of ours beside it."""
+    """OpenAI's `fine_tuning.job`, with the stage, progress, ETA and reason of ours beside it, and how many questions
+    the gate `asked`, by where they are from."""
     asked, made = job.request, job.result
     failed = job.status == "failed"
     error = {"code": "job_failed", "message": job.reason or "", "param": None} if failed else None
@@ -53,6 +54,7 @@ def tuning_body(job: Job) -> dict[str, Any]:
         "eta_seconds": job.eta_seconds,
         "reason": job.reason,
         "live": made.get("live"),
+        "asked": made.get("asked"),
     }
 
 
