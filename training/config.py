@@ -94,6 +94,7 @@ class LoraSettings:
     max_length: int = 1024
     save_steps: int = 25
     validation_rows: int = 4
+    gradient_checkpointing: bool = False
     threads: int = 2
     seed: int = 13
     hardware: Hardware = field(default_factory=Hardware)

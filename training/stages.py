@@ -174,15 +174,14 @@ class Stages:
 
     def train(self, made: Rows) -> LoraResult:
         self._enter("lora", f"Tuning on {len(made.trained)} rows")
-        base, work = self._request.base, self._request.work
-        told = self._within_stage, self._cancelled
-        if self._request.method == "dpo":
+        request, settings, told = self._request, self._settings.lora, (self._within_stage, self._cancelled)
+        if request.method == "dpo":
             pairs, held_out = preferences.pairs_of(made.trained), preferences.pairs_of(made.held_out)
-            chosen = PreferenceSettings(beta=self._settings.beta, lora=self._settings.lora)
-            return preferences.train_preferences(base, pairs, held_out, chosen, work, *told)
-        several = self._settings.lora.hardware.processes > 1
-        train = distributed.train_adapter if several else lora.train_adapter
-        return train(base, made.trained, made.held_out, self._settings.lora, work, *told)
+            chosen, train = PreferenceSettings(beta=self._settings.beta, lora=settings), preferences.train_preferences
+            return distributed.run(train, settings.hardware, request.base, pairs, held_out, chosen, request.work, *told)
+        rows, held = made.trained, made.held_out
+        train_adapter, hardware = lora.train_adapter, settings.hardware
+        return distributed.run(train_adapter, hardware, request.base, rows, held, settings, request.work, *told)
 
     @contextmanager
     def draft(self) -> Iterator[Path]:

@@ -11,6 +11,7 @@ import secrets
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,8 @@ from services.worker.room import check_room, is_disk_full
 from services.worker.settings import TrainingSettings, WorkerSettings
 from training import checkpoints, frozen
 from training.config import DatasetSettings, LoraSettings, PreferenceSettings
-from training.errors import Cancelled, OutOfRange, TrainingError
-from training.hardware import choose
+from training.errors import Cancelled, OutOfRange, ProcessLost, TrainingError
+from training.hardware import VISIBLE_DEVICES, choose, visible_gpus
 from training.model import RunProgress
 from training.pipeline import run
 from training.request import Ports, RunRequest, Settings
@@ -81,10 +82,18 @@ def main(job_id: str) -> None:
     die_with_parent()
     configure("fine-tune")
     platform, settings = Platform(), WorkerSettings()
+    gpus = take_gpus()
     sessions = open_sessions(platform.database_url, settings.silent_seconds)
     with sessions() as session:
         job = session.get_one(Job, job_id)
-    perform(sessions, job, platform, settings, _ports(sessions, job, platform, settings))
+    perform(sessions, job, platform, settings, _ports(sessions, job, platform, settings), gpus)
+
+
+def take_gpus() -> tuple[str, ...]:
+    """The GPUs for the training's own processes; this one, which merges and compares on the CPU, gets to see none."""
+    gpus = visible_gpus(os.environ, torch.cuda.device_count())
+    os.environ[VISIBLE_DEVICES] = ""
+    return gpus
 
 
 def _ports(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSettings) -> Ports:
@@ -100,14 +109,26 @@ def _ports(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSet
     return Ports(live, VersionList(sessions, job), slots, judge, data_sets)
 
 
-def perform(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSettings, ports: Ports) -> None:
-    """Do a claimed job and record its end. One that was paused keeps its work folder and stays as it is."""
+def perform(
+    sessions: Sessions,
+    job: Job,
+    platform: Platform,
+    settings: WorkerSettings,
+    ports: Ports,
+    gpus: Sequence[str] = (),
+) -> None:
+    """Do a claimed job and record its end. One that was paused keeps its work folder and stays as it is.
+
+    `gpus` are those that its training may use. Raises ProcessLost where the job has to be tried again.
+    """
     jobs, work = Jobs(sessions), work_folder(platform.home, job.id)
     sweep_run(sessions, platform, job, ports.slots)
     try:
-        _run(sessions, jobs, job, platform, settings, ports)
+        _run(sessions, jobs, job, platform, settings, ports, gpus)
     except Cancelled as stopped:
         _stop(jobs, job, work, str(stopped))
+    except ProcessLost:  # as if this process were gone: the worker tries again
+        raise
     except TrainingError as error:
         _fail(jobs, job, work, str(error))
     except Exception as error:  # the edge of the process
@@ -121,13 +142,21 @@ def perform(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSe
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _run(sessions: Sessions, jobs: Jobs, job: Job, platform: Platform, settings: WorkerSettings, ports: Ports) -> None:
+def _run(
+    sessions: Sessions,
+    jobs: Jobs,
+    job: Job,
+    platform: Platform,
+    settings: WorkerSettings,
+    ports: Ports,
+    gpus: Sequence[str],
+) -> None:
     work = work_folder(platform.home, job.id)
     settled = settled_version(sessions, job)
     if settled is not None:
         return record_outcome(sessions, jobs, job, settled.id, checkpoints.recorded(work), platform.files_url)
     report = Report(sessions, jobs, job)
-    request = _request(sessions, job, platform, settings, work)
+    request = _request(sessions, job, platform, settings, work, gpus)
     check_room(request)
     result = run(request, ports, report.progress, report.stopped)
     return record_outcome(sessions, jobs, job, result.version_id, result.lora.history, platform.files_url)
@@ -147,7 +176,9 @@ def _fail(jobs: Jobs, job: Job, work: Path, reason: str) -> None:
     jobs.finish(job.id, "failed", reason)
 
 
-def _request(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSettings, work: Path) -> RunRequest:
+def _request(
+    sessions: Sessions, job: Job, platform: Platform, settings: WorkerSettings, work: Path, gpus: Sequence[str]
+) -> RunRequest:
     asked, training = job.request, TrainingSettings()
     return RunRequest(
         version_id=f"{version_prefix(job)}{secrets.token_hex(4)}",
@@ -160,7 +191,7 @@ def _request(sessions: Sessions, job: Job, platform: Platform, settings: WorkerS
         versions=version_folder(platform.versions_folder, job.workspace_id),
         general=settings.general_examples.read_bytes(),
         probes=training.probes.read_bytes(),
-        settings=run_settings(asked, platform, settings, training),
+        settings=run_settings(asked, platform, settings, training, gpus),
     )
 
 
@@ -195,7 +226,11 @@ def _kept(sessions: Sessions, file_id: str | None, copy: Path) -> bytes:
 
 
 def run_settings(
-    asked: dict[str, Any], platform: Platform, settings: WorkerSettings, training: TrainingSettings
+    asked: dict[str, Any],
+    platform: Platform,
+    settings: WorkerSettings,
+    training: TrainingSettings,
+    gpus: Sequence[str] = (),
 ) -> Settings:
     """The settings of a run: the defaults, this platform's, and what the job asks for. Raises OutOfRange."""
     seed = int(asked["seed"])
@@ -206,10 +241,8 @@ def run_settings(
     lora = replace(
         PreferenceSettings().lora if by_preferences else LoraSettings(),
         seed=seed,
-        threads=settings.train_threads or len(os.sched_getaffinity(0)),
-        hardware=choose(
-            settings.train_device, settings.train_quantization, settings.train_processes, torch.cuda.device_count()
-        ),
+        threads=max(1, (settings.train_threads or len(os.sched_getaffinity(0))) // settings.train_processes),
+        hardware=choose(settings.train_device, settings.train_quantization, settings.train_processes, gpus),
     )
     lora = replace(
         lora,

@@ -16,15 +16,16 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from retrieval.grounding import REFUSAL
 from retrieval.model import Message
+from tests import fake_gpus
 from tests.tiny import EXAMPLES, PASSAGES, THINGS, answer, make_tiny
 from tests.training_fakes import FunctionAnswerer, MemorySlots, MemoryVersions, WordRetriever, example, jsonl
 from training import distributed
 from training.config import DatasetSettings, GateSettings, LoraSettings, ParitySettings
-from training.errors import Cancelled, DamagedWeights, InvalidDataset
-from training.hardware import Hardware
+from training.errors import Cancelled, DamagedWeights, InvalidDataset, OutOfMemory, ProcessLost
+from training.hardware import Hardware, choose
 from training.lora import train_adapter
 from training.merge import merge, parity, same_or_tied
-from training.model import STAGES, RunProgress, TrainingRow
+from training.model import STAGES, LoraResult, RunProgress, TrainingRow
 from training.pipeline import run
 from training.registry import verify_manifest
 from training.request import Ports, RunRequest, Settings
@@ -127,20 +128,70 @@ def test_a_checkpoint_that_a_kill_cut_short_is_not_gone_on_with(tiny: Path, tmp_
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2
 
 
-def test_several_processes_train_the_same_and_go_on_from_a_checkpoint(tiny: Path, tmp_path: Path) -> None:
+def apart(
+    hardware: Hardware, tiny: Path, folder: Path, told: list[RunProgress], stop_at: int | None = None
+) -> LoraResult:
+    """FAST, in processes of its own; told to stop once so many steps were told."""
+    settings = replace(FAST, hardware=hardware)
+
+    def stopped() -> bool:
+        return stop_at is not None and len(trained(told)) >= stop_at
+
+    return distributed.run(train_adapter, hardware, tiny, ROWS, ROWS[:3], settings, folder, told.append, stopped)
+
+
+def test_several_processes_train_the_same_and_go_on_from_the_step_they_were_stopped_at(
+    tiny: Path, tmp_path: Path
+) -> None:
     """Two processes on this machine's CPU, started as they are on GPUs; each takes half of a step's rows."""
-    both = replace(FAST, hardware=Hardware(processes=2))
     told: list[RunProgress] = []
-    with pytest.raises(Cancelled):
-        distributed.train_adapter(tiny, ROWS, ROWS[:3], both, tmp_path, told.append, lambda: len(trained(told)) >= 5)
-    result = distributed.train_adapter(tiny, ROWS, ROWS[:3], both, tmp_path, told.append, lambda: False)
+    with pytest.raises(Cancelled, match=r"stopped at step \d+ of 12"):
+        apart(Hardware(processes=2), tiny, tmp_path, told, stop_at=3)
+    reached = told[-1].data["checkpoint"]
+    result = apart(Hardware(processes=2), tiny, tmp_path, told)
     alone = train_adapter(tiny, ROWS, ROWS[:3], FAST, tmp_path / "alone", lambda _: None, lambda: False)
     assert result.steps == alone.steps == 12
     assert result.loss_before == pytest.approx(alone.loss_before, rel=1e-3)
     assert result.loss_after == pytest.approx(alone.loss_after, rel=0.1)
     assert result.tokens == alone.tokens
-    assert any("Going on from the checkpoint" in step.message for step in told)
+    assert f"Going on from the checkpoint of step {reached} of 12" in [step.message for step in told]
     assert (result.adapter / "adapter_model.safetensors").is_file()
+
+
+def test_a_process_of_its_own_trains_the_same_to_the_bit_stopped_or_not(tiny: Path, tmp_path: Path) -> None:
+    own, told = Hardware(own_process=True), list[RunProgress]()
+    with pytest.raises(Cancelled, match=r"stopped at step \d+ of 12"):
+        apart(own, tiny, tmp_path / "own", told, stop_at=1)
+    result = apart(own, tiny, tmp_path / "own", told)
+    steps = list[RunProgress]()
+    here = train_adapter(tiny, ROWS, ROWS[:3], FAST, tmp_path / "here", steps.append, lambda: False)
+    assert (tmp_path / "own" / "adapter") == result.adapter
+    assert (result.loss_before, result.loss_after) == (here.loss_before, here.loss_after)
+    assert (result.train_losses, result.tokens) == (here.train_losses, here.tokens)
+    assert trained(told) == trained(steps)
+    assert digest(result.adapter) == digest(here.adapter)
+
+
+def test_what_fails_in_a_process_of_its_own_fails_as_it_does_here(tiny: Path, tmp_path: Path) -> None:
+    own = Hardware(own_process=True)
+    settings = replace(FAST, hardware=own, max_length=32)
+    arguments = tiny, ROWS, [], settings, tmp_path, lambda _: None, lambda: False
+    with pytest.raises(InvalidDataset, match="No training row fits 32 tokens"):
+        distributed.run(train_adapter, own, *arguments)
+    with pytest.raises(ProcessLost, match="ended with code 7 and without a result"):
+        distributed.run(fake_gpus.dies, own, *arguments)
+    with pytest.raises(OutOfMemory, match="Lower per_device_train_batch_size"):
+        distributed.run(fake_gpus.needs_more_memory, own, *arguments)
+
+
+def test_transformers_finds_one_gpu_in_a_process_of_its_own(tiny: Path, tmp_path: Path) -> None:
+    """CUDA is made up; it lists what CUDA_VISIBLE_DEVICES names, as the real one does."""
+    hardware = choose("auto", "none", 1, ("GPU-b", "GPU-a"))
+    settings = replace(FAST, hardware=hardware)
+    arguments = tiny, ROWS, [], settings, tmp_path, lambda _: None, lambda: False
+    assert distributed.run(fake_gpus.count_gpus, hardware, *arguments).steps == 1
+    both = fake_gpus.TwoVisible("cuda", gpus=("GPU-b", "GPU-a"))
+    assert distributed.run(fake_gpus.count_gpus, both, *arguments).steps == 2  # what trl refuses
 
 
 def test_rows_that_are_too_long_are_refused_when_none_is_left(tiny: Path, tmp_path: Path) -> None:

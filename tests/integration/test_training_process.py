@@ -14,12 +14,12 @@ from services.database.engine import Sessions, migrate, open_sessions
 from services.database.jobs import Jobs, new_job
 from services.database.tables import Job, JobEvent, Version, Workspace
 from services.kit.settings import Platform
-from services.worker import training_process
+from services.worker import tasks, training_process
 from services.worker.fine_tuning import FineTuning
 from services.worker.leftovers import sweep_work, version_prefix, work_folder
 from services.worker.performing import perform
 from services.worker.settings import WorkerSettings
-from services.worker.training_process import MOST_TRIES, RunLost
+from services.worker.training_process import MOST_TRIES, RunLost, run_training
 from tests.training_double import is_running
 
 DOUBLE = "tests.training_double"
@@ -103,8 +103,22 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 def test_a_run_that_records_its_outcome_is_left_as_it_says(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOUBLE", "succeeds")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     done = bench.work_on(bench.queue())
-    assert (done.status, done.reason, done.result) == ("succeeded", "done", {"version": "ft:x"})
+    assert (done.status, done.reason, done.result) == ("succeeded", "done", {"version": "ft:x", "sees": "0,1"})
+
+
+def test_the_embedder_is_tuned_where_no_gpu_is_seen(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOUBLE", "succeeds")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setattr(tasks, "jobs", lambda: bench.jobs)
+    monkeypatch.setattr(
+        tasks, "run_training", lambda job, heart, module, **rest: run_training(job, heart, DOUBLE, **rest)
+    )
+    job = bench.queue()
+    tasks.train_embedder(job.id)
+    done = bench.jobs.find("w", job.id)
+    assert (done.status, (done.result or {})["sees"]) == ("succeeded", "")
 
 
 def test_a_process_that_dies_each_time_ends_the_job_after_three_tries(
