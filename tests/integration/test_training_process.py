@@ -16,6 +16,7 @@ from services.database.tables import Job, JobEvent, Version, Workspace
 from services.kit.settings import Platform
 from services.worker import tasks, training_process
 from services.worker.fine_tuning import FineTuning
+from services.worker.heartbeat import Heartbeat
 from services.worker.leftovers import sweep_work, version_prefix, work_folder
 from services.worker.performing import perform
 from services.worker.settings import WorkerSettings
@@ -112,13 +113,17 @@ def test_the_embedder_is_tuned_where_no_gpu_is_seen(bench: Bench, monkeypatch: p
     monkeypatch.setenv("DOUBLE", "succeeds")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.setattr(tasks, "jobs", lambda: bench.jobs)
-    monkeypatch.setattr(
-        tasks, "run_training", lambda job, heart, module, **rest: run_training(job, heart, DOUBLE, **rest)
-    )
+    modules: list[str] = []
+
+    def run_double(job: Job, heartbeat: Heartbeat, module: str, environment: dict[str, str]) -> dict[str, object]:
+        modules.append(module)
+        return run_training(job, heartbeat, DOUBLE, environment=environment)
+
+    monkeypatch.setattr(tasks, "run_training", run_double)
     job = bench.queue()
     tasks.train_embedder(job.id)
     done = bench.jobs.find("w", job.id)
-    assert (done.status, (done.result or {})["sees"]) == ("succeeded", "")
+    assert (done.status, (done.result or {})["sees"], modules) == ("succeeded", "", ["services.worker.train_embedder"])
 
 
 def test_a_process_that_dies_each_time_ends_the_job_after_three_tries(
