@@ -43,7 +43,8 @@ class Spread:
 class Lengths:
     """Of whole conversations in tokens, as the chat template writes them, without the passages that a run adds.
 
-    `left_out` are the lines that exceed `max_length` by themselves: nothing is cut, they are left out.
+    `left_out` are the lines that exceed `max_length` by themselves: nothing is cut, they are left out. Which do with
+    their passages a run tells (training.lengths).
     """
 
     tokens: Spread
@@ -221,4 +222,8 @@ def _goal(examples: int, goal: int) -> str:
 def _lengths(lengths: Lengths) -> str:
     spread, left = lengths.tokens, len(lengths.left_out)
     told = f"{spread.p50} tokens in the middle, {spread.p95} at p95, {spread.max} at most"
-    return f"{told}; {left} exceed max_length ({lengths.max_length}) and are left out." if left else f"{told}."
+    return (
+        f"{told}; {left} exceed max_length ({lengths.max_length}) even without passages and are left out."
+        if left
+        else f"{told}."
+    )

@@ -192,6 +192,13 @@ def tokenize(row: TrainingRow, tokenizer: Any) -> dict[str, list[int]]:
     return {"input_ids": whole, "labels": [IGNORED] * len(prompt) + whole[len(prompt) :]}
 
 
+def row_length(row: TrainingRow, tokenizer: Any) -> int:
+    """A row's tokens; of a preference pair those of the longer answer's."""
+    answers = [row.completion] if row.rejected is None else [row.completion, row.rejected]
+    said = [[*row.prompt, Message("assistant", answer)] for answer in answers]
+    return max(len(_encode(messages, tokenizer, add_generation_prompt=False)) for messages in said)
+
+
 def _encode(messages: Sequence[Message], tokenizer: Any, add_generation_prompt: bool) -> list[int]:
     turns = [{"role": message.role, "content": message.content} for message in messages]
     text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=add_generation_prompt)

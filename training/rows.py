@@ -210,14 +210,15 @@ def _answer_row(item: _Grounded, mix: MixSettings, rng: random.Random) -> Traini
     assert item.right is not None
     passages = _ordered(item.passages, mix, rng)
     prompt = grounded_messages(item.example.question, passages, item.example.history)
-    return TrainingRow(tuple(prompt), mark(item.example.answer, passages, item.right), "grounded", _files(passages))
+    marked = mark(item.example.answer, passages, item.right)
+    return TrainingRow(tuple(prompt), marked, "grounded", _files(passages), line=item.example.line)
 
 
 def _pair_row(item: _Grounded, right: Passage, rejected: str, mix: MixSettings, rng: random.Random) -> TrainingRow:
     passages = _ordered(item.passages, mix, rng)
     prompt = grounded_messages(item.example.question, passages, item.example.history)
     chosen, rejected = (mark(answer, passages, right) for answer in (item.example.answer, rejected))
-    return TrainingRow(tuple(prompt), chosen, "grounded", _files(passages), rejected)
+    return TrainingRow(tuple(prompt), chosen, "grounded", _files(passages), rejected, item.example.line)
 
 
 def _refusal_row(example: Example, retriever: Retriever, mix: MixSettings, rng: random.Random) -> TrainingRow | None:
@@ -226,13 +227,13 @@ def _refusal_row(example: Example, retriever: Retriever, mix: MixSettings, rng: 
     if answerability(example.question, found) < mix.min_answerability:
         return None
     prompt = grounded_messages(example.question, _ordered(found, mix, rng), example.history)
-    return TrainingRow(tuple(prompt), example.answer, "refusal", _files(found))
+    return TrainingRow(tuple(prompt), example.answer, "refusal", _files(found), line=example.line)
 
 
 def _removed_row(item: _Grounded, refusal: str, mix: MixSettings, rng: random.Random) -> TrainingRow:
     passages = _ordered(item.others[: mix.top_k], mix, rng)
     prompt = grounded_messages(item.example.question, passages, item.example.history)
-    return TrainingRow(tuple(prompt), refusal, "refusal", _files(passages))
+    return TrainingRow(tuple(prompt), refusal, "refusal", _files(passages), line=item.example.line)
 
 
 def _files(passages: Sequence[Passage]) -> tuple[str, ...]:
@@ -245,7 +246,8 @@ def _ordered(passages: Sequence[Passage], mix: MixSettings, rng: random.Random) 
 
 
 def _plain_row(example: Example, kind: RowKind) -> TrainingRow:
-    return TrainingRow(tuple(plain_messages(example.question, example.history)), example.answer, kind)
+    line = 0 if kind == "general" else example.line
+    return TrainingRow(tuple(plain_messages(example.question, example.history)), example.answer, kind, line=line)
 
 
 def _share(share: float, of: Sequence[object]) -> int:

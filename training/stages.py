@@ -16,6 +16,7 @@ from training import (
     evaluation,
     frozen,
     gate,
+    lengths,
     lora,
     merge,
     preferences,
@@ -148,8 +149,17 @@ class Stages:
         self._enter("rows", f"Making prompts for {len(data.trained)} examples with the live retriever")
         trained, report = self._build_rows(data.trained, self._general(data))
         held_out, _ = self._build_rows(data.held_out, [])
+        self._measure(trained, data)
         frozen.write_rows(self._request.work, trained, held_out, report)
         return Rows(tuple(trained), tuple(held_out), report)
+
+    def _measure(self, made: Sequence[TrainingRow], data: SplitData) -> None:
+        """Tell which rows are too long, and put it into the data set's report; raises where all are."""
+        settings = self._settings.lora
+        found = lengths.measure(made, load_tokenizer(self._request.base), settings.max_length)
+        self._tell("rows", found.summary, found.figures())
+        if self._ports.data_sets:
+            self._ports.data_sets.keep_rows(data.report.data_set_id, {**found.figures(), "summary": found.summary})
 
     def _build_rows(self, examples: Sequence[Example], general: Sequence[Example]) -> Built:
         mix, retriever = self._settings.mix, self._ports.retriever

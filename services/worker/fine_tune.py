@@ -38,7 +38,7 @@ from services.worker.retrieval_client import RetrievalWriter
 from services.worker.room import check_room, is_disk_full
 from services.worker.settings import TrainingSettings, WorkerSettings
 from training import checkpoints, frozen
-from training.config import DatasetSettings, LoraSettings, PreferenceSettings
+from training.config import DatasetSettings, LoraSettings
 from training.errors import Cancelled, OutOfRange, ProcessLost, TrainingError
 from training.hardware import VISIBLE_DEVICES, choose, visible_gpus
 from training.model import RunProgress
@@ -239,15 +239,15 @@ def run_settings(
     if by_preferences and settings.train_processes > 1:
         raise OutOfRange("The method 'dpo' is trained in one process; set train_processes to 1, or use 'supervised'.")
     lora = replace(
-        PreferenceSettings().lora if by_preferences else LoraSettings(),
+        training.dpo_lora() if by_preferences else training.lora(),
         seed=seed,
         threads=max(1, (settings.train_threads or len(os.sched_getaffinity(0))) // settings.train_processes),
         hardware=choose(settings.train_device, settings.train_quantization, settings.train_processes, gpus),
     )
     lora = replace(
         lora,
+        **(_batch(int(chosen["batch_size"]), lora) if "batch_size" in chosen else {}),
         num_train_epochs=float(chosen.get("n_epochs", lora.num_train_epochs)),
-        per_device_train_batch_size=int(chosen.get("batch_size", lora.per_device_train_batch_size)),
         learning_rate=lora.learning_rate * float(chosen.get("learning_rate_multiplier", 1.0)),
     )
     served: dict[str, Any] = {"top_k": platform.top_k, "min_answerability": platform.min_answerability}
@@ -258,6 +258,13 @@ def run_settings(
     parity, gate = training.parity(), training.gate()
     made = Settings(dataset=data_set, lora=lora, mix=mix, parity=parity, evaluation=evaluation, gate=gate)
     return replace(made, beta=float(chosen.get("beta", made.beta)))
+
+
+def _batch(asked: int, lora: LoraSettings) -> dict[str, int]:
+    """A step of so many rows. Where the operator accumulates, to save memory, a pass stays as small as was set."""
+    most = asked if lora.gradient_accumulation_steps == 1 else lora.per_device_train_batch_size
+    rows = max(size for size in range(1, most + 1) if asked % size == 0)
+    return {"per_device_train_batch_size": rows, "gradient_accumulation_steps": asked // rows}
 
 
 if __name__ == "__main__":
