@@ -222,8 +222,6 @@ def _goal(examples: int, goal: int) -> str:
 def _lengths(lengths: Lengths) -> str:
     spread, left = lengths.tokens, len(lengths.left_out)
     told = f"{spread.p50} tokens in the middle, {spread.p95} at p95, {spread.max} at most"
-    return (
-        f"{told}; {left} exceed max_length ({lengths.max_length}) even without passages and are left out."
-        if left
-        else f"{told}."
-    )
+    if not left:
+        return f"{told}."
+    return f"{told}; {left} exceed max_length ({lengths.max_length}) even without passages and are left out."

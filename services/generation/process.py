@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -36,6 +37,8 @@ class EngineProcess:
         if log.exists() and log.stat().st_size > KEPT_LOG_BYTES:
             log.replace(log.with_suffix(".old.log"))
         with os.fdopen(append_descriptor(log), "ab") as output:
+            output.write(f"$ {shlex.join(launch.command)}\n".encode())
+            output.flush()
             self._guard = subprocess.Popen(
                 [sys.executable, "-P", guard.__file__, _listed(cores), "--", *launch.command],
                 env={**os.environ, **launch.environment},
