@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from training.errors import OutOfRange
+
 NAME = re.compile(r"[a-z][a-z0-9-]*(\.[A-Za-z0-9_-]+)*")
 EACH_SLOT = "Tandem sets it for each slot"
 TEXTS = "it would write what users say into the log"
@@ -28,17 +30,17 @@ OURS = {
 
 
 def check(arguments: Mapping[str, Any]) -> None:
-    """Raises ValueError for an argument that is Tandem's, or that is none of vLLM's long options."""
+    """Raises OutOfRange for an argument that is Tandem's, or that is none of vLLM's long options."""
     for key, value in arguments.items():
         name = _option(key)
         if not NAME.fullmatch(name):
-            raise ValueError(f"engine_args has '{key}', which is not the name of an option; write it without dashes.")
+            raise OutOfRange(f"engine_args has '{key}', which is not the name of an option; write it without dashes.")
         # vLLM takes `serve` for `served-model-name` where no other option begins so
         ours = next((one for one in OURS if one.startswith(name.partition(".")[0].removeprefix("no-"))), None)
         if ours:
-            raise ValueError(f"engine_args has '{key}', which is not yours to give ({ours}): {OURS[ours]}.")
+            raise OutOfRange(f"engine_args has '{key}', which is not yours to give ({ours}): {OURS[ours]}.")
         if isinstance(value, list) and any(str(one).startswith("-") for one in value):
-            raise ValueError(f"engine_args has '{key}' with a value that begins with a dash; it would be an option.")
+            raise OutOfRange(f"engine_args has '{key}' with a value that begins with a dash; it would be an option.")
 
 
 def command_line(arguments: Mapping[str, Any]) -> tuple[str, ...]:

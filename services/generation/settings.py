@@ -10,6 +10,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from services.generation import engine_args
 from services.kit.settings import ServiceSettings, service_config
+from training.errors import OutOfRange
 
 EngineName = Literal["vllm", "transformers"]
 EngineArgument = bool | int | float | str | list[str | int | float] | dict[str, JsonValue]
@@ -45,7 +46,7 @@ class GenerationSettings(ServiceSettings):
     def _engine_args_are_the_engine_s(self) -> GenerationSettings:
         engine_args.check(self.engine_args)
         if self.engine_args and self.chosen_engine() != "vllm":
-            raise ValueError("engine_args are for vLLM, and what serves here is transformers; leave them out.")
+            raise OutOfRange("engine_args are for vLLM, and what serves here is transformers; leave them out.")
         return self
 
     def chosen_engine(self) -> EngineName:

@@ -89,7 +89,7 @@ class WorkerSettings(ServiceSettings):
     @model_validator(mode="after")
     def _loading_is_not_stuck(self) -> WorkerSettings:
         if self.stuck_seconds <= self.load_timeout:
-            raise ValueError("stuck_seconds must exceed load_timeout: a candidate that loads tells no progress")
+            raise OutOfRange("stuck_seconds must exceed load_timeout: a candidate that loads tells no progress.")
         return self
 
     def chunking(self) -> ChunkingSettings:

@@ -7,12 +7,14 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from torch.utils.checkpoint import checkpoint
+from transformers import AutoModelForCausalLM, AutoTokenizer, modeling_utils
 
 from retrieval.grounding import REFUSAL
 from retrieval.model import Message
@@ -115,6 +117,26 @@ def test_a_stopped_training_keeps_its_last_step_and_ends_as_if_it_had_never_stop
     assert result.seconds > 0
     weights = [load_file(one.adapter / "adapter_model.safetensors") for one in (result, whole)]
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
+
+
+def test_activations_made_again_give_the_same_weights_to_the_bit(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_again: list[object] = []
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        made_again.append(arguments[0])
+        return checkpoint(*arguments, **named)
+
+    monkeypatch.setattr(modeling_utils, "checkpoint", counted)
+    kept = replace(FAST, max_steps=4, lora_dropout=0.1)
+    results = [
+        train_adapter(tiny, ROWS, [], settings, tmp_path / str(place), lambda _: None, lambda: False)
+        for place, settings in enumerate([kept, replace(kept, gradient_checkpointing=True)])
+    ]
+    assert len(made_again) == 4 * 2  # steps, layers
+    assert results[0].train_losses == results[1].train_losses
+    assert digest(results[0].adapter) == digest(results[1].adapter)
 
 
 def test_a_checkpoint_that_a_kill_cut_short_is_not_gone_on_with(tiny: Path, tmp_path: Path) -> None:

@@ -123,6 +123,16 @@ def test_every_variable_is_a_setting(name: str) -> None:
     assert {key for key in SERVICES[name]["environment"] if key.startswith("TANDEM_")} <= known
 
 
+def test_a_setting_of_training_goes_from_env_to_the_workers_that_count_and_train_and_is_else_the_default() -> None:
+    usual, chosen = (read({**FILLED, **more})["services"] for more in ({}, {"TANDEM_TRAINING_MAX_LENGTH": "4096"}))
+    for name in ("worker-index", "worker-train"):
+        assert "TANDEM_TRAINING_MAX_LENGTH" not in usual[name]["environment"]
+        assert chosen[name]["environment"]["TANDEM_TRAINING_MAX_LENGTH"] == "4096"
+    added = read({**FILLED, "TANDEM_GENERATION_ENGINE_ARGS": '{"seed": 1}'})["services"]
+    assert added["generation-gpu"]["environment"]["TANDEM_GENERATION_ENGINE_ARGS"] == '{"seed": 1}'
+    assert "TANDEM_GENERATION_ENGINE_ARGS" not in usual["generation-gpu"]["environment"]
+
+
 def test_images_run_as_a_user_without_rights() -> None:
     for stage in DOCKERFILE.split("\nFROM ")[1:]:
         last = stage.split(" AS ")[1].split()[0]

@@ -9,12 +9,12 @@ from typing import Literal
 
 import httpx
 import pytest
-from pydantic import ValidationError
 
 from services.generation.cores import CoreGroups, divide
 from services.generation.settings import GenerationSettings
 from services.generation.transformers_engine import TransformersEngine
 from services.generation.vllm_engine import VllmEngine
+from training.errors import OutOfRange
 
 
 def option(command: tuple[str, ...], name: str) -> str:
@@ -90,12 +90,12 @@ def test_what_the_operator_adds_reaches_the_server_of_every_slot_word_by_word(
     ],
 )  # fmt: skip
 def test_an_argument_that_is_tandem_s_is_refused_in_words(added: dict[str, object], words: str) -> None:
-    with pytest.raises(ValidationError, match=words):
+    with pytest.raises(OutOfRange, match=words):
         GenerationSettings.model_validate({"engine": "vllm", "engine_args": added})
 
 
 def test_arguments_of_vllm_are_refused_where_transformers_serves() -> None:
-    with pytest.raises(ValidationError, match="engine_args are for vLLM, and what serves here is transformers"):
+    with pytest.raises(OutOfRange, match="engine_args are for vLLM, and what serves here is transformers"):
         GenerationSettings.model_validate({"engine": "transformers", "engine_args": {"seed": 1}})
 
 
