@@ -23,7 +23,7 @@ from typing import IO, Any, TypeVar
 import torch
 
 from training import frozen
-from training.errors import Cancelled, OutOfMemory, ProcessLost
+from training.errors import Cancelled, OutOfMemory, ProcessLost, TrainingError
 from training.hardware import Hardware
 from training.model import Cancelled as IsCancelled
 from training.model import LoraResult, Progress, RunProgress
@@ -127,7 +127,8 @@ def main(shared: Path) -> int:
     except torch.OutOfMemoryError as error:
         outcome = OutOfMemory(f"A GPU has too little memory for this training. {ADVICE} torch says: {error}")
     except Exception as error:  # noqa: BLE001 - the edge of the process: whoever asked for the training raises it
-        traceback.print_exc()
+        if not isinstance(error, TrainingError):  # where it was raised; its words may quote a text, and go another way
+            print(*traceback.format_tb(error.__traceback__), type(error).__name__, sep="", file=sys.stderr)
         outcome = _portable(error)
     if is_first:
         frozen.keep(shared / OUTCOME, pickle.dumps(outcome))

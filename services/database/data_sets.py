@@ -90,7 +90,8 @@ class FrozenSets:
         """Put what the last run made of a data set into its report, under `rows`."""
         with self._sessions.begin() as session:
             row = session.get_one(DataSet, data_set_id)
-            row.report = {**row.report, "rows": dict(figures)}
+            if row.deleted_at is None:
+                row.report = {**row.report, "rows": dict(figures)}
 
     def delete(self, row: DataSet) -> None:
         """Remove a data set's content; its row stays, since versions name it."""

@@ -231,6 +231,16 @@ def test_merged_weights_of_another_adapter_fail_parity(tiny: Path, tmp_path: Pat
     assert "differ from the adapter's" in report.message
 
 
+def test_merging_and_parity_leave_a_gpu_alone(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This torch knows no CUDA, so that whatever is put on a GPU raises."""
+    result = train_adapter(tiny, ROWS, [], replace(FAST, max_steps=1), tmp_path, lambda _: None, lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    merged = merge(tiny, result.adapter, tmp_path / "merged")
+    settings = ParitySettings(min_agreement=0.0, answer_tokens=50)
+    assert parity(tiny, result.adapter, merged, ROWS, settings).passed
+
+
 def test_first_tokens_that_bf16_cannot_tell_apart_tie() -> None:
     expected = torch.tensor([[16.0, 15.9, 15.7], [-16.0, -15.0, -14.9]])[[0, 0, 0, 1, 1]]
     same, tied = same_or_tied(expected, torch.tensor([0, 1, 2, 1, 0]))
