@@ -74,5 +74,14 @@ def _filled(value: Any, variables: Mapping[str, str]) -> Any:
     if isinstance(value, list):
         return [_filled(one, variables) for one in value]
     if isinstance(value, dict):
-        return {key: _filled(one, variables) for key, one in value.items()}
+        filled = {key: _filled(one, variables) for key, one in value.items()}
+        if "environment" in filled:
+            filled["environment"] = _passed_on(filled["environment"], variables)
+        return filled
     return value
+
+
+def _passed_on(environment: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:
+    """A variable without a value is the one of the same name, and is not there where that is not."""
+    passed = {name: variables.get(name) if value is None else value for name, value in environment.items()}
+    return {name: value for name, value in passed.items() if value is not None}

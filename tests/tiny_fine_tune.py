@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -15,6 +16,9 @@ from services.worker.settings import WorkerSettings
 from tests.tiny import PASSAGES
 from tests.training_fakes import FunctionAnswerer, MemorySlots, WordRetriever
 from training.request import Ports
+
+GPUS = "TINY_GPUS"
+"""Names of GPUs that this machine is taken to have."""
 
 
 def tiny_ports(sessions: Sessions, job: Job, on_load: Callable[[], object] = lambda: None) -> Ports:
@@ -42,7 +46,8 @@ def main(job_id: str) -> None:
     sessions = open_sessions(platform.database_url, WorkerSettings().silent_seconds)
     with sessions() as session:
         job = session.get_one(Job, job_id)
-    perform(sessions, job, platform, WorkerSettings(), tiny_ports(sessions, job))
+    gpus = tuple(os.environ.get(GPUS, "").split())
+    perform(sessions, job, platform, WorkerSettings(), tiny_ports(sessions, job), gpus)
 
 
 if __name__ == "__main__":

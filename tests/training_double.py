@@ -14,6 +14,7 @@ from services.database.engine import open_sessions
 from services.database.jobs import Jobs
 from services.kit.parent import die_with_parent
 from services.kit.settings import Platform
+from training.hardware import VISIBLE_DEVICES
 
 SLEEPER = "import time; time.sleep(600)"
 
@@ -43,7 +44,7 @@ def main(job_id: str) -> None:
             time.sleep(0.2)
         jobs.add_event(job, "trained")
     if behaviour in ("succeeds", "trains"):
-        jobs.finish(job_id, "succeeded", "done", {"version": "ft:x"})
+        jobs.finish(job_id, "succeeded", "done", {"version": "ft:x", "sees": os.environ.get(VISIBLE_DEVICES, "all")})
         return
     child = subprocess.Popen([sys.executable, "-c", SLEEPER])  # as a data loader or a launcher has
     (platform.home / "child").write_text(str(child.pid))

@@ -44,7 +44,8 @@ class Lengths:
     """Of whole conversations in tokens, as the chat template writes them, without the passages that a run adds.
 
     `left_out` are the lines that exceed `max_length` up to their first answer already: nothing is cut, they are left
-    out. Of a longer conversation the answers that fit are learned.
+    out. Of a longer conversation the answers that fit are learned. Which rows exceed it with their passages a run
+    tells (training.lengths).
     """
 
     tokens: Spread
@@ -244,4 +245,6 @@ def _goal(examples: int, goal: int) -> str:
 def _lengths(lengths: Lengths) -> str:
     spread, left = lengths.tokens, len(lengths.left_out)
     told = f"{spread.p50} tokens in the middle, {spread.p95} at p95, {spread.max} at most"
-    return f"{told}; {left} exceed max_length ({lengths.max_length}) and are left out." if left else f"{told}."
+    if not left:
+        return f"{told}."
+    return f"{told}; {left} exceed max_length ({lengths.max_length}) even without passages and are left out."

@@ -9,7 +9,9 @@ TrainingError
 │   └── OutOfRange            a setting lies outside what it allows
 ├── StateError            the thing is not in a state that allows this
 │   ├── VersionExists         a version folder is written once
-│   └── NoRoom                the disk is full; make room, and train again
+│   ├── NoRoom                the disk is full; make room, and train again
+│   └── OutOfMemory           a GPU has too little memory; train smaller, or leave it more
+├── ProcessLost           a training's own process is gone without a word; try again from the last checkpoint
 ├── DamagedWeights        weights are not those that the manifest names; restore the folder, or train again
 ├── EngineUnavailable     a server that training needs does not answer; try again later
 └── Cancelled             somebody asked for the run to stop
@@ -64,6 +66,14 @@ class VersionExists(StateError):
 
 class NoRoom(StateError):
     """A disk without room for what a run writes; the message names the folder."""
+
+
+class OutOfMemory(StateError):
+    """A GPU without the memory that a training takes; the message says what takes less."""
+
+
+class ProcessLost(TrainingError):
+    """The process that trained was killed, or crashed; its last checkpoint is there."""
 
 
 class DamagedWeights(TrainingError):

@@ -68,4 +68,4 @@ def _rows(path: Path) -> tuple[TrainingRow, ...]:
 
 def _row(row: dict[str, Any]) -> TrainingRow:
     messages = tuple(Message(**message) for message in row["prompt"])
-    return TrainingRow(messages, row["completion"], row["kind"], tuple(row["file_ids"]), row["rejected"])
+    return TrainingRow(messages, row["completion"], row["kind"], tuple(row["file_ids"]), row["rejected"], row["line"])

@@ -2,11 +2,16 @@
 
 The weights learn the same on each: the effective batch (rows a process and step, times accumulated steps, times
 processes) does not depend on the device.
+
+Where there are GPUs a training runs in processes of its own (training.distributed), which see the GPUs they use and no
+other: transformers takes every GPU that a process sees, and what a process has of a GPU's memory is free only once it
+has ended.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,18 +22,23 @@ Quantization = Literal["none", "4bit"]
 ROWS_AT_ONCE: dict[Device, int] = {"cpu": 4, "cuda": 8}
 """Most rows that one process takes in one pass; on a CPU more of them are no faster (docs/experiments.md)."""
 MOST_PROCESSES = 64
+VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
 class Hardware:
     """`quantization` 4bit is QLoRA: the base weights in NF4, the adapter in full; it needs a GPU and bitsandbytes.
 
-    Each of the `processes` has a copy of the model, on a GPU of its own.
+    Each of the `processes` has a copy of the model, on a GPU of its own; `gpus` are their names as CUDA_VISIBLE_DEVICES
+    has them, without which the first ones are taken. `own_process` asks for a process of its own on a CPU too: it is
+    where a machine's GPUs are left alone.
     """
 
     device: Device = "cpu"
     quantization: Quantization = "none"
     processes: int = 1
+    gpus: tuple[str, ...] = ()
+    own_process: bool = False
 
     def __post_init__(self) -> None:
         if self.quantization == "4bit" and self.device == "cpu":
@@ -36,29 +46,45 @@ class Hardware:
         if not 1 <= self.processes <= MOST_PROCESSES:
             raise OutOfRange(f"train_processes is {self.processes}; it must lie between 1 and {MOST_PROCESSES}.")
 
-    def batches(self, effective: int) -> tuple[int, int]:
-        """Rows a process and pass, and passes a step, for `effective` rows a step in all.
+    @property
+    def trains_apart(self) -> bool:
+        """Whether a training runs in processes of its own."""
+        return self.own_process or self.device == "cuda" or self.processes > 1
 
-        Raises OutOfRange where they cannot be shared evenly.
+    def environment(self) -> dict[str, str]:
+        """What a training's processes have in their environment: the GPUs that they see."""
+        if self.device == "cpu":
+            return {VISIBLE_DEVICES: ""}
+        return {VISIBLE_DEVICES: ",".join(self.gpus or map(str, range(self.processes)))}
+
+    def batches(self, rows: int, passes: int = 1) -> tuple[int, int]:
+        """Rows a process and pass, and passes a step, for `rows` times `passes` rows a step in all.
+
+        One pass takes no more than `rows`, nor than the hardware is quick with. Raises OutOfRange where they cannot be
+        shared evenly.
         """
-        each, rest = divmod(effective, self.processes)
+        each, rest = divmod(rows * passes, self.processes)
         if rest or not each:
             raise OutOfRange(
-                f"A batch of {effective} rows cannot be shared by {self.processes} processes; set a batch_size that is "
-                f"a multiple of {self.processes}."
+                f"A batch of {rows * passes} rows cannot be shared by {self.processes} processes; set a batch_size "
+                f"that is a multiple of {self.processes}."
             )
-        rows = max(size for size in range(1, ROWS_AT_ONCE[self.device] + 1) if each % size == 0)
-        return rows, each // rows
+        most = min(rows, ROWS_AT_ONCE[self.device])
+        at_once = max(size for size in range(1, most + 1) if each % size == 0)
+        return at_once, each // at_once
 
-    def training_arguments(self, effective: int) -> dict[str, Any]:
-        """The part of trl's SFTConfig that depends on the hardware."""
-        rows, passes = self.batches(effective)
+    def training_arguments(self, rows: int, passes: int = 1, gradient_checkpointing: bool = False) -> dict[str, Any]:
+        """The part of trl's SFTConfig that depends on the hardware; `rows` and `passes` as in `batches`.
+
+        Under 4bit activations are always made again in the backward pass.
+        """
+        at_once, accumulated = self.batches(rows, passes)
         arguments = {
             "use_cpu": self.device == "cpu",
             "bf16": True,
-            "per_device_train_batch_size": rows,
-            "gradient_accumulation_steps": passes,
-            "gradient_checkpointing": self.quantization == "4bit",
+            "per_device_train_batch_size": at_once,
+            "gradient_accumulation_steps": accumulated,
+            "gradient_checkpointing": gradient_checkpointing or self.quantization == "4bit",
         }
         return arguments | ({"ddp_find_unused_parameters": False} if self.processes > 1 else {})
 
@@ -87,25 +113,37 @@ class Hardware:
     def command(self, module: str, *arguments: str) -> tuple[str, ...]:
         """The command that runs a module in all processes of one training.
 
-        On a CPU too: of accelerate's launchers on one machine only that of `--multi_gpu` starts several processes, and
-        `use_cpu` keeps them off any GPU.
+        Several are started by accelerate, on a CPU too: of its launchers on one machine only that of `--multi_gpu`
+        starts several processes, and `use_cpu` keeps them off any GPU.
         """
+        if self.processes == 1:
+            return (sys.executable, "-m", module, *arguments)
         start = (sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu")
         launch = (*start, "--num_processes", str(self.processes))
         fixed = ("--num_machines", "1", "--mixed_precision", "bf16", "--dynamo_backend", "no")
         return (*launch, *fixed, "--main_process_port", "0", "--module", module, *arguments)
 
 
+def visible_gpus(environment: Mapping[str, str], count: int) -> tuple[str, ...]:
+    """The names of the `count` GPUs that torch sees, in its order, as CUDA_VISIBLE_DEVICES has them.
+
+    They are the first of the list that an operator set (numbers, or ids of GPUs or of their parts), else numbers.
+    """
+    named = [name.strip() for name in environment.get(VISIBLE_DEVICES, "").split(",") if name.strip()]
+    return tuple(named[:count]) if named else tuple(map(str, range(count)))
+
+
 def choose(
-    device: Literal["auto", "cpu", "cuda"], quantization: Quantization, processes: int, cuda_devices: int
+    device: Literal["auto", "cpu", "cuda"], quantization: Quantization, processes: int, gpus: Sequence[str]
 ) -> Hardware:
-    """The hardware that settings ask for, on a machine with `cuda_devices` GPUs that torch can use.
+    """The hardware that settings ask for, on a machine with `gpus` that torch can use: the first of them.
 
     Raises OutOfRange for what this machine does not have.
     """
-    if device == "cuda" and not cuda_devices:
+    if device == "cuda" and not gpus:
         raise OutOfRange("train_device is cuda, but torch sees no GPU here; set it to auto or cpu.")
-    found: Device = "cuda" if cuda_devices and device != "cpu" else "cpu"
-    if found == "cuda" and processes > cuda_devices:
-        raise OutOfRange(f"train_processes is {processes}, but torch sees {cuda_devices} GPUs here; set it no higher.")
-    return Hardware(found, quantization, processes)
+    if not gpus or device == "cpu":
+        return Hardware("cpu", quantization, processes, own_process=bool(gpus))
+    if processes > len(gpus):
+        raise OutOfRange(f"train_processes is {processes}, but torch sees {len(gpus)} GPUs here; set it no higher.")
+    return Hardware("cuda", quantization, processes, tuple(gpus[:processes]))

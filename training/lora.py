@@ -103,6 +103,10 @@ class Counting:
         self.trained_tokens, self.trained_seconds = last.get("trained_tokens", 0), last.get("trained_seconds", 0.0)
         self._ticked = time.monotonic()
 
+    def any_process(self: Any, said: bool) -> bool:
+        """Whether one of the processes says so: all of them do the same at the same step then."""
+        return bool(self.accelerator.reduce(torch.tensor(int(said), device=self.accelerator.device)))
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
             self.trained_seconds += time.monotonic() - self._ticked
@@ -188,6 +192,13 @@ def tokenize(row: TrainingRow, tokenizer: Any) -> dict[str, list[int]]:
     return {"input_ids": whole, "labels": [IGNORED] * len(prompt) + whole[len(prompt) :]}
 
 
+def row_length(row: TrainingRow, tokenizer: Any) -> int:
+    """A row's tokens; of a preference pair those of the longer answer's."""
+    answers = [row.completion] if row.rejected is None else [row.completion, row.rejected]
+    said = [[*row.prompt, Message("assistant", answer)] for answer in answers]
+    return max(len(_encode(messages, tokenizer, add_generation_prompt=False)) for messages in said)
+
+
 def _encode(messages: Sequence[Message], tokenizer: Any, add_generation_prompt: bool) -> list[int]:
     turns = [{"role": message.role, "content": message.content} for message in messages]
     text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=add_generation_prompt)
@@ -221,10 +232,10 @@ def adapter_config(settings: LoraSettings) -> LoraConfig:
 
 def trainer_arguments(settings: LoraSettings, folder: Path) -> dict[str, Any]:
     """What the configurations of all of trl's trainers share."""
-    effective = settings.per_device_train_batch_size * settings.gradient_accumulation_steps
+    rows, passes = settings.per_device_train_batch_size, settings.gradient_accumulation_steps
     return {
         "output_dir": str(folder / checkpoints.FOLDER),
-        **settings.hardware.training_arguments(effective),
+        **settings.hardware.training_arguments(rows, passes, settings.gradient_checkpointing),
         "learning_rate": settings.learning_rate,
         "lr_scheduler_type": "cosine",
         "warmup_steps": settings.warmup_steps,
@@ -259,7 +270,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
             self._progress(RunProgress("lora", state.global_step / max(1, state.max_steps), message, tells=True))
 
     def on_step_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> None:
-        if self._cancelled():
+        if self._trainer.any_process(self._cancelled()):
             self._is_stopping = control.should_save = True
 
     def on_save(self, args: Any, state: Any, _control: Any, **_: Any) -> None:

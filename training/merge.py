@@ -75,7 +75,8 @@ def _merging_difference(model: Any, rows: Sequence[dict[str, list[int]]]) -> flo
 
 def _with_adapter(base: Path, adapter: Path) -> Any:
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    return PeftModel.from_pretrained(model, adapter).eval()
+    # peft would load the adapter onto a GPU where there is one, and this process keep a part of it
+    return PeftModel.from_pretrained(model, adapter, torch_device="cpu").eval()
 
 
 def _until(rows: Iterable[TrainingRow], tokenizer: Any, answer_tokens: int) -> Iterator[dict[str, list[int]]]:

@@ -156,7 +156,8 @@ class Dataset:
 class TrainingRow:
     """One prompt as the server would send it, and the answer to learn. `file_ids` are those of its passages.
 
-    A row of a preference pair has the `rejected` answer too.
+    A row of a preference pair has the `rejected` answer too. `line` is that of its example in the training file, 0
+    for a general one.
     """
 
     prompt: tuple[Message, ...]
@@ -164,6 +165,7 @@ class TrainingRow:
     kind: RowKind
     file_ids: tuple[str, ...] = ()
     rejected: str | None = None
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ def train_preferences(
     `dpo` is given ratings, and where `kto` has only wanted or only unwanted answers.
     """
     torch.set_num_threads(settings.lora.threads)
+    torch.manual_seed(settings.lora.seed)  # the adapter's first weights are drawn before trl sets it
     disable_progress_bar()
     tokenizer = AutoTokenizer.from_pretrained(base)
     train = _fitting(rows, tokenizer, settings)

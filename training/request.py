@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from training import evaluation, publish, rows
 from training.config import (
@@ -86,6 +86,10 @@ class DataSets(Protocol):
 
     def keep(self, dataset: Dataset, report: DataSetReport) -> str:
         """Keep a data set as it is, with its report; the same content again is the one that there is. Its id."""
+        ...
+
+    def keep_rows(self, data_set_id: str, figures: Mapping[str, Any]) -> None:
+        """Put into the report of a data set what a run made of it: its rows, and those that are too long."""
         ...
 
     def evaluation_sets(self) -> Mapping[str, Sequence[Example]]:

@@ -201,14 +201,15 @@ def _answer_row(item: _Grounded, mix: MixSettings, rng: random.Random) -> Traini
     assert item.right is not None
     passages = _ordered(item.passages, mix, rng)
     prompt = item.example.conversation.grounded(passages)
-    return TrainingRow(tuple(prompt), mark(item.example.answer, passages, item.right), "grounded", _files(passages))
+    marked = mark(item.example.answer, passages, item.right)
+    return TrainingRow(tuple(prompt), marked, "grounded", _files(passages), line=item.example.line)
 
 
 def _pair_row(item: _Grounded, right: Passage, rejected: str, mix: MixSettings, rng: random.Random) -> TrainingRow:
     passages = _ordered(item.passages, mix, rng)
     prompt = item.example.conversation.grounded(passages)
     chosen, rejected = (mark(answer, passages, right) for answer in (item.example.answer, rejected))
-    return TrainingRow(tuple(prompt), chosen, "grounded", _files(passages), rejected)
+    return TrainingRow(tuple(prompt), chosen, "grounded", _files(passages), rejected, item.example.line)
 
 
 def _refusal_row(example: Example, retriever: Retriever, mix: MixSettings, rng: random.Random) -> TrainingRow | None:
@@ -217,7 +218,7 @@ def _refusal_row(example: Example, retriever: Retriever, mix: MixSettings, rng: 
     if not found or _answerability(example, found) < mix.min_answerability:
         return None
     prompt = example.conversation.grounded(_ordered(found, mix, rng))
-    return TrainingRow(tuple(prompt), example.answer, "refusal", _files(found))
+    return TrainingRow(tuple(prompt), example.answer, "refusal", _files(found), line=example.line)
 
 
 def _answerability(example: Example, passages: Sequence[Passage]) -> float:
@@ -228,7 +229,7 @@ def _answerability(example: Example, passages: Sequence[Passage]) -> float:
 def _removed_row(item: _Grounded, refusal: str, mix: MixSettings, rng: random.Random) -> TrainingRow:
     passages = _ordered(item.others[: mix.top_k], mix, rng)
     prompt = item.example.conversation.grounded(passages)
-    return TrainingRow(tuple(prompt), refusal, "refusal", _files(passages))
+    return TrainingRow(tuple(prompt), refusal, "refusal", _files(passages), line=item.example.line)
 
 
 def _files(passages: Sequence[Passage]) -> tuple[str, ...]:
@@ -241,7 +242,8 @@ def _ordered(passages: Sequence[Passage], mix: MixSettings, rng: random.Random) 
 
 
 def _plain_row(example: Example, kind: RowKind) -> TrainingRow:
-    return TrainingRow(tuple(example.conversation.plain()), example.answer, kind)
+    line = 0 if kind == "general" else example.line
+    return TrainingRow(tuple(example.conversation.plain()), example.answer, kind, line=line)
 
 
 def _share(share: float, of: Sequence[object]) -> int:

@@ -17,6 +17,7 @@ from training import (
     evaluation,
     frozen,
     gate,
+    lengths,
     lora,
     merge,
     preferences,
@@ -186,8 +187,17 @@ class Stages:
         self._enter("rows", f"Making prompts for {len(data.trained)} examples with the live retriever")
         trained, report = self._build_rows(data.trained, self._general(data))
         held_out, _ = self._build_rows(data.measured, [])
+        self._measure(trained, data)
         frozen.write_rows(self._request.work, trained, held_out, report)
         return Rows(tuple(trained), tuple(held_out), report)
+
+    def _measure(self, made: Sequence[TrainingRow], data: SplitData) -> None:
+        """Tell which rows are too long, and put it into the data set's report; raises where all are."""
+        settings = self._settings.lora
+        found = lengths.measure(made, load_tokenizer(self._request.base), settings.max_length)
+        self._tell("rows", found.summary, found.figures())
+        if self._ports.data_sets:
+            self._ports.data_sets.keep_rows(data.report.data_set_id, {**found.figures(), "summary": found.summary})
 
     def _build_rows(self, examples: Sequence[Example], general: Sequence[Example]) -> Built:
         mix, retriever = self._settings.mix, self._ports.retriever
@@ -214,15 +224,14 @@ class Stages:
 
     def train(self, made: Rows) -> LoraResult:
         self._enter("lora", f"Tuning on {len(made.trained)} rows")
-        base, work = self._request.base, self._request.work
-        told = self._within_stage, self._cancelled
-        if self._request.method == "dpo":
+        request, settings, told = self._request, self._settings.lora, (self._within_stage, self._cancelled)
+        if request.method == "dpo":
             pairs, held_out = preferences.pairs_of(made.trained), preferences.pairs_of(made.held_out)
-            chosen = PreferenceSettings(beta=self._settings.beta, lora=self._settings.lora)
-            return preferences.train_preferences(base, pairs, held_out, chosen, work, *told)
-        several = self._settings.lora.hardware.processes > 1
-        train = distributed.train_adapter if several else lora.train_adapter
-        return train(base, made.trained, made.held_out, self._settings.lora, work, *told)
+            chosen, train = PreferenceSettings(beta=self._settings.beta, lora=settings), preferences.train_preferences
+            return distributed.run(train, settings.hardware, request.base, pairs, held_out, chosen, request.work, *told)
+        rows, held = made.trained, made.held_out
+        train_adapter, hardware = lora.train_adapter, settings.hardware
+        return distributed.run(train_adapter, hardware, request.base, rows, held, settings, request.work, *told)
 
     @contextmanager
     def draft(self) -> Iterator[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -93,6 +93,13 @@ class FrozenSets:
     def keep_report(self, data_set_id: str, report: dict[str, Any]) -> None:
         with self._sessions.begin() as session:
             session.execute(update(DataSet).where(DataSet.id == data_set_id).values(report=report))
+
+    def keep_rows(self, data_set_id: str, figures: Mapping[str, Any]) -> None:
+        """Put what the last run made of a data set into its report, under `rows`."""
+        with self._sessions.begin() as session:
+            row = session.get_one(DataSet, data_set_id)
+            if row.deleted_at is None:
+                row.report = {**row.report, "rows": dict(figures)}
 
     def delete(self, row: DataSet) -> None:
         """Remove a data set's content; its row stays, since versions name it."""

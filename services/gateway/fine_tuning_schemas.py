@@ -33,7 +33,7 @@ Beta = Annotated[Choice, *_auto_or(float, 0.01, 2)]
 
 
 class Hyperparameters(Strict):
-    """`learning_rate_multiplier` multiplies the learning rate of the defaults."""
+    """`learning_rate_multiplier` multiplies the learning rate that is set."""
 
     n_epochs: Epochs = "auto"
     batch_size: BatchSize = "auto"

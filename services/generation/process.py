@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from services.generation.engine import Engine, Launch
 from services.kit.http import client
 from services.kit.private import append_descriptor
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 LOG_TAIL_LINES = 3
 KEPT_LOG_BYTES = 20_000_000
@@ -32,6 +33,7 @@ class EngineProcess:
 
     def __init__(self, engine: Engine, launch: Launch, cores: Cores, log: Path) -> None:
         self.address, self._engine, self._log = launch.address, engine, log
+        logger.info("an engine starts; it logs to %s: %s", log, shlex.join(launch.command))
         log.parent.mkdir(parents=True, exist_ok=True)
         if log.exists() and log.stat().st_size > KEPT_LOG_BYTES:
             log.replace(log.with_suffix(".old.log"))
@@ -79,7 +81,7 @@ class EngineProcess:
         try:
             self._guard.wait(seconds)
         except subprocess.TimeoutExpired:
-            log.warning("an engine did not end within %s s and is killed; its log is %s", seconds, self._log)
+            logger.warning("an engine did not end within %s s and is killed; its log is %s", seconds, self._log)
         self._kill_what_is_left()
         if self._guard.stdin:
             self._guard.stdin.close()

@@ -6,11 +6,14 @@ import importlib.util
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue, model_validator
 
+from services.generation import engine_args
 from services.kit.settings import ServiceSettings, service_config
+from training.errors import OutOfRange
 
 EngineName = Literal["vllm", "transformers"]
+EngineArgument = bool | int | float | str | list[str | int | float] | dict[str, JsonValue]
 
 
 class GenerationSettings(ServiceSettings):
@@ -28,6 +31,8 @@ class GenerationSettings(ServiceSettings):
     tensor_parallel_size: int = Field(default=1, ge=1)
     gpu_memory_utilization: float = Field(default=0.3, gt=0, le=0.95)
     """Share of a GPU's memory that one slot takes; base, live and spare must fit together."""
+    engine_args: dict[str, EngineArgument] = Field(default_factory=dict)
+    """What vLLM's server is given beside these, by the names of its options; see services/generation/engine_args.py."""
 
     start_timeout_seconds: float = Field(default=300, gt=0)
     drain_timeout_seconds: float = Field(default=120, ge=0)
@@ -36,6 +41,13 @@ class GenerationSettings(ServiceSettings):
     warm_seconds: float = Field(default=600, ge=0)
     stop_timeout_seconds: float = Field(default=15, gt=0)
     tick_seconds: float = Field(default=0.25, gt=0)
+
+    @model_validator(mode="after")
+    def _engine_args_are_the_engine_s(self) -> GenerationSettings:
+        engine_args.check(self.engine_args)
+        if self.engine_args and self.chosen_engine() != "vllm":
+            raise OutOfRange("engine_args are for vLLM, and what serves here is transformers; leave them out.")
+        return self
 
     def chosen_engine(self) -> EngineName:
         if self.engine != "auto":

@@ -11,6 +11,7 @@ import httpx
 
 from services.generation.cores import Cores
 from services.generation.engine import Launch, thread_environment
+from services.generation.engine_args import command_line
 from services.generation.settings import EngineName, GenerationSettings
 
 # The `vllm` command looks for a distribution named `vllm`, which the CPU build is not; its module works for both.
@@ -30,7 +31,8 @@ class VllmEngine:
         socket = self._sockets / f"{slot}.sock"
         socket.unlink(missing_ok=True)
         device = self._cpu() if self._device == "cpu" else self._gpu()
-        command = (sys.executable, *SERVER, *self._common(weights, model, socket), *device)
+        further = command_line(self._settings.engine_args)
+        command = (sys.executable, *SERVER, *self._common(weights, model, socket), *device, *further)
         return Launch(command, self._environment(cores), self._sockets, f"unix:{socket}")
 
     def unfinished_requests(self, client: httpx.Client) -> int | None:

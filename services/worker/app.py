@@ -7,12 +7,16 @@ A worker is told which tasks it knows, so that one without an embedder imports n
 
 from __future__ import annotations
 
-from celery.signals import setup_logging
+from celery.signals import setup_logging, worker_init
+from pydantic import ValidationError
 
 from services.contracts.jobs import TICK, TICK_QUEUE
 from services.kit.logging import configure
 from services.kit.queue import make_celery
 from services.kit.settings import Platform
+from services.kit.telling import told
+from services.worker.settings import TrainingSettings, WorkerSettings
+from training.errors import OutOfRange
 
 TICK_SECONDS = 60.0
 
@@ -25,3 +29,12 @@ app.conf.beat_schedule = {"tick": {"task": TICK, "schedule": TICK_SECONDS, "opti
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _configure_logging(**_kwargs: object) -> None:
     configure("worker")
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]
+def _check_settings(**_kwargs: object) -> None:
+    """A worker with a setting that is out of range ends at once, and says which; better now than in a job."""
+    try:
+        WorkerSettings(), TrainingSettings()
+    except (ValidationError, OutOfRange) as error:
+        raise SystemExit(told(error)) from error

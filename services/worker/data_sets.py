@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from services.database.data_sets import FrozenSets, set_name
 from services.database.tables import File
@@ -24,6 +25,9 @@ class RunDataSets:
         row = self._frozen.freeze(self._workspace_id, dataset, [self._file.id], name)
         self._frozen.keep_report(row.id, report.figures())
         return row.id
+
+    def keep_rows(self, data_set_id: str, figures: Mapping[str, Any]) -> None:
+        self._frozen.keep_rows(data_set_id, figures)
 
     def evaluation_sets(self) -> Mapping[str, Sequence[Example]]:
         return self._frozen.for_evaluation(self._workspace_id)

@@ -15,8 +15,8 @@ from services.database.tables import DataSet, File, Job
 from services.kit.logging import configure
 from services.kit.parent import die_with_parent
 from services.kit.settings import DataSetSettings, Platform
-from services.worker.settings import WorkerSettings
-from training.config import DatasetSettings, LoraSettings
+from services.worker.settings import TrainingSettings, WorkerSettings
+from training.config import DatasetSettings
 from training.dataset import parse_dataset
 from training.dataset_report import CountTokens, examine
 from training.errors import TrainingError
@@ -46,7 +46,7 @@ def perform(job_id: str, sessions: Sessions, frozen: FrozenSets, open_counter: O
     try:
         settings = DatasetSettings(**DataSetSettings().model_dump())
         dataset = _as_uploaded(sessions, job, row) or frozen.read(row)
-        report = examine(dataset, settings, open_counter(), LoraSettings().max_length).report
+        report = examine(dataset, settings, open_counter(), TrainingSettings().max_length).report
     except TrainingError as error:
         jobs.add_event(job, str(error), level="error")
         jobs.finish(job.id, "failed", str(error))

@@ -11,6 +11,7 @@ import secrets
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,9 @@ from services.worker.room import check_room, is_disk_full
 from services.worker.settings import TrainingSettings, WorkerSettings
 from services.worker.sides import PastRuns
 from training import checkpoints, frozen
-from training.config import DatasetSettings, LoraSettings, PreferenceSettings
-from training.errors import Cancelled, OutOfRange, TrainingError
-from training.hardware import choose
+from training.config import DatasetSettings, LoraSettings
+from training.errors import Cancelled, OutOfRange, ProcessLost, TrainingError
+from training.hardware import VISIBLE_DEVICES, choose, visible_gpus
 from training.model import RunProgress
 from training.pipeline import run
 from training.request import Ports, RunRequest, Settings
@@ -82,10 +83,18 @@ def main(job_id: str) -> None:
     die_with_parent()
     configure("fine-tune")
     platform, settings = Platform(), WorkerSettings()
+    gpus = take_gpus()
     sessions = open_sessions(platform.database_url, settings.silent_seconds)
     with sessions() as session:
         job = session.get_one(Job, job_id)
-    perform(sessions, job, platform, settings, _ports(sessions, job, platform, settings))
+    perform(sessions, job, platform, settings, _ports(sessions, job, platform, settings), gpus)
+
+
+def take_gpus() -> tuple[str, ...]:
+    """The GPUs for the training's own processes; this one, which merges and compares on the CPU, gets to see none."""
+    gpus = visible_gpus(os.environ, torch.cuda.device_count())
+    os.environ[VISIBLE_DEVICES] = ""
+    return gpus
 
 
 def _ports(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSettings) -> Ports:
@@ -107,14 +116,26 @@ def data_sets_of(sessions: Sessions, job: Job, platform: Platform) -> RunDataSet
     return RunDataSets(kept, job.workspace_id, file, past_runs)
 
 
-def perform(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSettings, ports: Ports) -> None:
-    """Do a claimed job and record its end. One that was paused keeps its work folder and stays as it is."""
+def perform(
+    sessions: Sessions,
+    job: Job,
+    platform: Platform,
+    settings: WorkerSettings,
+    ports: Ports,
+    gpus: Sequence[str] = (),
+) -> None:
+    """Do a claimed job and record its end. One that was paused keeps its work folder and stays as it is.
+
+    `gpus` are those that its training may use. Raises ProcessLost where the job has to be tried again.
+    """
     jobs, work = Jobs(sessions), work_folder(platform.runs_folder, job.id)
     sweep_run(sessions, platform, job, ports.slots)
     try:
-        _run(sessions, jobs, job, platform, settings, ports)
+        _run(sessions, jobs, job, platform, settings, ports, gpus)
     except Cancelled as stopped:
         _stop(jobs, job, work, str(stopped))
+    except ProcessLost:  # as if this process were gone: the worker tries again
+        raise
     except TrainingError as error:
         _fail(jobs, job, work, str(error))
     except Exception as error:  # the edge of the process
@@ -128,13 +149,21 @@ def perform(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSe
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _run(sessions: Sessions, jobs: Jobs, job: Job, platform: Platform, settings: WorkerSettings, ports: Ports) -> None:
+def _run(
+    sessions: Sessions,
+    jobs: Jobs,
+    job: Job,
+    platform: Platform,
+    settings: WorkerSettings,
+    ports: Ports,
+    gpus: Sequence[str],
+) -> None:
     work = work_folder(platform.runs_folder, job.id)
     settled = settled_version(sessions, job)
     if settled is not None:
         return record_outcome(sessions, jobs, job, settled.id, checkpoints.recorded(work), platform.files_url)
     report = Report(sessions, jobs, job)
-    request = _request(sessions, job, platform, settings, work)
+    request = _request(sessions, job, platform, settings, work, gpus)
     check_room(request)
     result = run(request, ports, report.progress, report.stopped)
     return record_outcome(sessions, jobs, job, result.version_id, result.lora.history, platform.files_url)
@@ -154,7 +183,9 @@ def _fail(jobs: Jobs, job: Job, work: Path, reason: str) -> None:
     jobs.finish(job.id, "failed", reason)
 
 
-def _request(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSettings, work: Path) -> RunRequest:
+def _request(
+    sessions: Sessions, job: Job, platform: Platform, settings: WorkerSettings, work: Path, gpus: Sequence[str]
+) -> RunRequest:
     asked, training = job.request, TrainingSettings()
     return RunRequest(
         version_id=f"{version_prefix(job)}{secrets.token_hex(4)}",
@@ -167,7 +198,7 @@ def _request(sessions: Sessions, job: Job, platform: Platform, settings: WorkerS
         versions=version_folder(platform.versions_folder, job.workspace_id),
         general=settings.general_examples.read_bytes(),
         probes=training.probes.read_bytes(),
-        settings=run_settings(asked, platform, settings, training),
+        settings=run_settings(asked, platform, settings, training, gpus),
     )
 
 
@@ -202,7 +233,11 @@ def _kept(sessions: Sessions, file_id: str | None, copy: Path) -> bytes:
 
 
 def run_settings(
-    asked: dict[str, Any], platform: Platform, settings: WorkerSettings, training: TrainingSettings
+    asked: dict[str, Any],
+    platform: Platform,
+    settings: WorkerSettings,
+    training: TrainingSettings,
+    gpus: Sequence[str] = (),
 ) -> Settings:
     """The settings of a run: the defaults, this platform's, and what the job asks for. Raises OutOfRange."""
     seed = int(asked["seed"])
@@ -211,17 +246,15 @@ def run_settings(
     if by_preferences and settings.train_processes > 1:
         raise OutOfRange("The method 'dpo' is trained in one process; set train_processes to 1, or use 'supervised'.")
     lora = replace(
-        PreferenceSettings().lora if by_preferences else LoraSettings(),
+        training.dpo_lora() if by_preferences else training.lora(),
         seed=seed,
-        threads=settings.train_threads or len(os.sched_getaffinity(0)),
-        hardware=choose(
-            settings.train_device, settings.train_quantization, settings.train_processes, torch.cuda.device_count()
-        ),
+        threads=max(1, (settings.train_threads or len(os.sched_getaffinity(0))) // settings.train_processes),
+        hardware=choose(settings.train_device, settings.train_quantization, settings.train_processes, gpus),
     )
     lora = replace(
         lora,
+        **(_batch(int(chosen["batch_size"]), lora) if "batch_size" in chosen else {}),
         num_train_epochs=float(chosen.get("n_epochs", lora.num_train_epochs)),
-        per_device_train_batch_size=int(chosen.get("batch_size", lora.per_device_train_batch_size)),
         learning_rate=lora.learning_rate * float(chosen.get("learning_rate_multiplier", 1.0)),
     )
     served: dict[str, Any] = {"top_k": platform.top_k, "min_answerability": platform.min_answerability}
@@ -232,6 +265,13 @@ def run_settings(
     parity, gate = training.parity(), training.gate()
     made = Settings(dataset=data_set, lora=lora, mix=mix, parity=parity, evaluation=evaluation, gate=gate)
     return replace(made, beta=float(chosen.get("beta", made.beta)))
+
+
+def _batch(asked: int, lora: LoraSettings) -> dict[str, int]:
+    """A step of so many rows. Where the operator accumulates, to save memory, a pass stays as small as was set."""
+    most = asked if lora.gradient_accumulation_steps == 1 else lora.per_device_train_batch_size
+    rows = max(size for size in range(1, most + 1) if asked % size == 0)
+    return {"per_device_train_batch_size": rows, "gradient_accumulation_steps": asked // rows}
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,11 +12,21 @@ import training
 from retrieval.formats.limits import MIB, Limits
 from retrieval.parsing import ParsingLimits
 from services.kit.settings import ServiceSettings, service_config
-from training.config import EvaluationSettings, GateSettings, MixSettings, ParitySettings
+from training.config import (
+    PREFERENCE_STEPS,
+    EvaluationSettings,
+    GateSettings,
+    LoraSettings,
+    MixSettings,
+    ParitySettings,
+)
+from training.errors import OutOfRange
 from training.probes import PROBES
 
 if TYPE_CHECKING:
     from retrieval.chunking import ChunkingSettings
+
+Kind = MixSettings | LoraSettings | EvaluationSettings | ParitySettings | GateSettings
 
 
 class WorkerSettings(ServiceSettings):
@@ -79,7 +89,7 @@ class WorkerSettings(ServiceSettings):
     @model_validator(mode="after")
     def _loading_is_not_stuck(self) -> WorkerSettings:
         if self.stuck_seconds <= self.load_timeout:
-            raise ValueError("stuck_seconds must exceed load_timeout: a candidate that loads tells no progress")
+            raise OutOfRange("stuck_seconds must exceed load_timeout: a candidate that loads tells no progress.")
         return self
 
     def chunking(self) -> ChunkingSettings:
@@ -94,10 +104,11 @@ class WorkerSettings(ServiceSettings):
 
 
 class TrainingSettings(ServiceSettings):
-    """What training rows are made of, how a candidate is asked, and what it must reach: `[training]`.
+    """What training rows are made of, how they are trained on, how a candidate is asked, and what it must reach:
+    `[training]`.
 
-    Each key means what it does in `MixSettings`, `EvaluationSettings`, `ParitySettings` and `GateSettings` of
-    training/config.py, which also check its range.
+    Each key means what it does in `MixSettings`, `LoraSettings`, `EvaluationSettings`, `ParitySettings` and
+    `GateSettings` of training/config.py, which also check its range: OutOfRange where it lies outside.
     """
 
     toml_table = "training"
@@ -108,6 +119,21 @@ class TrainingSettings(ServiceSettings):
     share_general: float = MixSettings.share_general
     share_distractors: float = MixSettings.share_distractors
     share_shuffled: float = MixSettings.share_shuffled
+    lora_r: int = LoraSettings.lora_r
+    lora_alpha: int = LoraSettings.lora_alpha
+    lora_dropout: float = LoraSettings.lora_dropout
+    learning_rate: float = LoraSettings.learning_rate
+    num_train_epochs: float = LoraSettings.num_train_epochs
+    dpo_learning_rate: float = PREFERENCE_STEPS["learning_rate"]
+    dpo_num_train_epochs: float = PREFERENCE_STEPS["num_train_epochs"]
+    """Preferences need smaller steps and fewer rows than answers."""
+    per_device_train_batch_size: int = LoraSettings.per_device_train_batch_size
+    gradient_accumulation_steps: int = LoraSettings.gradient_accumulation_steps
+    gradient_checkpointing: bool = LoraSettings.gradient_checkpointing
+    max_length: int = LoraSettings.max_length
+    warmup_steps: int = LoraSettings.warmup_steps
+    max_grad_norm: float = LoraSettings.max_grad_norm
+    save_steps: int = LoraSettings.save_steps
     removed: int = EvaluationSettings.removed
     repeat_words: int = EvaluationSettings.repeat_words
     min_agreement: float = ParitySettings.min_agreement
@@ -132,8 +158,23 @@ class TrainingSettings(ServiceSettings):
     judge_api_key: str = ""
     judge_timeout: float = Field(default=60.0, gt=0)
 
+    @model_validator(mode="after")
+    def _within_range(self) -> TrainingSettings:
+        self.mix(), self.lora(), self.dpo_lora(), self.evaluation(), self.parity(), self.gate()
+        return self
+
     def mix(self) -> MixSettings:
         return MixSettings(**self._named(MixSettings))
+
+    def lora(self) -> LoraSettings:
+        return LoraSettings(**self._named(LoraSettings))
+
+    def dpo_lora(self) -> LoraSettings:
+        try:
+            rate, epochs = self.dpo_learning_rate, self.dpo_num_train_epochs
+            return replace(self.lora(), learning_rate=rate, num_train_epochs=epochs)
+        except OutOfRange as error:
+            raise OutOfRange(str(error).replace("The setting ", "The setting dpo_", 1)) from error
 
     def evaluation(self) -> EvaluationSettings:
         return EvaluationSettings(**self._named(EvaluationSettings))
@@ -144,7 +185,7 @@ class TrainingSettings(ServiceSettings):
     def gate(self) -> GateSettings:
         return GateSettings(**self._named(GateSettings))
 
-    def _named(self, kind: type[MixSettings | EvaluationSettings | ParitySettings | GateSettings]) -> dict[str, Any]:
+    def _named(self, kind: type[Kind]) -> dict[str, Any]:
         """The values of the keys that have the names of a dataclass's fields."""
         names = {one.name for one in fields(kind)} & type(self).model_fields.keys()
         return {name: getattr(self, name) for name in names}

@@ -26,6 +26,7 @@ from services.worker.performing import perform
 from services.worker.shared import jobs
 from services.worker.stored import FilesAway
 from services.worker.training_process import RunLost, run_training
+from training.hardware import Hardware
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
@@ -64,7 +65,9 @@ def fine_tune(job_id: str) -> None:
 
 @app.task(name=TRAIN_EMBEDDER)  # type: ignore[untyped-decorator]
 def train_embedder(job_id: str) -> None:
-    perform(jobs(), job_id, partial(run_training, module="services.worker.train_embedder"))
+    """On the CPU: where there are GPUs its process sees none, and so takes none of their memory."""
+    on_cpu = Hardware("cpu").environment()
+    perform(jobs(), job_id, partial(run_training, module="services.worker.train_embedder", environment=on_cpu))
 
 
 @app.task(name=EXAMINE_DATA_SET)  # type: ignore[untyped-decorator]

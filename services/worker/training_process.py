@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from services.database.tables import Job
@@ -34,15 +36,19 @@ def run_training(
     heartbeat: Heartbeat,
     module: str,
     stuck_seconds: float = float("inf"),
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Run the job's process, `python -m module JOB`, to its end; it writes its own progress, events and result.
+
+    `environment` is what it has beside this worker's.
 
     Raises JobCancelled and JobPaused when nothing of it runs any more; RunLost where the process died, or was ended
     because it told no progress for `stuck_seconds`; RunFailed where that was the last try.
     """
     if job.tries > MOST_TRIES:
         raise RunFailed(f"The run was begun {MOST_TRIES} times, and each time its worker was lost. {ADVICE}")
-    process = subprocess.Popen([sys.executable, "-m", module, job.id], start_new_session=True)
+    command = [sys.executable, "-m", module, job.id]
+    process = subprocess.Popen(command, env={**os.environ, **environment}, start_new_session=True)
     _give_way(process.pid)
     progress = _Progress(job.progress_at)
     try:

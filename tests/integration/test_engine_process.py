@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -90,6 +91,16 @@ def test_an_engine_whose_guard_is_killed_ends(tmp_path: Path) -> None:
     wait_for(lambda: process.exit_reason() is not None, 5)
     process.stop(5)
     assert session_members(process.pid) == []
+
+
+def test_the_command_of_an_engine_is_told_as_a_shell_would_take_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    launch = Launch((sys.executable, "-c", "", "--chat-template=it's $x"), {}, tmp_path, "unix:/none")
+    EngineProcess(NoEngine(), launch, allowed_cores(), tmp_path / "slot.log").stop(5)
+    (told,) = [record.getMessage() for record in caplog.records if "an engine starts" in record.getMessage()]
+    assert shlex.split(told.partition("slot.log: ")[2]) == list(launch.command)
 
 
 def test_a_crash_is_told_with_the_end_of_the_log(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from services.database.engine import Sessions, migrate, open_sessions
 from services.database.jobs import Jobs, new_job
@@ -26,7 +27,7 @@ from services.worker.outcome import record_outcome
 from services.worker.settings import TrainingSettings, WorkerSettings
 from services.worker.training_process import RunLost
 from tests.tiny import EXAMPLES, PASSAGES, THINGS, answer, make_tiny
-from tests.tiny_fine_tune import KilledAtPublishing, tiny_ports
+from tests.tiny_fine_tune import GPUS, KilledAtPublishing, tiny_ports
 from tests.training_fakes import FunctionAnswerer, WordRetriever, jsonl
 from training.dataset import canonical
 from training.request import Ports
@@ -150,9 +151,16 @@ def test_a_run_on_weights_that_were_removed_fails_in_words(home: Home) -> None:
     assert (done.status, version.name in (done.reason or "")) == ("failed", True)
 
 
+@pytest.mark.parametrize(
+    ("gpus", "killed"),
+    [("", b"tests.tiny_fine_tune"), ("0 1", b"tests.tiny_fine_tune"), ("0 1", b"training.distributed")],
+    ids=["run", "run with a training apart", "training apart"],
+)
 def test_a_killed_process_goes_on_from_its_checkpoint_on_the_same_rows(
-    home: Home, monkeypatch: pytest.MonkeyPatch
+    home: Home, monkeypatch: pytest.MonkeyPatch, gpus: str, killed: bytes
 ) -> None:
+    monkeypatch.setenv(GPUS, gpus)
+    monkeypatch.setenv("TANDEM_WORKER_TRAIN_DEVICE", "cpu")
     job = home.job(hyperparameters={**LEARNING, "n_epochs": 50})
     settings = WorkerSettings()
     fine_tuning = FineTuning(home.jobs, home.sessions, home.platform, settings, "tests.tiny_fine_tune")
@@ -163,13 +171,14 @@ def test_a_killed_process_goes_on_from_its_checkpoint_on_the_same_rows(
             time.sleep(0.02)
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             words = path.read_bytes().split(b"\0") if path.exists() else []
-            if b"tests.tiny_fine_tune" in words and job.id.encode() in words:
+            if killed in words and job.id.encode() in b" ".join(words):
                 os.kill(int(path.parent.name), signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
     killer.start()
     performing.perform(home.jobs, job.id, fine_tuning.run, passing=(RunLost,))
     killer.join()
+    assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if job.id.encode() in path.read_bytes()]
     lost = home.jobs.find("w", job.id)
     assert (lost.status, lost.tries) == ("queued", 1)
     first = (home.work(job) / "trained.jsonl").read_bytes()
@@ -284,3 +293,20 @@ def test_what_the_job_asks_for_reaches_the_run(home: Home) -> None:
     assert (made.evaluation.max_tokens, usual.evaluation.max_tokens) == (99, 512)
     assert (made.evaluation.guarded, made.evaluation.min_answerability, made.mix.min_answerability) == (True, 0.3, 0.3)
     assert (made.parity.min_agreement, usual.parity.min_agreement) == (0.95, 0.99)
+
+
+def test_of_several_gpus_the_training_alone_sees_as_many_as_it_has_processes(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-b,GPU-a")
+    gpus = fine_tune.take_gpus()
+    assert (gpus, os.environ["CUDA_VISIBLE_DEVICES"]) == (("GPU-b", "GPU-a"), "")
+    asked = {"seed": 5, "hyperparameters": {}}
+    one = run_settings(asked, home.platform, WorkerSettings(), TrainingSettings(), gpus).lora.hardware
+    assert (one.device, one.trains_apart, one.environment()) == ("cuda", True, {"CUDA_VISIBLE_DEVICES": "GPU-b"})
+    two = run_settings(asked, home.platform, WorkerSettings(train_processes=2), TrainingSettings(), gpus).lora
+    assert two.hardware.environment() == {"CUDA_VISIBLE_DEVICES": "GPU-b,GPU-a"}
+    assert two.threads == max(1, len(os.sched_getaffinity(0)) // 2)
+    left_alone = run_settings(asked, home.platform, WorkerSettings(train_device="cpu"), TrainingSettings(), gpus).lora
+    assert (left_alone.hardware.trains_apart, left_alone.hardware.environment()) == (True, {"CUDA_VISIBLE_DEVICES": ""})

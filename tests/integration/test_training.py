@@ -7,25 +7,28 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from torch.utils.checkpoint import checkpoint
+from transformers import AutoModelForCausalLM, AutoTokenizer, modeling_utils
 
 from retrieval.grounding import REFUSAL
 from retrieval.model import Message
+from tests import fake_gpus
 from tests.tiny import EXAMPLES, PASSAGES, THINGS, answer, make_tiny
 from tests.training_fakes import FunctionAnswerer, MemorySlots, MemoryVersions, WordRetriever, example, jsonl
 from tests.voices import say_chattily, say_formally, voice
 from training import distributed
 from training.config import DatasetSettings, GateSettings, LoraSettings, ParitySettings
-from training.errors import Cancelled, DamagedWeights, InvalidDataset
-from training.hardware import Hardware
+from training.errors import Cancelled, DamagedWeights, InvalidDataset, OutOfMemory, ProcessLost
+from training.hardware import Hardware, choose
 from training.lora import train_adapter
 from training.merge import merge, parity, same_or_tied
-from training.model import STAGES, RunProgress, TrainingRow
+from training.model import STAGES, LoraResult, RunProgress, TrainingRow
 from training.pipeline import run
 from training.registry import verify_manifest
 from training.request import Ports, RunRequest, Settings
@@ -117,6 +120,26 @@ def test_a_stopped_training_keeps_its_last_step_and_ends_as_if_it_had_never_stop
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
 
 
+def test_activations_made_again_give_the_same_weights_to_the_bit(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_again: list[object] = []
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        made_again.append(arguments[0])
+        return checkpoint(*arguments, **named)
+
+    monkeypatch.setattr(modeling_utils, "checkpoint", counted)
+    kept = replace(FAST, max_steps=4, lora_dropout=0.1)
+    results = [
+        train_adapter(tiny, ROWS, [], settings, tmp_path / str(place), lambda _: None, lambda: False)
+        for place, settings in enumerate([kept, replace(kept, gradient_checkpointing=True)])
+    ]
+    assert len(made_again) == 4 * 2  # steps, layers
+    assert results[0].train_losses == results[1].train_losses
+    assert digest(results[0].adapter) == digest(results[1].adapter)
+
+
 def test_a_checkpoint_that_a_kill_cut_short_is_not_gone_on_with(tiny: Path, tmp_path: Path) -> None:
     stopped_at_step_5(tiny, tmp_path)
     half = tmp_path / "checkpoints" / "checkpoint-6"
@@ -128,20 +151,70 @@ def test_a_checkpoint_that_a_kill_cut_short_is_not_gone_on_with(tiny: Path, tmp_
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2
 
 
-def test_several_processes_train_the_same_and_go_on_from_a_checkpoint(tiny: Path, tmp_path: Path) -> None:
+def apart(
+    hardware: Hardware, tiny: Path, folder: Path, told: list[RunProgress], stop_at: int | None = None
+) -> LoraResult:
+    """FAST, in processes of its own; told to stop once so many steps were told."""
+    settings = replace(FAST, hardware=hardware)
+
+    def stopped() -> bool:
+        return stop_at is not None and len(trained(told)) >= stop_at
+
+    return distributed.run(train_adapter, hardware, tiny, ROWS, ROWS[:3], settings, folder, told.append, stopped)
+
+
+def test_several_processes_train_the_same_and_go_on_from_the_step_they_were_stopped_at(
+    tiny: Path, tmp_path: Path
+) -> None:
     """Two processes on this machine's CPU, started as they are on GPUs; each takes half of a step's rows."""
-    both = replace(FAST, hardware=Hardware(processes=2))
     told: list[RunProgress] = []
-    with pytest.raises(Cancelled):
-        distributed.train_adapter(tiny, ROWS, ROWS[:3], both, tmp_path, told.append, lambda: len(trained(told)) >= 5)
-    result = distributed.train_adapter(tiny, ROWS, ROWS[:3], both, tmp_path, told.append, lambda: False)
+    with pytest.raises(Cancelled, match=r"stopped at step \d+ of 12"):
+        apart(Hardware(processes=2), tiny, tmp_path, told, stop_at=3)
+    reached = told[-1].data["checkpoint"]
+    result = apart(Hardware(processes=2), tiny, tmp_path, told)
     alone = train_adapter(tiny, ROWS, ROWS[:3], FAST, tmp_path / "alone", lambda _: None, lambda: False)
     assert result.steps == alone.steps == 12
     assert result.loss_before == pytest.approx(alone.loss_before, rel=1e-3)
     assert result.loss_after == pytest.approx(alone.loss_after, rel=0.1)
     assert result.tokens == alone.tokens
-    assert any("Going on from the checkpoint" in step.message for step in told)
+    assert f"Going on from the checkpoint of step {reached} of 12" in [step.message for step in told]
     assert (result.adapter / "adapter_model.safetensors").is_file()
+
+
+def test_a_process_of_its_own_trains_the_same_to_the_bit_stopped_or_not(tiny: Path, tmp_path: Path) -> None:
+    own, told = Hardware(own_process=True), list[RunProgress]()
+    with pytest.raises(Cancelled, match=r"stopped at step \d+ of 12"):
+        apart(own, tiny, tmp_path / "own", told, stop_at=1)
+    result = apart(own, tiny, tmp_path / "own", told)
+    steps = list[RunProgress]()
+    here = train_adapter(tiny, ROWS, ROWS[:3], FAST, tmp_path / "here", steps.append, lambda: False)
+    assert (tmp_path / "own" / "adapter") == result.adapter
+    assert (result.loss_before, result.loss_after) == (here.loss_before, here.loss_after)
+    assert (result.train_losses, result.tokens) == (here.train_losses, here.tokens)
+    assert trained(told) == trained(steps)
+    assert digest(result.adapter) == digest(here.adapter)
+
+
+def test_what_fails_in_a_process_of_its_own_fails_as_it_does_here(tiny: Path, tmp_path: Path) -> None:
+    own = Hardware(own_process=True)
+    settings = replace(FAST, hardware=own, max_length=32)
+    arguments = tiny, ROWS, [], settings, tmp_path, lambda _: None, lambda: False
+    with pytest.raises(InvalidDataset, match="No training row fits 32 tokens"):
+        distributed.run(train_adapter, own, *arguments)
+    with pytest.raises(ProcessLost, match="ended with code 7 and without a result"):
+        distributed.run(fake_gpus.dies, own, *arguments)
+    with pytest.raises(OutOfMemory, match="Lower per_device_train_batch_size"):
+        distributed.run(fake_gpus.needs_more_memory, own, *arguments)
+
+
+def test_transformers_finds_one_gpu_in_a_process_of_its_own(tiny: Path, tmp_path: Path) -> None:
+    """CUDA is made up; it lists what CUDA_VISIBLE_DEVICES names, as the real one does."""
+    hardware = choose("auto", "none", 1, ("GPU-b", "GPU-a"))
+    settings = replace(FAST, hardware=hardware)
+    arguments = tiny, ROWS, [], settings, tmp_path, lambda _: None, lambda: False
+    assert distributed.run(fake_gpus.count_gpus, hardware, *arguments).steps == 1
+    both = fake_gpus.TwoVisible("cuda", gpus=("GPU-b", "GPU-a"))
+    assert distributed.run(fake_gpus.count_gpus, both, *arguments).steps == 2  # what trl refuses
 
 
 def test_rows_that_are_too_long_are_refused_when_none_is_left(tiny: Path, tmp_path: Path) -> None:
@@ -157,6 +230,16 @@ def test_merged_weights_of_another_adapter_fail_parity(tiny: Path, tmp_path: Pat
     report = parity(tiny, result.adapter, tiny, ROWS, settings)
     assert not report.passed
     assert "differ from the adapter's" in report.message
+
+
+def test_merging_and_parity_leave_a_gpu_alone(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This torch knows no CUDA, so that whatever is put on a GPU raises."""
+    result = train_adapter(tiny, ROWS, [], replace(FAST, max_steps=1), tmp_path, lambda _: None, lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    merged = merge(tiny, result.adapter, tmp_path / "merged")
+    settings = ParitySettings(min_agreement=0.0, answer_tokens=50)
+    assert parity(tiny, result.adapter, merged, ROWS, settings).passed
 
 
 def test_first_tokens_that_bf16_cannot_tell_apart_tie() -> None:

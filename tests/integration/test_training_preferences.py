@@ -15,8 +15,10 @@ from retrieval.grounding import plain_messages
 from tests.compose import ROOT
 from tests.figures import note
 from tests.integration.test_training import digest, tiny  # noqa: F401
+from training import distributed
 from training.config import LoraSettings, ParitySettings, PreferenceSettings
 from training.errors import Cancelled, InvalidDataset, OutOfRange
+from training.hardware import Hardware
 from training.merge import merge, parity
 from training.model import PreferencePair, RatedAnswer, RunProgress, TrainingRow
 from training.preferences import train_preferences
@@ -94,6 +96,27 @@ def test_a_cancelled_training_goes_on_from_its_checkpoint(tiny: Path, tmp_path: 
     result = train_preferences(tiny, PAIRS[:8], [], DPO, tmp_path, resumed.append, lambda: False)
     assert next(step.data["step"] for step in resumed if "step" in step.data) == 4
     assert (result.steps, math.isnan(result.loss_after), result.accuracy) == (6, True, None)
+
+
+@pytest.mark.parametrize("settings", [DPO, KTO], ids=["dpo", "kto"])
+def test_a_process_of_its_own_learns_the_same_to_the_bit_stopped_or_not(
+    settings: PreferenceSettings,
+    tiny: Path,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    own, told = Hardware(own_process=True), list[RunProgress]()
+    here = train_preferences(tiny, PAIRS[:8], PAIRS[8:], settings, tmp_path / "here", silent, lambda: False)
+    folder, rest = tmp_path / "own", PAIRS[8:]
+    with pytest.raises(Cancelled, match=r"stopped at step \d of"):
+        distributed.run(
+            train_preferences, own, tiny, PAIRS[:8], rest, settings, folder, told.append, lambda: bool(told)
+        )
+    result = distributed.run(
+        train_preferences, own, tiny, PAIRS[:8], rest, settings, folder, told.append, lambda: False
+    )
+    assert any("Going on from the checkpoint" in step.message for step in told)
+    assert (result.train_losses, result.margin_after) == (here.train_losses, here.margin_after)
+    assert digest(result.adapter) == digest(here.adapter)
 
 
 def test_what_cannot_be_preferred_is_refused_in_words(tiny: Path, tmp_path: Path) -> None:  # noqa: F811

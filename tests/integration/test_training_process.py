@@ -14,12 +14,13 @@ from services.database.engine import Sessions, migrate, open_sessions
 from services.database.jobs import Jobs, new_job
 from services.database.tables import Job, JobEvent, Version, Workspace
 from services.kit.settings import Platform
-from services.worker import training_process
+from services.worker import tasks, training_process
 from services.worker.fine_tuning import FineTuning
+from services.worker.heartbeat import Heartbeat
 from services.worker.leftovers import sweep_work, version_prefix, work_folder
 from services.worker.performing import perform
 from services.worker.settings import WorkerSettings
-from services.worker.training_process import MOST_TRIES, RunLost
+from services.worker.training_process import MOST_TRIES, RunLost, run_training
 from tests.training_double import is_running
 
 DOUBLE = "tests.training_double"
@@ -103,8 +104,26 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 def test_a_run_that_records_its_outcome_is_left_as_it_says(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOUBLE", "succeeds")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     done = bench.work_on(bench.queue())
-    assert (done.status, done.reason, done.result) == ("succeeded", "done", {"version": "ft:x"})
+    assert (done.status, done.reason, done.result) == ("succeeded", "done", {"version": "ft:x", "sees": "0,1"})
+
+
+def test_the_embedder_is_tuned_where_no_gpu_is_seen(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOUBLE", "succeeds")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    monkeypatch.setattr(tasks, "jobs", lambda: bench.jobs)
+    modules: list[str] = []
+
+    def run_double(job: Job, heartbeat: Heartbeat, module: str, environment: dict[str, str]) -> dict[str, object]:
+        modules.append(module)
+        return run_training(job, heartbeat, DOUBLE, environment=environment)
+
+    monkeypatch.setattr(tasks, "run_training", run_double)
+    job = bench.queue()
+    tasks.train_embedder(job.id)
+    done = bench.jobs.find("w", job.id)
+    assert (done.status, (done.result or {})["sees"], modules) == ("succeeded", "", ["services.worker.train_embedder"])
 
 
 def test_a_process_that_dies_each_time_ends_the_job_after_three_tries(

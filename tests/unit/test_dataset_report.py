@@ -120,7 +120,7 @@ def test_lengths_are_counted_where_there_is_a_tokenizer_and_what_is_too_long_is_
     assert found.report.lengths is not None
     assert found.report.lengths.left_out == (4,)
     assert found.report.lengths.tokens.max == 51
-    assert "1 exceed max_length (40) and are left out" in " ".join(found.report.summary)
+    assert "1 exceed max_length (40) even without passages and are left out" in " ".join(found.report.summary)
 
 
 def test_a_long_conversation_is_not_left_out_where_its_first_answer_fits() -> None:

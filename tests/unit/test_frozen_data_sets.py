@@ -126,6 +126,10 @@ def test_a_run_keeps_its_data_set_under_the_name_that_the_workspace_knows_it_by(
         row = session.get_one(DataSet, new)
         assert (row.name, row.version, row.report["examples"]) == ("my examples", 1, 2)
         held = session.scalars(select(TextOrigin.origin_id).where(TextOrigin.holder_id == known.id)).all()
+        in_run.keep_rows(new, {"left_out_lines": [2]})
+    with sessions() as session:
+        report = session.get_one(DataSet, new).report
+        assert (report["examples"], report["rows"]) == (2, {"left_out_lines": [2]})
     assert sorted(held) == ["file-1", "file-9"]
     assert set_name(".jsonl") == ".jsonl"
 

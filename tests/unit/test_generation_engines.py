@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ from services.generation.cores import CoreGroups, divide
 from services.generation.settings import GenerationSettings
 from services.generation.transformers_engine import TransformersEngine
 from services.generation.vllm_engine import VllmEngine
+from training.errors import OutOfRange
 
 
 def option(command: tuple[str, ...], name: str) -> str:
@@ -50,6 +52,51 @@ def test_vllm_on_gpus_splits_tensors_and_compiles(tmp_path: Path) -> None:
         for name in launch.environment
         if name.startswith(("VLLM_CPU", "TORCH")) or name.endswith("MULTIPROCESSING")
     ]
+
+
+def test_what_the_operator_adds_reaches_the_server_of_every_slot_word_by_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = {
+        "max_num_batched_tokens": 4096, "enable-chunked-prefill": True, "enable-prefix-caching": False,
+        "chat-template": "it's; $(rm) \"x\" --port 1", "middleware": ["a.B", "c.D"], "rope-scaling": {"factor": 2.0},
+        "compilation-config.mode": 3,
+    }  # fmt: skip
+    monkeypatch.setenv("TANDEM_GENERATION_ENGINE_ARGS", json.dumps(added))
+    engine = VllmEngine(GenerationSettings(engine="vllm"), tmp_path, "cuda")
+    for slot in ("base", "slot-1"):
+        assert engine.prepare(slot, Path("/w"), "v1", (0,)).command[-9:] == (
+            "--max-num-batched-tokens=4096", "--enable-chunked-prefill", "--no-enable-prefix-caching",
+            "--chat-template=it's; $(rm) \"x\" --port 1", "--middleware", "a.B", "c.D",
+            '--rope-scaling={"factor": 2.0}', "--compilation-config.mode=3",
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("added", "words"),
+    [
+        ({"port": 80}, r"has 'port', which is not yours to give \(port\): Tandem sets it for each slot"),
+        ({"served_model_name": "x"}, "'served_model_name'.*Tandem sets it for each slot"),
+        ({"serve": "x"}, r"'serve', which is not yours to give \(served-model-name\)"),
+        ({"uds": "/x"}, "Tandem sets it"), ({"model": "/x"}, "Tandem sets it"), ({"host": "0.0.0.0"}, "Tandem sets it"),
+        ({"api-key": "k"}, "a socket that only this user may enter"),
+        ({"max-model-len": 9}, "set generation.max_model_len"),
+        ({"gpu_memory_utilization": 0.9}, "set generation.gpu_memory_utilization"),
+        ({"no-enable-log-requests": True}, "what users say"), ({"enable-log-outputs": True}, "what users say"),
+        ({"config": "x.yaml"}, "name its arguments here"), ({"dtype": "half"}, "bfloat16"),
+        ({"--seed": 1}, "'--seed', which is not the name of an option; write it without dashes"),
+        ({"seed 1 --port": 2}, "not the name of an option"),
+        ({"middleware": ["a", "--port=1"]}, "begins with a dash"),
+    ],
+)  # fmt: skip
+def test_an_argument_that_is_tandem_s_is_refused_in_words(added: dict[str, object], words: str) -> None:
+    with pytest.raises(OutOfRange, match=words):
+        GenerationSettings.model_validate({"engine": "vllm", "engine_args": added})
+
+
+def test_arguments_of_vllm_are_refused_where_transformers_serves() -> None:
+    with pytest.raises(OutOfRange, match="engine_args are for vLLM, and what serves here is transformers"):
+        GenerationSettings.model_validate({"engine": "transformers", "engine_args": {"seed": 1}})
 
 
 def test_an_engine_is_given_no_key_and_no_port_that_others_reach(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from training.errors import OutOfRange
-from training.hardware import ROWS_AT_ONCE, Hardware, choose
+from training.hardware import ROWS_AT_ONCE, Hardware, choose, visible_gpus
 
 
 @pytest.mark.parametrize("effective", [1, 2, 6, 16, 24, 64])
@@ -34,26 +34,31 @@ def test_rows_that_one_pass_can_take_are_not_accumulated() -> None:
 @pytest.mark.parametrize(
     ("asked", "gpus", "found"),
     [
-        (("auto", "none", 1), 0, Hardware("cpu")),
-        (("auto", "none", 1), 2, Hardware("cuda")),
-        (("cpu", "none", 1), 2, Hardware("cpu")),
-        (("cuda", "4bit", 2), 2, Hardware("cuda", "4bit", 2)),
+        (("auto", "none", 1), (), Hardware("cpu")),
+        (("auto", "none", 1), ("0", "1"), Hardware("cuda", gpus=("0",))),
+        (("auto", "none", 1), ("GPU-b", "GPU-a"), Hardware("cuda", gpus=("GPU-b",))),
+        (("cpu", "none", 1), ("0", "1"), Hardware("cpu", own_process=True)),
+        (("cuda", "4bit", 2), ("3", "1", "0"), Hardware("cuda", "4bit", 2, gpus=("3", "1"))),
     ],
 )
-def test_settings_choose_among_what_is_there(asked: tuple[Any, Any, Any], gpus: int, found: Hardware) -> None:
+def test_settings_choose_among_what_is_there(
+    asked: tuple[Any, Any, Any], gpus: tuple[str, ...], found: Hardware
+) -> None:
     assert choose(*asked, gpus) == found
 
 
 @pytest.mark.parametrize(
     ("asked", "gpus", "message"),
     [
-        (("cuda", "none", 1), 0, "torch sees no GPU here"),
-        (("auto", "4bit", 1), 0, "4bit, which needs a GPU"),
-        (("auto", "none", 4), 2, "torch sees 2 GPUs here"),
-        (("cpu", "none", 65), 0, "between 1 and 64"),
+        (("cuda", "none", 1), (), "torch sees no GPU here"),
+        (("auto", "4bit", 1), (), "4bit, which needs a GPU"),
+        (("auto", "none", 4), ("0", "1"), "torch sees 2 GPUs here"),
+        (("cpu", "none", 65), (), "between 1 and 64"),
     ],
 )
-def test_what_is_not_there_is_refused_in_words(asked: tuple[Any, Any, Any], gpus: int, message: str) -> None:
+def test_what_is_not_there_is_refused_in_words(
+    asked: tuple[Any, Any, Any], gpus: tuple[str, ...], message: str
+) -> None:
     with pytest.raises(OutOfRange, match=message):
         choose(*asked, gpus)
 
@@ -83,3 +88,46 @@ def test_several_processes_are_started_by_accelerate() -> None:
     assert command[3:6] == ("--multi_gpu", "--num_processes", "4")
     assert command[-3:] == ("--module", "training.distributed", "spec.json")
     assert Hardware("cuda", processes=4).training_arguments(8)["ddp_find_unused_parameters"] is False
+
+
+@pytest.mark.parametrize(
+    ("operator", "count", "names"),
+    [
+        ({}, 2, ("0", "1")),
+        ({}, 0, ()),
+        ({"CUDA_VISIBLE_DEVICES": "2, 3"}, 2, ("2", "3")),
+        ({"CUDA_VISIBLE_DEVICES": "GPU-8a,MIG-7b"}, 2, ("GPU-8a", "MIG-7b")),
+        ({"CUDA_VISIBLE_DEVICES": "1,-1,0"}, 1, ("1",)),
+        ({"CUDA_VISIBLE_DEVICES": ""}, 0, ()),
+    ],
+)
+def test_gpus_have_the_names_that_the_operator_gave(
+    operator: dict[str, str], count: int, names: tuple[str, ...]
+) -> None:
+    assert visible_gpus(operator, count) == names
+
+
+def test_a_training_sees_as_many_gpus_as_it_has_processes() -> None:
+    assert Hardware("cuda", gpus=("GPU-8a",)).environment() == {"CUDA_VISIBLE_DEVICES": "GPU-8a"}
+    assert Hardware("cuda", processes=2).environment() == {"CUDA_VISIBLE_DEVICES": "0,1"}
+    assert Hardware("cpu", own_process=True).environment() == {"CUDA_VISIBLE_DEVICES": ""}
+
+
+def test_a_training_has_its_own_process_wherever_there_are_gpus() -> None:
+    assert not choose("auto", "none", 1, ()).trains_apart
+    assert choose("auto", "none", 2, ()).trains_apart
+    assert all(choose(device, "none", 1, ("0", "1")).trains_apart for device in ("auto", "cpu", "cuda"))
+    assert Hardware("cuda").command("training.distributed", "folder") == (
+        sys.executable, "-m", "training.distributed", "folder",
+    )  # fmt: skip
+
+
+def test_a_pass_takes_no_more_rows_than_a_process_was_given() -> None:
+    assert Hardware("cuda").batches(1, 16) == (1, 16)
+    assert Hardware("cuda", processes=4).batches(2, 8) == (2, 2)
+    assert Hardware().batches(16, 4) == (4, 16)
+
+
+def test_activations_are_made_again_where_it_is_asked_for() -> None:
+    assert Hardware("cuda").training_arguments(8)["gradient_checkpointing"] is False
+    assert Hardware("cuda").training_arguments(8, 1, gradient_checkpointing=True)["gradient_checkpointing"] is True

@@ -20,14 +20,17 @@ from tests.training_fakes import (
     jsonl,
     passage,
 )
-from training.config import EvaluationSettings, LoraSettings
+from training.config import DatasetSettings, EvaluationSettings, LoraSettings
 from training.dataset import canonical
 from training.dataset_report import DataSetReport
 from training.dividing import Past
 from training.errors import BrokenTemplate, InvalidDataset
-from training.model import Dataset, Example, RunProgress
+from training.lengths import measure
+from training.lora import row_length
+from training.model import Dataset, Example, RunProgress, TrainingRow
 from training.request import Ports, RunRequest, Settings
 from training.stages import SplitData, Stages
+from training.template import load_tokenizer
 
 THINGS = [
     "bell",
@@ -52,6 +55,7 @@ def about(thing: str) -> Example:
 
 
 EXAMPLES = [about(thing) for thing in THINGS]
+SPLIT = DatasetSettings(max_held_out=1)
 
 
 @dataclass
@@ -61,6 +65,10 @@ class MemoryDataSets:
     evaluation: Sequence[Example] = ()
     remembered: Past = field(default_factory=Past)
     kept: list[tuple[Dataset, DataSetReport]] = field(default_factory=list)
+    rows: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def keep_rows(self, data_set_id: str, figures: Mapping[str, Any]) -> None:
+        self.rows[data_set_id] = figures
 
     def keep(self, dataset: Dataset, report: DataSetReport) -> str:
         self.kept.append((dataset, report))
@@ -244,6 +252,42 @@ def test_examples_that_all_exceed_the_length_are_refused(base: Path) -> None:
     long = [example(one.question, f"{one.answer} " + "word " * 40) for one in EXAMPLES]
     with pytest.raises(InvalidDataset, match="No conversation fits 32 tokens"):
         run(base, long, settings=settings).read()
+
+
+def test_rows_that_are_too_long_with_their_passages_are_told_by_line_before_training(base: Path) -> None:
+    ready = run(base, EXAMPLES, settings=Settings(dataset=SPLIT, lora=LoraSettings(max_length=90)))
+    data = ready.read()
+    assert "even without passages" not in ready.data_sets.kept[0][1].summary[1]  # no conversation is too long by itself
+    made = ready.stages.make_rows(data)
+    lengths = {row.line: row_length(row, load_tokenizer(base)) for row in made.trained}
+    too_long = sorted(line for line, tokens in lengths.items() if tokens > 90)
+    assert 0 < len(too_long) < len(lengths)
+    told = ready.events()[-1]
+    assert (told.stage, told.data["left_out_lines"], told.data["longest"]) == ("rows", too_long, max(lengths.values()))
+    listed = ", ".join(map(str, too_long))
+    assert f"They are of lines {listed} of the training file. Raise max_length in [training]" in told.message
+    assert ready.data_sets.rows["ds-1"]["left_out_lines"] == too_long
+    ready.stages.make_rows(data)  # a later try has them already
+    assert ready.events()[-1] is told
+
+
+def test_a_run_whose_rows_are_all_too_long_ends_before_it_trains(base: Path) -> None:
+    ready = run(base, EXAMPLES, settings=Settings(lora=LoraSettings(max_length=32)))
+    data = ready.read()
+    with pytest.raises(
+        InvalidDataset,
+        match=r"No training row fits max_length \(32 tokens\): the shortest of 10, with its passages, has 37",
+    ):
+        ready.stages.make_rows(data)
+    assert ready.told[-1].stage == "rows"
+
+
+def test_general_rows_that_are_too_long_are_of_no_line() -> None:
+    prompt = (Message("user", "word " * 9),)
+    made = [TrainingRow(prompt, "word " * n, kind, line=n) for n, kind in ((0, "general"), (3, "plain"), (60, "plain"))]
+    found = measure([*made, TrainingRow(prompt, "word " * 70, "general")], tiny_tokenizer(), 60)
+    assert (found.left_out, found.general, found.lines) == (2, 1, (60,))
+    assert "of lines 60 of the training file. 1 are general conversations." in found.summary
 
 
 def test_a_broken_template_is_refused_before_the_data_is_read(base: Path) -> None:
