@@ -132,7 +132,8 @@ class Api:
             return NotRunning(message)
         code = str(error.get("code")) if isinstance(error, dict) else ""
         if response.status_code == 401:
-            message += " The command takes the key from TANDEM_API_KEY, else from secrets/api_key in the home."
+            message += " The command takes the key from TANDEM_API_KEY, else from secrets/api_key in the home; "
+            message += "`tandem keys recover` puts a new one there."
         return Refused(response.status_code, code, message)
 
 
@@ -170,7 +171,9 @@ def find_key(platform: Platform) -> str:
         return path.read_text(encoding="utf-8").strip()
     if not platform.secrets_folder.is_dir():
         raise NotRunning(f"No platform was ever started in {platform.home}. Start it with `tandem up --detach`.")
-    raise CommandError(f"No API key: set TANDEM_API_KEY, or put a key into {path}.")
+    raise CommandError(
+        f"No API key: set TANDEM_API_KEY, put a key into {path}, or make one with `tandem keys recover`."
+    )
 
 
 def find_address(platform: Platform) -> str:

@@ -134,10 +134,14 @@ def test_a_workspace_comes_with_its_first_key(command: Command) -> None:
     assert "There is a workspace 'Legal' already" in command.run("workspaces", "create", "Legal")[2]
 
 
-def test_a_lost_first_key_is_recovered_without_a_platform_that_runs(tmp_path: Path, command: Command) -> None:
+def test_a_lost_first_key_is_recovered_without_a_platform_that_runs(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TANDEM_API_KEY", raising=False)
     platform = Platform(home=tmp_path / "home")
     path = bootstrap(platform).key_path
     path.unlink()
+    assert "`tandem keys recover`" in command.run("versions", "--home", str(platform.home))[2]
     code, out, _ = command.run("keys", "recover", "--home", str(platform.home))
     assert (code, str(path) in out) == (0, True)
     assert path.read_text().strip() not in out
