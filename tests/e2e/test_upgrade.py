@@ -133,8 +133,8 @@ def test_answers_feedback_examples_and_data_sets_of_then_are_there(upgraded: Upg
 
 def test_what_was_uploaded_before_the_upgrade_is_indexed_after_it(upgraded: Upgraded) -> None:
     then = upgraded.old.then
-    file = upgraded.wait_for_file(then["stores"]["default"], then["late"], seconds=180.0)
-    assert file.status == "completed", file
+    file = f"/v1/vector_stores/{then['stores']['default']}/files/{then['late']}"
+    until(lambda: upgraded.get(file)["status"] == "completed", "the late file is indexed")
     found = upgraded.search(then["stores"]["default"], "What does the basket cost?")
     assert found[0]["filename"] == "basket.md"
 
