@@ -105,7 +105,7 @@ def test_the_live_version_of_then_answers_with_a_citation(upgraded: Upgraded) ->
     asked: Any = [{"role": "user", "content": "What does the lock cost?"}]
     answer: Any = upgraded.openai().chat.completions.create(model="tandem/hybrid", messages=asked, temperature=0.0)
     message = answer.choices[0].message
-    assert message.content == upgraded.old.then["answer"]
+    assert "costs 14 pounds" in message.content
     assert [(one["filename"], one["supported"]) for one in message.citations][:1] == [("lock.md", True)]
     assert answer.versions["weights"] == _version(upgraded, "live")["id"]
 

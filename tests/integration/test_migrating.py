@@ -10,9 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, select
 
-from services.database.engine import migrate
+from services.database.bootstrap import bootstrap
+from services.database.engine import migrate, open_sessions
+from services.database.tables import ApiKey, Store
+from services.kit.settings import Platform
 from tests.e2e.compose_platform import ComposePlatform
 from tests.upgrade.home import HOMES, unpack
 
@@ -121,6 +124,21 @@ def migrate_at_once(url: str) -> list[int]:
 @each_home
 def test_several_that_migrate_at_once_all_find_it_done(old: Path) -> None:
     assert migrate_at_once(f"sqlite:///{old}") == [0, 0, 0]
+
+
+@each_home
+def test_several_starts_at_once_over_an_old_home_leave_it_its_key_and_stores(name: str, tmp_path: Path) -> None:
+    home = unpack(name, tmp_path / "home")
+
+    def go() -> None:
+        before_statements(linger)
+        bootstrap(Platform(home=home.folder))
+
+    assert [ended(pid) for pid in [apart(go) for _ in range(3)]] == [0, 0, 0]
+    assert (home.folder / "secrets" / "api_key").read_text().strip() == home.then["key"]
+    with open_sessions(home.database)() as session:
+        assert len(session.scalars(select(ApiKey)).all()) == 1
+        assert {store.id for store in session.scalars(select(Store))} == set(home.then["stores"].values())
 
 
 def test_several_first_starts_at_once_all_find_it_done(tmp_path: Path) -> None:
