@@ -323,10 +323,7 @@ def _processes() -> Iterable[tuple[int, str]]:
 
 
 def pack(target: Path) -> None:
-    """The home as one archive, the database in one file.
-
-  
-    """
+    """The home as one archive, the database in one file."""
     with sqlite3.connect(HOME / "tandem.db") as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()
@@ -361,7 +358,7 @@ def main(target: Path) -> None:
         said = answer_and_review(then)
         expected = {"home": str(HOME), "key": then.key, "settings": settings(), "stores": stores, **tuned, **said}
         expected |= {"schedule": schedule(then), "searches": search(then, stores), "files": listed(then, stores)}
-        expected |= {"late": upload_late(then, stores["default"]), "stopped_at": time.time()}
+        expected["late"] = upload_late(then, stores["default"])
     finally:
         then.tandem("down")
     pack(target)
