@@ -137,6 +137,10 @@ def test_every_command_can_answer_in_json_and_be_told_its_home() -> None:
         assert {"--home", "--json"} <= {option for parameter in command.params for option in parameter.opts}, name
 
 
+GROUPS = ("source", "keys", "workspaces")
+"""Commands that have commands of their own."""
+
+
 def commands_in(text: str) -> Iterator[str]:
     for found in COMMAND.findall(text):
         yield found.replace("\\|", " ").replace("|", " ")
@@ -177,7 +181,7 @@ def test_the_page_of_the_command_has_every_command_and_option() -> None:
     shown: dict[str, set[str]] = {}
     for text in shown_commands(page):
         words = re.sub(r"[\[\]]", " ", text).split()
-        name = " ".join(words[:2]) if words[0] == "source" else words[0]
+        name = " ".join(words[:2]) if words[0] in GROUPS else words[0]
         shown.setdefault(name, set()).update(word for word in words if word.startswith("--"))
     for name, command in every_command(typer.main.get_command(app)):
         options = {
