@@ -1,8 +1,8 @@
 """What is trained on and what a model is judged by: nothing of the one may stand in the other, nor change sides later.
 
 **The rule.** Questions that are near-copies of one another are a group. It is held out where its key lies in the lowest
-`share_held_out` of all keys. The key is the smallest SHA-256 of its members' wordings: neither the order nor the other
-examples of a data set change it.
+`share_held_out` of all keys. The key is the SHA-256 of the smallest SHA-256 of its members' wordings: neither the order
+nor the other examples of a data set change it, and a large group is held out no more often than a small one.
 
 **The memory.** A near-copy that comes or goes may change its group's key, so what earlier runs decided goes before the
 rule: a question that they trained on is trained on, one that they held out is held out, and a new near-copy of either
@@ -72,7 +72,16 @@ def fewest(examples: Sequence[Example], most: int) -> list[Example]:
 
 def key(example: Example) -> int:
     """The SHA-256 of what an example asks, as it is compared with others."""
-    return int(hashlib.sha256(" ".join(Wording.of(example.asked).words).encode()).hexdigest(), 16)
+    return _number(" ".join(Wording.of(example.asked).words).encode())
+
+
+def group_key(examples: Sequence[Example]) -> int:
+    """The key of a group. The smallest key of its members is hashed once more: of many one is always small."""
+    return _number(min(map(key, examples)).to_bytes(32, "big"))
+
+
+def _number(content: bytes) -> int:
+    return int.from_bytes(hashlib.sha256(content).digest(), "big")
 
 
 class _Parting:
@@ -163,4 +172,4 @@ class _Parting:
         return all(self._examples[place].refuses for place in group)
 
     def _key(self, group: Sequence[int]) -> int:
-        return min(key(self._examples[place]) for place in group)
+        return group_key([self._examples[place] for place in group])
