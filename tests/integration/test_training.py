@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -191,6 +193,26 @@ def test_a_process_of_its_own_trains_the_same_to_the_bit_stopped_or_not(tiny: Pa
     assert (result.loss_before, result.loss_after) == (here.loss_before, here.loss_after)
     assert (result.train_losses, result.tokens) == (here.train_losses, here.tokens)
     assert trained(told) == trained(steps)
+    assert digest(result.adapter) == digest(here.adapter)
+
+
+def test_a_killed_process_of_its_own_is_told_and_gone_on_from_to_the_bit(tiny: Path, tmp_path: Path) -> None:
+    own, told = Hardware(own_process=True), list[RunProgress]()
+    settings = replace(FAST, hardware=own, lora_dropout=0.1)
+    arguments = tiny, ROWS, ROWS[:3], settings
+
+    def kill(step: RunProgress) -> None:
+        told.append(step)
+        if step.data.get("checkpoint") == 4:
+            (process,) = (one for one in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path) in one.read_text())
+            os.kill(int(process.parent.name), signal.SIGKILL)
+
+    with pytest.raises(ProcessLost, match="ended with code -9 and without a result"):
+        distributed.run(train_adapter, own, *arguments, tmp_path / "own", kill, lambda: False)
+    result = distributed.run(train_adapter, own, *arguments, tmp_path / "own", told.append, lambda: False)
+    here = train_adapter(*arguments, tmp_path / "here", lambda _: None, lambda: False)
+    assert any("Going on from the checkpoint of step" in step.message for step in told)
+    assert (result.train_losses, result.tokens) == (here.train_losses, here.tokens)
     assert digest(result.adapter) == digest(here.adapter)
 
 
