@@ -118,7 +118,7 @@ class LoraSettings:
         _within("threads", self.threads, 1, 1024)
 
 
-PREFERENCE_STEPS: dict[str, float] = {"learning_rate": 1e-4, "num_train_epochs": 3.0}
+PREFERENCE_LEARNING_RATE, PREFERENCE_EPOCHS = 1e-4, 3.0
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,9 @@ class PreferenceSettings:
 
     method: Literal["dpo", "kto"] = "dpo"
     beta: float = 0.1
-    lora: LoraSettings = field(default_factory=lambda: LoraSettings(**PREFERENCE_STEPS))
+    lora: LoraSettings = field(
+        default_factory=lambda: LoraSettings(learning_rate=PREFERENCE_LEARNING_RATE, num_train_epochs=PREFERENCE_EPOCHS)
+    )
 
     def __post_init__(self) -> None:
         _within("beta", self.beta, 1e-3, 10.0)

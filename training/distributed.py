@@ -33,7 +33,9 @@ POLL_SECONDS = 0.5
 STOP_SECONDS = 60.0
 """So long a stopped training may take to finish its step and keep it."""
 LEAST_FREE_BYTES = 2**20
-Row, Settings, Result = TypeVar("Row"), TypeVar("Settings"), TypeVar("Result", bound=LoraResult)
+Row = TypeVar("Row")
+Settings = TypeVar("Settings")
+Result = TypeVar("Result", bound=LoraResult)
 Train = Callable[[Path, Sequence[Row], Sequence[Row], Settings, Path, Progress, IsCancelled], Result]
 """`training.lora.train_adapter`, `training.preferences.train_preferences`: a function that stands in a module."""
 

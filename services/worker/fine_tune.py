@@ -252,8 +252,7 @@ def run_settings(
         hardware=choose(settings.train_device, settings.train_quantization, settings.train_processes, gpus),
     )
     lora = replace(
-        lora,
-        **(_batch(int(chosen["batch_size"]), lora) if "batch_size" in chosen else {}),
+        _with_batch(int(chosen["batch_size"]), lora) if "batch_size" in chosen else lora,
         num_train_epochs=float(chosen.get("n_epochs", lora.num_train_epochs)),
         learning_rate=lora.learning_rate * float(chosen.get("learning_rate_multiplier", 1.0)),
     )
@@ -267,11 +266,11 @@ def run_settings(
     return replace(made, beta=float(chosen.get("beta", made.beta)))
 
 
-def _batch(asked: int, lora: LoraSettings) -> dict[str, int]:
-    """A step of so many rows. Where the operator accumulates, to save memory, a pass stays as small as was set."""
+def _with_batch(asked: int, lora: LoraSettings) -> LoraSettings:
+    """Steps of so many rows. Where the operator accumulates, to save memory, a pass stays as small as was set."""
     most = asked if lora.gradient_accumulation_steps == 1 else lora.per_device_train_batch_size
     rows = max(size for size in range(1, most + 1) if asked % size == 0)
-    return {"per_device_train_batch_size": rows, "gradient_accumulation_steps": asked // rows}
+    return replace(lora, per_device_train_batch_size=rows, gradient_accumulation_steps=asked // rows)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ from retrieval.formats.limits import MIB, Limits
 from retrieval.parsing import ParsingLimits
 from services.kit.settings import ServiceSettings, service_config
 from training.config import (
-    PREFERENCE_STEPS,
+    PREFERENCE_EPOCHS,
+    PREFERENCE_LEARNING_RATE,
     EvaluationSettings,
     GateSettings,
     LoraSettings,
@@ -124,8 +125,8 @@ class TrainingSettings(ServiceSettings):
     lora_dropout: float = LoraSettings.lora_dropout
     learning_rate: float = LoraSettings.learning_rate
     num_train_epochs: float = LoraSettings.num_train_epochs
-    dpo_learning_rate: float = PREFERENCE_STEPS["learning_rate"]
-    dpo_num_train_epochs: float = PREFERENCE_STEPS["num_train_epochs"]
+    dpo_learning_rate: float = PREFERENCE_LEARNING_RATE
+    dpo_num_train_epochs: float = PREFERENCE_EPOCHS
     """Preferences need smaller steps and fewer rows than answers."""
     per_device_train_batch_size: int = LoraSettings.per_device_train_batch_size
     gradient_accumulation_steps: int = LoraSettings.gradient_accumulation_steps

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -151,6 +153,10 @@ def test_a_checkpoint_that_a_kill_cut_short_is_not_gone_on_with(tiny: Path, tmp_
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2
 
 
+def silent(_step: RunProgress) -> None:
+    pass
+
+
 def apart(
     hardware: Hardware, tiny: Path, folder: Path, told: list[RunProgress], stop_at: int | None = None
 ) -> LoraResult:
@@ -195,15 +201,35 @@ def test_a_process_of_its_own_trains_the_same_to_the_bit_stopped_or_not(tiny: Pa
     assert digest(result.adapter) == digest(here.adapter)
 
 
+def test_a_killed_process_of_its_own_is_told_and_gone_on_from_to_the_bit(tiny: Path, tmp_path: Path) -> None:
+    own, told = Hardware(own_process=True), list[RunProgress]()
+    settings = replace(FAST, hardware=own, lora_dropout=0.1)
+    arguments = tiny, ROWS, ROWS[:3], settings
+
+    def kill(step: RunProgress) -> None:
+        told.append(step)
+        if step.data.get("checkpoint") == 4:
+            (process,) = (one for one in Path("/proc").glob("[0-9]*/cmdline") if str(tmp_path) in one.read_text())
+            os.kill(int(process.parent.name), signal.SIGKILL)
+
+    with pytest.raises(ProcessLost, match="ended with code -9 and without a result"):
+        distributed.run(train_adapter, own, *arguments, tmp_path / "own", kill, lambda: False)
+    result = distributed.run(train_adapter, own, *arguments, tmp_path / "own", told.append, lambda: False)
+    here = train_adapter(*arguments, tmp_path / "here", lambda _: None, lambda: False)
+    assert any("Going on from the checkpoint of step" in step.message for step in told)
+    assert (result.train_losses, result.tokens) == (here.train_losses, here.tokens)
+    assert digest(result.adapter) == digest(here.adapter)
+
+
 def test_what_fails_in_a_process_of_its_own_fails_as_it_does_here(tiny: Path, tmp_path: Path) -> None:
     own = Hardware(own_process=True)
     settings = replace(FAST, hardware=own, max_length=32)
-    arguments = tiny, ROWS, [], settings, tmp_path, lambda _: None, lambda: False
+    arguments = tiny, ROWS, ROWS[:1], settings, tmp_path, silent, lambda: False
     with pytest.raises(InvalidDataset, match="No training row fits 32 tokens"):
         distributed.run(train_adapter, own, *arguments)
     with pytest.raises(ProcessLost, match="ended with code 7 and without a result"):
         distributed.run(fake_gpus.dies, own, *arguments)
-    with pytest.raises(OutOfMemory, match="Lower per_device_train_batch_size"):
+    with pytest.raises(OutOfMemory, match="lower per_device_train_batch_size"):
         distributed.run(fake_gpus.needs_more_memory, own, *arguments)
 
 
@@ -211,7 +237,7 @@ def test_transformers_finds_one_gpu_in_a_process_of_its_own(tiny: Path, tmp_path
     """CUDA is made up; it lists what CUDA_VISIBLE_DEVICES names, as the real one does."""
     hardware = choose("auto", "none", 1, ("GPU-b", "GPU-a"))
     settings = replace(FAST, hardware=hardware)
-    arguments = tiny, ROWS, [], settings, tmp_path, lambda _: None, lambda: False
+    arguments = tiny, ROWS, ROWS[:1], settings, tmp_path, silent, lambda: False
     assert distributed.run(fake_gpus.count_gpus, hardware, *arguments).steps == 1
     both = fake_gpus.TwoVisible("cuda", gpus=("GPU-b", "GPU-a"))
     assert distributed.run(fake_gpus.count_gpus, both, *arguments).steps == 2  # what trl refuses

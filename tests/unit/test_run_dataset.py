@@ -284,8 +284,9 @@ def test_a_run_whose_rows_are_all_too_long_ends_before_it_trains(base: Path) -> 
 
 def test_general_rows_that_are_too_long_are_of_no_line() -> None:
     prompt = (Message("user", "word " * 9),)
-    made = [TrainingRow(prompt, "word " * n, kind, line=n) for n, kind in ((0, "general"), (3, "plain"), (60, "plain"))]
-    found = measure([*made, TrainingRow(prompt, "word " * 70, "general")], tiny_tokenizer(), 60)
+    made = [TrainingRow(prompt, "word " * n, "plain", line=n) for n in (3, 60)]
+    general = [TrainingRow(prompt, "word " * n, "general") for n in (1, 70)]
+    found = measure([*made, *general], tiny_tokenizer(), 60)
     assert (found.left_out, found.general, found.lines) == (2, 1, (60,))
     assert "of lines 60 of the training file. 1 are general conversations." in found.summary
 

@@ -80,7 +80,7 @@ def test_what_a_job_asks_for_wins_over_the_settings() -> None:
 )  # fmt: skip
 def test_what_is_out_of_range_is_refused_by_name(name: str, value: float) -> None:
     with pytest.raises(OutOfRange, match=f"The setting {name} is {value}; it must lie between"):
-        TrainingSettings(**{name: value})
+        TrainingSettings.model_validate({name: value})
 
 
 def test_every_field_of_the_adapter_is_a_setting_or_the_job_s() -> None:
