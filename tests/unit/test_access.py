@@ -72,7 +72,7 @@ def test_scopes_of_keys_and_of_routes_are_the_same() -> None:
 
 
 def test_every_kind_of_job_and_every_purpose_of_a_file_is_one_scopes() -> None:
-    kinds = [kind for scope in ("knowledge", "voice") for kind in JOB_KINDS[scope]]  # type: ignore[index]
+    kinds = [kind for scope in ("knowledge", "voice") for kind in JOB_KINDS[scope]]
     assert sorted(kinds) == sorted(TASKS) == sorted(JOB_KINDS["operate"])
     purposes = [purpose for some in PURPOSES.values() for purpose in some]
     assert len(purposes) == len(set(purposes))
