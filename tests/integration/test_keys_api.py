@@ -17,7 +17,7 @@ from sqlalchemy import select
 from services.command.broker import config_lines, find_server
 from services.database.keys import ALL_SCOPES, SCOPES, digest
 from services.database.tables import ApiKey, Store, now
-from services.gateway.keys import Limits
+from services.gateway.limits import Limits
 from services.kit.queue import redis_client
 from tests.gateway_fakes import Gateway
 
@@ -306,7 +306,7 @@ def broker(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_key_with_a_limit_is_limited_and_no_other_key_with_it(desk: Desk, broker: str) -> None:
-    desk.app.state.limits = Limits(redis_client(broker))
+    desk.app.state.limits = Limits(redis_client(broker), reads_per_minute=6000)
     few, many = desk.made(TENANT, requests_per_minute=1)["secret"], desk.made(TENANT)["secret"]
     body = {"model": "all-minilm-l6-v2", "input": "a"}
 
