@@ -67,5 +67,6 @@ def _rows(path: Path) -> tuple[TrainingRow, ...]:
 
 
 def _row(row: dict[str, Any]) -> TrainingRow:
+    """Rows that were kept before rows had a line have none."""
     messages = tuple(Message(**message) for message in row["prompt"])
-    return TrainingRow(messages, row["completion"], row["kind"], tuple(row["file_ids"]), row["rejected"], row["line"])
+    return TrainingRow(messages, row["completion"], row["kind"], tuple(row["file_ids"]), row["rejected"], row.get("line", 0))
