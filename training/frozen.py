@@ -69,4 +69,5 @@ def _rows(path: Path) -> tuple[TrainingRow, ...]:
 def _row(row: dict[str, Any]) -> TrainingRow:
     """Rows that were kept before rows had a line have none."""
     messages = tuple(Message(**message) for message in row["prompt"])
-    return TrainingRow(messages, row["completion"], row["kind"], tuple(row["file_ids"]), row["rejected"], row.get("line", 0))
+    told = row["completion"], row["kind"], tuple(row["file_ids"]), row["rejected"], row.get("line", 0)
+    return TrainingRow(messages, *told)
