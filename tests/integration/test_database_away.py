@@ -171,7 +171,7 @@ def test_a_training_whose_process_and_worker_are_at_work_comes_to_its_end_in_one
     during(home, sessions, away).join()
     worker.join(60.0)
     found = held.find("w", job_id)
-    assert (found.status, found.result, found.tries) == ("succeeded", {"version": "ft:x"}, 1)
+    assert (found.status, found.result["version"], found.tries) == ("succeeded", "ft:x", 1)
     with sessions() as session:
         assert sorted(session.scalars(select(Checkpoint.step))) == list(range(1, 10))
 
