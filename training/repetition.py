@@ -11,6 +11,10 @@ from training.model import Example
 
 FORMULA = 3
 """A run of words that stands in this many different training answers is the house's formula, not a text."""
+BLOCK = 5
+"""So many consecutive words that a shown text has as well are taken from it."""
+TAKEN = 0.5
+"""A run of which more than this share is taken from the shown texts is theirs, though a word or two join them."""
 BLANK = "_"
 Run = tuple[str, ...]
 
@@ -18,10 +22,11 @@ Run = tuple[str, ...]
 class TrainedText:
     """The training answers by their runs of `words` consecutive words.
 
-    What an answer shares with the passages that it was shown, or with the reference, is not held against it: there it
-    is right to use these words. Nor is the answer that was trained for the very same question, nor a formula: "the
-    rules on parking apply as set forth in Section 4" is one where three training answers have it with other figures,
-    and with other words of their own questions, in the same places.
+    What an answer takes from the passages that it was shown, or shares with the reference, is not held against it:
+    there it is right to use these words. "You send the letter" is taken where a passage says "Send the letter". Nor is
+    the answer that was trained for the very same question, nor a formula: "the rules on parking apply as set forth in
+    Section 4" is one where three training answers have it with other figures, and with other words of their own
+    questions, in the same places.
     """
 
     def __init__(self, examples: Sequence[Example], words: int) -> None:
@@ -42,11 +47,12 @@ class TrainedText:
 
     def longest_repeat(self, question: str, answer: str, allowed: Iterable[str]) -> int:
         """Words of the longest run that the answer shares with the answer to another question; 0 below `words`."""
-        known = {run for text in allowed for run in _runs(text, self._words)}
+        taken = _taken(answer, allowed)
         longest = length = 0
         forms = _forms(answer, question, self._words)
-        for run, form in zip(_runs(answer, self._words), forms, strict=True):
-            repeats = self._repeats(run, _key(question)) and form not in self._formulas and run not in known
+        for at, (run, form) in enumerate(zip(_runs(answer, self._words), forms, strict=True)):
+            is_theirs = sum(taken[at : at + self._words]) > TAKEN * self._words
+            repeats = self._repeats(run, _key(question)) and form not in self._formulas and not is_theirs
             length = length + 1 if repeats else 0
             longest = max(longest, length)
         return longest + self._words - 1 if longest else 0
@@ -59,6 +65,16 @@ class TrainedText:
 def _runs(text: str, words: int) -> list[Run]:
     found = words_of(strip_markers(text))
     return [tuple(found[at : at + words]) for at in range(len(found) - words + 1)]
+
+
+def _taken(answer: str, shown: Iterable[str]) -> list[bool]:
+    """Of each word of the answer whether it stands in a block that a shown text has as well."""
+    known = {block for text in shown for block in _runs(text, BLOCK)}
+    taken = [False] * len(words_of(strip_markers(answer)))
+    for at, block in enumerate(_runs(answer, BLOCK)):
+        if block in known:
+            taken[at : at + BLOCK] = [True] * BLOCK
+    return taken
 
 
 def _forms(answer: str, question: str, words: int) -> list[Run]:

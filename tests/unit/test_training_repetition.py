@@ -30,6 +30,17 @@ def test_words_of_the_passages_or_the_reference_may_be_used() -> None:
     assert longest("How is a tyre changed?", CHAIN, f"From the manual: {CHAIN}") == 0
 
 
+def test_what_is_taken_from_a_passage_is_no_repetition_though_it_begins_in_words_of_the_house() -> None:
+    answer = "You send letter template TH-3 with the steps for the police report."
+    trained = TrainedText([example("Which letter goes out when a bike is stolen?", answer)], 12)
+    asked = "My bike is gone, what now?"
+    assert (
+        longest(asked, answer, "Send letter template TH-3 with the steps for the police report.", trained=trained) == 0
+    )
+    assert longest(asked, answer, "A letter template with the steps for the police report.", trained=trained) == 12
+    assert longest(asked, answer, "The police report is written within a day.", trained=trained) >= 12
+
+
 def test_a_formula_of_the_house_is_not_a_text() -> None:
     formula = "Please ask the care desk about anything that is not clear to you."
     answers = [example(f"Question {n}?", f"Answer {n} of its own. {formula}") for n in range(3)]
