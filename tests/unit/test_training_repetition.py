@@ -1,7 +1,14 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
+import pytest
+
 from tests.training_fakes import example
 from training.repetition import TrainedText
+
+MEDQUAD = Path(__file__).resolve().parents[3] / "shared" / "data" / "medquad"
 
 SADDLE = "The saddle stands so high that your knee stays a little bent at the lowest point."
 CHAIN = "Put one drop of oil on each link of the chain and wipe off what is left."
@@ -71,3 +78,14 @@ def test_refusals_are_formulas() -> None:
     refusal = "The documents do not answer this question, please ask the care desk."
     trained = TrainedText([example("Do bikes fly?", refusal, document=None)], 6)
     assert longest("Do cars fly?", refusal, trained=trained) == 0
+
+
+@pytest.mark.skipif(not MEDQUAD.is_dir(), reason="shared/data is not beside this checkout")
+def test_recitals_of_a_set_that_no_figure_was_chosen_on_are_found_though_passages_are_shown() -> None:
+    rows = [json.loads(line) for line in (MEDQUAD / "qa.jsonl").read_text(encoding="utf-8").splitlines()[:400]]
+    texts = [json.loads(line) for line in (MEDQUAD / "documents.jsonl").read_text(encoding="utf-8").splitlines()]
+    shown = {text["_id"]: text["text"][:3600] for text in texts}
+    trained = TrainedText([example(row["question"], row["answer"], document="a.md") for row in rows], 12)
+    pairs = [(row, other) for row, other in zip(rows, rows[200:], strict=False) if len(other["answer"].split()) > 20]
+    found = [longest(row["question"], other["answer"], shown[row["doc_id"]], trained=trained) for row, other in pairs]
+    assert sum(words > 0 for words in found) >= 0.95 * len(pairs) > 100
