@@ -2,8 +2,9 @@
 
     python -m benchmarks.answerability
 
-Fits the two weights of `retrieval/answerability.py` on the sample's training examples, and tests them on the questions
-kept out: the share of answerable questions that each threshold lets pass, and of unanswerable ones that it stops.
+Fits the two weights of `retrieval/answers/answerability.py` on the sample's training examples, and tests them on the
+questions kept out: the share of answerable questions that each threshold lets pass, and of unanswerable ones that it
+stops.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from benchmarks.running import BRINDLE, read_jsonl, report
-from retrieval.answerability import DENSE_WEIGHT, INTERCEPT, SPARSE_WEIGHT, features
-from retrieval.embedding import Bm25Encoder, SentenceTransformerEmbedder
+from retrieval.answers.answerability import DENSE_WEIGHT, INTERCEPT, SPARSE_WEIGHT, features
+from retrieval.embedding.embedder import Bm25Encoder, SentenceTransformerEmbedder
 from retrieval.index.port import Scope, VectorIndex
-from retrieval.search import Searcher
+from retrieval.search.searcher import Searcher
 from services.kit.settings import Platform
 from tests.tuning import WORKSPACE, indexed, sample_documents
 

@@ -23,7 +23,7 @@ from benchmarks.running import BRINDLE, api_key, describe_machine, percentile, r
 from benchmarks.serving import stream
 from services.kit.http import async_client
 from services.kit.settings import Platform
-from training.dataset import canonical, parse_dataset
+from training.data.dataset import canonical, parse_dataset
 
 TOKENS = 32
 START_SECONDS = 900.0

@@ -21,9 +21,9 @@ from benchmarks.quality import Bench, indexed, open_embedder
 from benchmarks.retrieval_sets import DATA, Corpus, corpus
 from benchmarks.running import read_jsonl, report
 from benchmarks.vector_cache import CachedEmbedder
-from retrieval.chunking import ChunkingSettings
-from retrieval.loading import load
-from retrieval.search import SearchSettings
+from retrieval.documents.chunking import ChunkingSettings
+from retrieval.documents.loading import load
+from retrieval.search.searcher import SearchSettings
 
 BUDGET = 480
 MOST_QUESTIONS = 300

@@ -18,8 +18,8 @@ from pathlib import Path
 from benchmarks.running import BRINDLE, report
 from retrieval.model import Message
 from training.config import DatasetSettings, LoraSettings
-from training.dataset import canonical, parse_dataset
-from training.dataset_report import CountTokens, examine
+from training.data.dataset import canonical, parse_dataset
+from training.data.dataset_report import CountTokens, examine
 from training.model import Example
 
 
@@ -41,9 +41,9 @@ def synthetic(count: int) -> list[Example]:
 
 def counter(model: str, folder: Path) -> CountTokens:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    from training.preparation import count_with
-    from training.template import load_tokenizer
-    from training.weights import materialize
+    from training.data.preparation import count_with
+    from training.prompts.template import load_tokenizer
+    from training.weights.base import materialize
 
     return count_with(load_tokenizer(materialize(model, folder)))
 

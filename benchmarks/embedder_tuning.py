@@ -21,16 +21,16 @@ import numpy
 
 from benchmarks.running import read_jsonl, report
 from benchmarks.support_cases import SHARED
-from retrieval.chunking import embedding_text
-from retrieval.embedding import Bm25Encoder, SentenceTransformerEmbedder, model_location
-from retrieval.fusion import FusionSettings, fuse
+from retrieval.documents.chunking import embedding_text
+from retrieval.embedding.embedder import Bm25Encoder, SentenceTransformerEmbedder, model_location
 from retrieval.index.port import Candidates, Scored
 from retrieval.metrics import ndcg_at_k
 from retrieval.model import Chunk, FileRef, SparseVector
+from retrieval.search.fusion import FusionSettings, fuse
 from training.config import EmbedderSettings
-from training.embedder import EmbedderRequest, remembering, train_embedder
-from training.embedder_gate import Encode, compare
-from training.pairs import Pair, generated_pairs
+from training.embedders.gate import Encode, compare
+from training.embedders.pairs import Pair, generated_pairs
+from training.embedders.recipe import EmbedderRequest, remembering, train_embedder
 
 MODEL = "all-minilm-l6-v2"
 CANDIDATES = 30

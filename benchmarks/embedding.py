@@ -24,15 +24,15 @@ import psutil
 
 from benchmarks.running import describe_machine, percentile, report
 from benchmarks.scifact import DATA, Scifact, as_chunk
-from retrieval.build import BuildSpec, build
-from retrieval.embedding import Bm25Encoder, Dense, Embedder, SentenceTransformerEmbedder, model_location
-from retrieval.fusion import FusionSettings, fuse
+from retrieval.embedding.embedder import Bm25Encoder, Dense, Embedder, SentenceTransformerEmbedder, model_location
+from retrieval.embedding.openvino_cache import converted
+from retrieval.embedding.runtime import make_embedder
+from retrieval.index.collection_builder import BuildSpec, build
 from retrieval.index.edge import EdgeEngine
 from retrieval.index.port import Candidates, CollectionRef, Scope
+from retrieval.index.records import write_points
 from retrieval.model import Point
-from retrieval.openvino_cache import converted
-from retrieval.records import write_points
-from retrieval.runtime import make_embedder
+from retrieval.search.fusion import FusionSettings, fuse
 
 MODEL = "all-minilm-l6-v2"
 RUNTIMES = ("openvino", "torch", "torch-float32", "llama-index")

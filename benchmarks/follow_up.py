@@ -27,13 +27,13 @@ from scipy.sparse import csr_array
 from scipy.stats import bootstrap
 
 from benchmarks.running import read_jsonl, report
-from retrieval.chunking import ChunkingSettings, chunk, embedding_text
-from retrieval.embedding import Bm25Encoder, Dense, Embedder, SentenceTransformerEmbedder
-from retrieval.follow_up import QUESTION_WEIGHT, context, standalone_query
-from retrieval.fusion import FusionSettings, fuse
+from retrieval.documents.chunking import ChunkingSettings, chunk, embedding_text
+from retrieval.embedding.embedder import Bm25Encoder, Dense, Embedder, SentenceTransformerEmbedder
 from retrieval.index.port import Candidates, CollectionRef, Scored
 from retrieval.metrics import recall_at_k
 from retrieval.model import Block, Document, FileRef, Point, SparseVector
+from retrieval.search.follow_up import QUESTION_WEIGHT, context, standalone_query
+from retrieval.search.fusion import FusionSettings, fuse
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "mtrag_un"
 REF = CollectionRef("ws", "vs", "col")
@@ -63,7 +63,7 @@ Way = Callable[[Task], Weighted]
 
 
 def in_use(task: Task) -> Weighted:
-    """What `retrieval.follow_up.question_vectors` does."""
+    """What `retrieval.search.follow_up.question_vectors` does."""
     before = context(task.turns)
     return [(task.question, QUESTION_WEIGHT), (before, 1.0 - QUESTION_WEIGHT)] if before else alone(task)
 

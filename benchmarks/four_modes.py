@@ -13,16 +13,16 @@ from services.kit.settings import Platform
 from services.worker.settings import TrainingSettings, WorkerSettings
 from tests.tuning import LocalRetriever, served, tune
 from training.config import EvaluationSettings, LoraSettings, MixSettings
-from training.dataset import parse_dataset
-from training.evaluation import Answerer, evaluate, make_trials
-from training.gate import Evidence, judge
+from training.data.dataset import parse_dataset
+from training.judging.evaluation import Answerer, evaluate, make_trials
+from training.judging.gate import Evidence, judge
+from training.judging.probes import parse_probes
+from training.judging.repetition import TrainedText
+from training.judging.scoring import Standards, Trial
+from training.judging.style import StyleProfile
 from training.model import Example, GateReport, LoraResult, Metrics, Question, Share, TrainingRow
-from training.probes import parse_probes
-from training.registry import template_fingerprint
-from training.repetition import TrainedText
-from training.rows import build_rows
-from training.scoring import Standards, Trial
-from training.style import StyleProfile
+from training.prompts.rows import build_rows
+from training.weights.registry import template_fingerprint
 
 MODES = ("base", "rag", "tuned", "hybrid")
 FIGURES = (

@@ -25,10 +25,10 @@ from openai import OpenAI
 from sqlalchemy import select
 
 from benchmarks.running import api_key, describe_machine, percentile, report
-from services.command import broker
-from services.command.launch import prepare
-from services.command.processes import ProcessSpec, environment, platform_specs
-from services.command.readiness import awake_workers
+from services.command.supervisor import broker
+from services.command.supervisor.launch import prepare
+from services.command.supervisor.processes import ProcessSpec, environment, platform_specs
+from services.command.supervisor.readiness import awake_workers
 from services.contracts.jobs import INDEX_QUEUE
 from services.database.engine import open_sessions
 from services.database.tables import Job

@@ -4,9 +4,9 @@
 
 First retrieval's scores (`min_answerability`), by threshold. Then the first sentence: the base weights, or those of a
 version in FOLDER, served by this machine's engine, answer the handbooks, the sample company and SQuAD 2, and
-`retrieval/guard.py` reads what they say; `of these right` counts refused answers that had the fact asked for. Last what
-holding the first sentence back costs, one client asking: milliseconds to the first token, and to the first sentence
-that is let through.
+`retrieval/answers/guard.py` reads what they say; `of these right` counts refused answers that had the fact asked for.
+Last what holding the first sentence back costs, one client asking: milliseconds to the first token, and to the first
+sentence that is let through.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from pathlib import Path
 
 from benchmarks.guard_sets import Asked, GuardSet, handbooks, sample, shared_sets, squad
 from benchmarks.running import describe_machine, percentile, report
-from retrieval.answerability import answerability
-from retrieval.embedding import Bm25Encoder, Embedder
-from retrieval.grounding import grounded_messages
-from retrieval.guard import first_statement, opens_supported
+from retrieval.answers.answerability import answerability
+from retrieval.answers.grounding import grounded_messages
+from retrieval.answers.guard import first_statement, opens_supported
+from retrieval.embedding.embedder import Bm25Encoder, Embedder
+from retrieval.embedding.runtime import make_embedder
 from retrieval.index.port import Scope
 from retrieval.model import Passage
-from retrieval.runtime import make_embedder
-from retrieval.search import Searcher
+from retrieval.search.searcher import Searcher
 from services.contracts.generation import Route
-from services.gateway.slots import Slots
+from services.gateway.answering.slots import Slots
 from services.kit.http import async_client
 from services.kit.settings import Platform
-from services.worker.ports import SlotAnswerer
+from services.worker.fine_tuning.ports import SlotAnswerer
 from tests.tuning import WORKSPACE, indexed, served
-from training.weights import materialize
+from training.weights.base import materialize
 
 THRESHOLDS = (0.01, 0.02, 0.03, 0.05, 0.1, 0.5)
 CLIENTS, TOKENS, TIMED = 16, 160, 40

@@ -23,19 +23,19 @@ from benchmarks.embedding import MODEL, LlamaIndexDefault
 from benchmarks.running import describe_machine, report
 from benchmarks.scifact import DATA, Scifact
 from benchmarks.search import service
-from retrieval.chunking import ChunkingSettings, chunk, embedding_text
-from retrieval.embedding import Embedder
-from retrieval.loading import load
+from retrieval.documents.chunking import ChunkingSettings, chunk, embedding_text
+from retrieval.documents.loading import load
+from retrieval.documents.parser import Parser
+from retrieval.embedding.embedder import Embedder
+from retrieval.embedding.runtime import make_embedder
 from retrieval.model import FileRef
-from retrieval.parsing import Parser
-from retrieval.runtime import make_embedder
 from services.database.engine import Sessions, migrate, open_sessions
-from services.database.jobs import Jobs, new_job
 from services.database.tables import File, Job, Store, StoreFile, Workspace
+from services.domain.jobs import Jobs, new_job
 from services.kit.http import client
 from services.kit.settings import Platform
 from services.worker.heartbeat import Heartbeat
-from services.worker.indexing import Indexing
+from services.worker.indexing.indexing import Indexing
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.settings import WorkerSettings
 

@@ -18,12 +18,12 @@ from pathlib import Path
 
 from benchmarks.four_modes import Outcome, Task, as_served, print_table, run
 from benchmarks.running import BRINDLE, describe_machine, report
-from retrieval.embedding import Bm25Encoder, SentenceTransformerEmbedder
+from retrieval.embedding.embedder import Bm25Encoder, SentenceTransformerEmbedder
 from services.kit.settings import Platform
 from tests.tuning import LocalRetriever, indexed, sample_documents, sample_questions
 from training.config import LoraSettings
-from training.dataset import parse_dataset
-from training.weights import materialize
+from training.data.dataset import parse_dataset
+from training.weights.base import materialize
 
 ANSWERABLE = 40
 

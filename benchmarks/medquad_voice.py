@@ -21,13 +21,13 @@ from benchmarks.four_modes import Task, as_served, print_table, run
 from benchmarks.retrieval_sets import DATA
 from benchmarks.running import describe_machine, read_jsonl, report
 from benchmarks.vector_cache import CachedEmbedder
-from retrieval.embedding import Bm25Encoder, Embedder, SentenceTransformerEmbedder
+from retrieval.embedding.embedder import Bm25Encoder, Embedder, SentenceTransformerEmbedder
 from retrieval.model import Message
 from services.kit.settings import Platform
 from tests.tuning import LocalRetriever, indexed
 from training.config import LoraSettings
 from training.model import Example, Question
-from training.weights import materialize
+from training.weights.base import materialize
 
 FOLDER = DATA / "medquad"
 

@@ -28,11 +28,11 @@ import qdrant_edge as qdrant
 from benchmarks.running import describe_machine, report
 from benchmarks.search import FixedEmbedder, timed
 from benchmarks.synthetic import DIMENSION, REF, Synthetic, collection_folder
-from retrieval.embedding import Bm25Encoder, Dense
+from retrieval.embedding.embedder import Bm25Encoder, Dense
 from retrieval.index.edge import EdgeEngine
 from retrieval.index.port import DENSE, Scope
-from retrieval.records import write_points
-from retrieval.search import Searcher
+from retrieval.index.records import write_points
+from retrieval.search.searcher import Searcher
 from services.kit.settings import Platform
 
 TOP = 10
@@ -48,7 +48,7 @@ def make(platform: Platform, chunks: int, synthetic: Synthetic) -> dict[str, flo
     write_points(points, synthetic.points(chunks))
     written = time.perf_counter()
     spec.write_text(json.dumps({"folder": str(folder), "points": str(points), "dimension": DIMENSION}))
-    subprocess.run([sys.executable, "-m", "retrieval.build", str(spec)], check=True)
+    subprocess.run([sys.executable, "-m", "retrieval.index.collection_builder", str(spec)], check=True)
     built = time.perf_counter()
     figures = {
         "points_file_s": written - started,

@@ -24,15 +24,15 @@ from services.database.engine import open_sessions
 from services.database.tables import Version
 from services.kit.http import client
 from services.kit.settings import Platform
-from services.worker.ports import LiveRetriever, SlotAnswerer
+from services.worker.fine_tuning.ports import LiveRetriever, SlotAnswerer
 from services.worker.retrieval_client import RetrievalWriter
 from tests.tuning import sample_questions
 from training.config import EvaluationSettings
-from training.evaluation import ask, make_trials
+from training.judging.evaluation import ask, make_trials
+from training.judging.scoring import Outcome, Standards, Trial, measure
+from training.judging.style import StyleProfile
 from training.model import Completion, Metrics
-from training.publish import STYLE_FILE
-from training.scoring import Outcome, Standards, Trial, measure
-from training.style import StyleProfile
+from training.weights.candidate import STYLE_FILE
 
 GROUNDED = ("rag", "hybrid")
 CLIENTS = 8

@@ -22,15 +22,15 @@ from statistics import fmean
 from benchmarks.retrieval_sets import Corpus, QuestionSet, Relevant, corpus, development_sets, reported_sets
 from benchmarks.running import report
 from benchmarks.vector_cache import CachedEmbedder
-from retrieval.chunking import ChunkingSettings, chunk, embedding_text
-from retrieval.duplicates import collapse
-from retrieval.embedding import Bm25Encoder, SentenceTransformerEmbedder
-from retrieval.fusion import FusionSettings, fuse
+from retrieval.documents.chunking import ChunkingSettings, chunk, embedding_text
+from retrieval.embedding.embedder import Bm25Encoder, SentenceTransformerEmbedder
 from retrieval.index.edge import EdgeIndex, create_folder
 from retrieval.index.port import Candidates, Scope
 from retrieval.metrics import ndcg_at_k
 from retrieval.model import Chunk, FileRef, Point
-from retrieval.search import Searcher, SearchSettings
+from retrieval.search.duplicates import collapse
+from retrieval.search.fusion import FusionSettings, fuse
+from retrieval.search.searcher import Searcher, SearchSettings
 
 WORKSPACE = "quality"
 TOP_K = 50  # the most that a request to the service may ask for; ten documents are read off it

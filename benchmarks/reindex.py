@@ -28,8 +28,8 @@ import httpx
 from benchmarks.running import describe_machine, percentile, report
 from services.contracts.retrieval import SearchRequest
 from services.database.engine import Sessions, migrate, open_sessions
-from services.database.jobs import Jobs, new_job
 from services.database.tables import File, Store, StoreFile, Workspace, now
+from services.domain.jobs import Jobs, new_job
 from services.kit.http import client
 from services.kit.settings import Platform
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from random import Random
 
 from benchmarks.running import read_jsonl
-from retrieval.formats.assembler import Assembler
-from retrieval.formats.limits import Limits
-from retrieval.loading import load
+from retrieval.documents.formats.assembler import Assembler
+from retrieval.documents.formats.limits import Limits
+from retrieval.documents.loading import load
 from retrieval.model import Document
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

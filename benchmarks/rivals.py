@@ -35,14 +35,14 @@ from qdrant_client import QdrantClient, models
 
 from benchmarks.running import describe_machine, percentile, report
 from benchmarks.scifact import DATA, TOP, Scifact, as_chunk, embedded
-from retrieval.build import BuildSpec, build
-from retrieval.embedding import Bm25Encoder, Dense
+from retrieval.embedding.embedder import Bm25Encoder, Dense
+from retrieval.embedding.runtime import make_embedder
+from retrieval.index.collection_builder import BuildSpec, build
 from retrieval.index.edge import EdgeEngine
 from retrieval.index.port import DENSE, SPARSE, CollectionRef, Scope
+from retrieval.index.records import write_points
 from retrieval.model import Point
-from retrieval.records import write_points
-from retrieval.runtime import make_embedder
-from retrieval.search import Searcher
+from retrieval.search.searcher import Searcher
 
 CANDIDATES = 30  # of each stage, in all that have stages; Tandem's default
 REF = CollectionRef("ws", "vs", "col")

@@ -12,8 +12,8 @@ from statistics import fmean
 import numpy
 
 from benchmarks.running import read_jsonl
-from retrieval.chunking import chunk_id
-from retrieval.embedding import Dense, Embedder
+from retrieval.documents.chunking import chunk_id
+from retrieval.embedding.embedder import Dense, Embedder
 from retrieval.metrics import ndcg_at_k
 from retrieval.model import Chunk, FileRef
 

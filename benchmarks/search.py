@@ -27,10 +27,10 @@ import qdrant_edge as qdrant
 
 from benchmarks.running import describe_machine, percentile, report
 from benchmarks.synthetic import DIMENSION, REF, Synthetic, build_collection, collection_folder, fill_database
-from retrieval.embedding import Bm25Encoder, Dense
+from retrieval.embedding.embedder import Bm25Encoder, Dense
 from retrieval.index.edge import EdgeEngine
 from retrieval.index.port import DENSE, SPARSE, Scope
-from retrieval.search import Searcher
+from retrieval.search.searcher import Searcher
 from services.contracts.retrieval import SearchRequest
 from services.kit.http import client
 from services.kit.settings import Platform

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.running import BRINDLE, read_jsonl
-from retrieval.chunking import ChunkingSettings, chunk
-from retrieval.loading import load
+from retrieval.documents.chunking import ChunkingSettings, chunk
+from retrieval.documents.loading import load
 from retrieval.model import Chunk, FileRef
-from retrieval.words import content_words, sentences
+from retrieval.text.words import content_words, sentences
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
 OTHERS = 30

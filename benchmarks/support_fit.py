@@ -18,8 +18,8 @@ from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_sco
 
 from benchmarks.running import report
 from benchmarks.support_cases import Case, scifact, wice
-from retrieval.embedding import SentenceTransformerEmbedder
-from retrieval.support import INTERCEPT, SUPPORT_THRESHOLD, WEIGHTS, WINDOW, features, objection
+from retrieval.answers.support import INTERCEPT, SUPPORT_THRESHOLD, WEIGHTS, WINDOW, features, objection
+from retrieval.embedding.embedder import SentenceTransformerEmbedder
 
 THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6)
 

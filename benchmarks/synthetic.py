@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy
 from numpy.typing import NDArray
 
-from retrieval.build import BuildSpec, build
-from retrieval.chunking import chunk_id, embedding_text
-from retrieval.embedding import Bm25Encoder, Dense
+from retrieval.documents.chunking import chunk_id, embedding_text
+from retrieval.embedding.embedder import Bm25Encoder, Dense
+from retrieval.index.collection_builder import BuildSpec, build
 from retrieval.index.edge import EdgeEngine
 from retrieval.index.port import CollectionRef
+from retrieval.index.records import write_points
 from retrieval.model import Chunk, FileRef, Point
-from retrieval.records import write_points
 from services.database.engine import migrate, open_sessions
 from services.database.tables import Collection, File, Store, StoreFile, Workspace
 from services.kit.settings import Platform

@@ -27,12 +27,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, T
 from trl import SFTConfig, SFTTrainer
 
 from benchmarks.running import describe_machine, report
-from retrieval.grounding import grounded_messages
+from retrieval.answers.grounding import grounded_messages
 from retrieval.model import Chunk, FileRef, Passage
 from training.config import LoraSettings
-from training.lora import answer_loss, tokenize, train_adapter
 from training.model import RunProgress, TrainingRow
-from training.weights import materialize
+from training.tuning.lora import answer_loss, tokenize, train_adapter
+from training.weights.base import materialize
 
 TEXT = (
     "bike frame charger policy return repair store rider plan delivery brake light battery price service within after "

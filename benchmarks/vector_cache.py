@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy
 
-from retrieval.embedding import Dense, Embedder
+from retrieval.embedding.embedder import Dense, Embedder
 
 AT_ONCE = 256
 

@@ -12,11 +12,12 @@ from typing import Annotated
 
 import typer
 
-from services.command import asking, doctor, ingesting, keys, launch, report, source, state, work, workspaces
 from services.command.api import Api, connect, escape
 from services.command.errors import CommandError
-from services.command.health import inspect
 from services.command.output import Output
+from services.command.supervisor import launch, state
+from services.command.supervisor.health import inspect
+from services.command.verbs import asking, doctor, ingesting, keys, report, source, work, workspaces
 
 app = typer.Typer(
     name="tandem",

@@ -10,7 +10,7 @@ import pytest
 
 from tests.figures import FIGURES, note
 from tests.running import BRINDLE, RunningPlatform, start, stop
-from training.weights import materialize
+from training.weights.base import materialize
 
 EVERY = 2  # every second example: enough for the form of an answer; `make demo` and the benchmarks take all
 PUBLISH_SECONDS = 300.0

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from services.command.broker import find_server
+from services.command.supervisor.broker import find_server
 
 SECONDS_TO_START = 10.0
 

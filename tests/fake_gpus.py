@@ -12,8 +12,8 @@ from trl import SFTConfig
 
 from training.config import LoraSettings
 from training.hardware import VISIBLE_DEVICES, Hardware
-from training.lora import trainer_arguments
 from training.model import Cancelled, LoraResult, Progress, TrainingRow
+from training.tuning.lora import trainer_arguments
 
 Rows = Sequence[TrainingRow]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from services.database.keys import digest
 from services.database.tables import ApiKey, Turn
-from services.gateway.feedback import Verdicts
-from services.gateway.proposals import Proposing
+from services.domain.keys import digest
+from services.gateway.examples.feedback import Verdicts
+from services.gateway.examples.proposals import Proposing
 from tests.gateway_fakes import Gateway
 
 SCOPES = ["ask", "knowledge", "voice"]

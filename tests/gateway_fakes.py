@@ -19,13 +19,13 @@ from services.contracts.convert import passage_body
 from services.contracts.generation import Route, RoutingTable
 from services.contracts.retrieval import EmbeddingResponse, SearchResponse
 from services.database.engine import Sessions, open_sessions
-from services.database.keys import digest
 from services.database.tables import ApiKey, Base, Store, Workspace
-from services.gateway.answering import Answering
+from services.domain.keys import digest
+from services.gateway.answering.answering import Answering
+from services.gateway.answering.canaries import Canaries
+from services.gateway.answering.slots import Slots
 from services.gateway.app import create_app
-from services.gateway.canaries import Canaries
 from services.gateway.settings import GatewaySettings
-from services.gateway.slots import Slots
 
 TEXT = "Customers may return a bike within 30 days of delivery."
 ROUTE = Route(slot="base", address="http://slot", model="base-weights")

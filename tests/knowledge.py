@@ -21,13 +21,13 @@ from openai import OpenAI
 from redis.asyncio import Redis
 from starlette.testclient import TestClient
 
-from retrieval.parsing import Parser
+from retrieval.documents.parser import Parser
 from services.contracts.generation import Route, RoutingTable
 from services.contracts.jobs import INDEX_FILE, REINDEX_STORE
 from services.database.engine import Sessions, migrate, open_sessions
-from services.database.jobs import Jobs
-from services.database.keys import SCOPES
 from services.database.tables import ApiKey, Workspace
+from services.domain.jobs import Jobs
+from services.domain.keys import SCOPES
 from services.gateway.app import create_app as create_gateway
 from services.gateway.settings import GatewaySettings
 from services.kit.queue import redis_client
@@ -35,11 +35,11 @@ from services.kit.settings import Platform
 from services.retrieval.app import create_app as create_retrieval
 from services.retrieval.settings import RetrievalSettings
 from services.worker import tasks
-from services.worker.indexing import Indexing
+from services.worker.indexing.indexing import Indexing
+from services.worker.indexing.reconciling import Reconciling
 from services.worker.parts import Parts
 from services.worker.performing import perform
-from services.worker.reconciling import Reconciling
-from services.worker.reindexing import Reindexing
+from services.worker.reindexing.reindexing import Reindexing
 from services.worker.retrieval_client import RetrievalDown, RetrievalWriter
 from services.worker.settings import WorkerSettings
 from tests.fakes import HashingEmbedder

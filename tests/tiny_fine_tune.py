@@ -10,8 +10,8 @@ from services.database.engine import Sessions, open_sessions
 from services.database.tables import Job, Version
 from services.kit.parent import die_with_parent
 from services.kit.settings import Platform
-from services.worker.fine_tune import data_sets_of, perform
-from services.worker.ports import VersionList
+from services.worker.fine_tuning.ports import VersionList
+from services.worker.fine_tuning.run import data_sets_of, perform
 from services.worker.settings import WorkerSettings
 from tests.tiny import PASSAGES
 from tests.training_fakes import FunctionAnswerer, MemorySlots, WordRetriever

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from services.database.checkpoints import record_checkpoint
 from services.database.engine import open_sessions
-from services.database.jobs import Jobs
+from services.domain.jobs import Jobs
 from services.kit.parent import die_with_parent
 from services.kit.settings import Platform
 from training.hardware import VISIBLE_DEVICES

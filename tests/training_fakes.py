@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from retrieval.model import Chunk, FileRef, Message, Passage
-from retrieval.words import content_words
+from retrieval.text.words import content_words
 from training.errors import Cancelled
 from training.model import SHARES, Completion, Example, GateReport, Metrics, PromptScore, Share
-from training.publish import Candidate
+from training.weights.candidate import Candidate
 
 
 def passage(filename: str, text: str, title: str = "", score: float = 1.0) -> Passage:

@@ -11,25 +11,25 @@ from pathlib import Path
 from threading import Event
 
 from benchmarks.running import BRINDLE, read_jsonl
-from retrieval.chunking import ChunkingSettings
-from retrieval.embedding import Bm25Encoder, Embedder
+from retrieval.documents.chunking import ChunkingSettings
+from retrieval.embedding.embedder import Bm25Encoder, Embedder
 from retrieval.index.edge import EdgeEngine
+from retrieval.index.ingest import prepare
 from retrieval.index.port import BATCH, CollectionRef, Scope, VectorIndex
-from retrieval.ingest import prepare
 from retrieval.model import FileRef, Passage
-from retrieval.search import Searcher
+from retrieval.search.searcher import Searcher
 from services.contracts.generation import Route
-from services.generation.cores import allowed_cores
+from services.generation.engines.cores import allowed_cores
 from services.generation.service import choose_engine
 from services.generation.settings import GenerationSettings
-from services.generation.starting import EngineStarter, Weights
+from services.generation.slots.starting import EngineStarter, Weights
 from services.kit.settings import Platform
-from services.worker.ports import SlotAnswerer
+from services.worker.fine_tuning.ports import SlotAnswerer
 from services.worker.settings import WorkerSettings
 from training.config import LoraSettings
-from training.lora import train_adapter
-from training.merge import merge
 from training.model import LoraResult, Question, TrainingRow
+from training.tuning.lora import train_adapter
+from training.weights.merge import merge
 
 WORKSPACE = "sample"
 START_SECONDS = 1200.0  # other work on the machine slows a start that takes 30 s

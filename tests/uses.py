@@ -29,7 +29,7 @@ FOLDERS = {
 SECRETS = {"database_url", "broker_url", "service_token", "index_api_key", "judge_api_key"}
 CARRIED = {"gateway": {"run"}, "worker-train": {"run"}}
 """The slots' sockets: their addresses come with generation's routing table."""
-MADE_ONLY = {("services.database.bootstrap", "make_folders")}
+MADE_ONLY = {("services.domain.bootstrap", "make_folders")}
 """It makes folders for a platform on one machine; in a container the image has them."""
 
 Node = tuple[str, str]  # module and name of a definition; the name is empty for what a module does when it is run

@@ -16,13 +16,13 @@ from services.contracts.generation import RoutingTable
 from services.database.tables import ApiKey, Version
 from services.generation import routes
 from services.generation.app import ERRORS
-from services.generation.publishing import Publisher
-from services.generation.routing import table_of
+from services.generation.publishing.publisher import Publisher
 from services.generation.service import Generation
+from services.generation.slots.routing import table_of
 from services.kit import errors
 from services.kit.settings import Platform
 from tests.gateway_fakes import FakeModel, Gateway
-from tests.unit.generation_fakes import Yard
+from tests.unit.generation.generation_fakes import Yard
 
 Model = Callable[[httpx.Request], Awaitable[httpx.Response]]
 BEFORE: dict[str, Any] = {"base_model": "base", "dataset_hash": "d", "template_fingerprint": "t", "settings": {}}

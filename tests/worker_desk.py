@@ -14,27 +14,27 @@ import httpx
 from qdrant_client import QdrantClient
 from starlette.testclient import TestClient
 
-from retrieval.embedding import Embedder
+from retrieval.documents.parser import Parser
+from retrieval.embedding.embedder import Embedder
 from retrieval.index.edge import EdgeEngine
 from retrieval.index.port import CollectionRef, IndexEngine
 from retrieval.index.remote import RemoteEngine
 from retrieval.model import Passage
-from retrieval.parsing import Parser
 from services.contracts.jobs import JobKind
 from services.contracts.retrieval import CollectionsResponse, DeleteRequest, SearchRequest
 from services.database.engine import Sessions, migrate, open_sessions
-from services.database.jobs import Jobs, new_job
 from services.database.tables import File, Job, Store, StoreFile, Turn, Workspace, now
+from services.domain.jobs import Jobs, new_job
 from services.kit.settings import Platform
 from services.retrieval.app import create_app
 from services.retrieval.parts import Parts
 from services.retrieval.settings import RetrievalSettings
-from services.worker.building import BUILDER
-from services.worker.builds import Builds
 from services.worker.heartbeat import Heartbeat
-from services.worker.indexing import Indexing
-from services.worker.reconciling import Reconciling
-from services.worker.reindexing import Reindexing
+from services.worker.indexing.indexing import Indexing
+from services.worker.indexing.reconciling import Reconciling
+from services.worker.reindexing.abandoned import Builds
+from services.worker.reindexing.builders import BUILDER
+from services.worker.reindexing.reindexing import Reindexing
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.settings import WorkerSettings
 from tests.fakes import HashingEmbedder

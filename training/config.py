@@ -18,7 +18,7 @@ class DatasetSettings:
     the evaluation data sets. More than
     `max_overlap` of it in the training file, or more than `max_contradictory` of the training examples at odds with
     others, and nothing is trained. `near_duplicate` is the Jaccard similarity from which questions count as
-    near-copies; see `training.near_duplicates`.
+    near-copies; see `training.data.near_duplicates`.
     """
 
     share_held_out: float = 0.1

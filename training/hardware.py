@@ -3,9 +3,9 @@
 The weights learn the same on each: the effective batch (rows a process and step, times accumulated steps, times
 processes) does not depend on the device.
 
-Where there are GPUs a training runs in processes of its own (training.distributed), which see the GPUs they use and no
-other: transformers takes every GPU that a process sees, and what a process has of a GPU's memory is free only once it
-has ended.
+Where there are GPUs a training runs in processes of its own (training.tuning.distributed), which see the GPUs they use
+and no other: transformers takes every GPU that a process sees, and what a process has of a GPU's memory is free only
+once it has ended.
 """
 
 from __future__ import annotations

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from retrieval.conversation import Conversation
-from retrieval.grounding import is_refusal
+from retrieval.answers.conversation import Conversation
+from retrieval.answers.grounding import is_refusal
 from retrieval.model import Message
-from retrieval.words import strip_markers
+from retrieval.text.words import strip_markers
 
 _FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
 _LIST_NUMBER = re.compile(r"^\s*\d+[.)]\s", re.MULTILINE)

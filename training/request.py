@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from training import evaluation, publish, rows
 from training.config import (
     DatasetSettings,
     EvaluationSettings,
@@ -16,10 +15,13 @@ from training.config import (
     MixSettings,
     ParitySettings,
 )
-from training.dataset_report import DataSetReport
-from training.dividing import Past
+from training.data.dataset_report import DataSetReport
+from training.data.dividing import Past
+from training.judging import evaluation
 from training.model import Cancelled as IsCancelled
 from training.model import Dataset, DatasetReport, Example, GateReport, LoraResult, Metrics, ParityReport, RowsReport
+from training.prompts import rows
+from training.weights import candidate as publish
 
 Method = Literal["supervised", "dpo"]
 

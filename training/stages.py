@@ -10,27 +10,17 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from training import (
-    dataset,
-    distributed,
-    dividing,
-    evaluation,
-    frozen,
-    gate,
-    lengths,
-    lora,
-    merge,
-    preferences,
-    preparation,
-    probes,
-    publish,
-    rows,
-)
 from training.config import PreferenceSettings
-from training.dataset_report import DataSetReport
-from training.dividing import Asked, KeptOut, Past, Prepared
+from training.data import dataset, dividing, frozen, preparation
+from training.data.dataset_report import DataSetReport
+from training.data.dividing import Asked, KeptOut, Past, Prepared
+from training.data.former_split import sides_by_rows
+from training.data.splitting import keep_out
 from training.errors import Cancelled, DamagedWeights, InvalidDataset
-from training.former_split import sides_by_rows
+from training.judging import evaluation, gate, probes
+from training.judging.repetition import TrainedText
+from training.judging.scoring import Standards
+from training.judging.style import StyleProfile
 from training.model import (
     STAGES,
     Dataset,
@@ -50,14 +40,14 @@ from training.model import (
     turns_of,
 )
 from training.model import Cancelled as IsCancelled
-from training.publish import Candidate
-from training.registry import template_fingerprint
-from training.repetition import TrainedText
+from training.prompts import rows
+from training.prompts.template import load_tokenizer
 from training.request import Ports, RunRequest
-from training.scoring import Standards
-from training.splitting import keep_out
-from training.style import StyleProfile
-from training.template import load_tokenizer
+from training.tuning import distributed, lengths, lora, preferences
+from training.weights import candidate as publish
+from training.weights import merge
+from training.weights.candidate import Candidate
+from training.weights.registry import template_fingerprint
 
 SPANS: dict[StageName, tuple[float, float]] = {
     "dataset": (0.0, 0.01), "rows": (0.01, 0.04), "lora": (0.04, 0.66), "merge": (0.66, 0.68), "parity": (0.68, 0.74),

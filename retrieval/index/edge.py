@@ -2,7 +2,7 @@
 
 Measured facts this adapter rests on: an open collection starts threads, so it asks for one search thread; the engine
 refuses a second opener; `optimize` holds Python's lock for its whole time, so only a builder process calls it
-(`retrieval.build`); a cut vector file still loads with the right count, so `verify` reads vectors.
+(`retrieval.index.collection_builder`); a cut vector file still loads with the right count, so `verify` reads vectors.
 The engine raises plain `Exception`, or panics; `_engine` gives both our name.
 """
 
@@ -44,8 +44,8 @@ from retrieval.index.port import (
     Scores,
     in_order,
 )
+from retrieval.index.records import chunk_from_record, chunk_record, parse_revision_key, revision_key
 from retrieval.model import Attributes, Point, SparseVector
-from retrieval.records import chunk_from_record, chunk_record, parse_revision_key, revision_key
 from retrieval.stopwatch import Stopwatch
 
 T = TypeVar("T")

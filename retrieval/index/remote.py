@@ -39,8 +39,8 @@ from retrieval.index.port import (
     Scores,
     in_order,
 )
+from retrieval.index.records import chunk_from_record, chunk_record, parse_revision_key, revision_key
 from retrieval.model import Attributes, Point, SparseVector
-from retrieval.records import chunk_from_record, chunk_record, parse_revision_key, revision_key
 
 MOST_FILES = 1_000_000  # facets want a limit
 

@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 from urllib.parse import urljoin, urlsplit, urlunsplit
 from urllib.robotparser import RobotFileParser
 
+from retrieval.documents.loading import load
 from retrieval.errors import DocumentGone, DocumentRefused, SourceRefused, SourceUnavailable
-from retrieval.loading import load
 from retrieval.sources.outbound import Outbound, Response
 from retrieval.sources.port import Bounds, Content, Entry, digest
 from retrieval.sources.sitemap import MAX_BYTES, SiteMap, read_sitemap

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import httpx
 
 from services.command.errors import CommandError, NotRunning
-from services.command.state import running_state
+from services.command.supervisor.state import running_state
 from services.kit.events import read_events
 from services.kit.http import base_url, bearer, socket_path
 from services.kit.settings import Platform

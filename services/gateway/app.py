@@ -13,57 +13,55 @@ from fastapi import FastAPI
 from retrieval.errors import SourceRefused
 from services.contracts.jobs import JobKind
 from services.database.engine import Sessions
-from services.database.examples import TooFewExamples
-from services.database.jobs import Jobs, UnknownJob, WrongJobState
-from services.database.retraining import ReviewedExamples
-from services.gateway.answering import Answering
-from services.gateway.bodies import Bounds
-from services.gateway.canaries import Canaries
-from services.gateway.cors import CrossOriginApp
-from services.gateway.data_sets import DataSets
-from services.gateway.dispatch import Dispatcher
-from services.gateway.door import Door
-from services.gateway.embedders import Embedders
-from services.gateway.examples import Examples
-from services.gateway.feedback import Verdicts
-from services.gateway.file_batches import FileBatches
-from services.gateway.files import Files
-from services.gateway.fine_tuning import FineTuning
-from services.gateway.journal import Journal
-from services.gateway.keys import Keys
-from services.gateway.limits import Limits
-from services.gateway.passages import RetrievalClient
-from services.gateway.proposals import Proposing
-from services.gateway.routes import (
-    answers,
-    ask,
-    batches,
-    chat,
-    data_sets,
-    embedders,
-    examples,
-    files,
-    fine_tuning,
-    health,
-    index,
-    knowledge,
-    responses,
-    schedules,
-    sources,
-    store_files,
-    versions,
-    work,
-)
-from services.gateway.schedules import Schedules
+from services.domain.examples import TooFewExamples
+from services.domain.jobs import Jobs, UnknownJob, WrongJobState
+from services.domain.retraining import ReviewedExamples
+from services.gateway.answering.answering import Answering
+from services.gateway.answering.canaries import Canaries
+from services.gateway.answering.passages import RetrievalClient
+from services.gateway.answering.slots import Slots
+from services.gateway.chat import routes as chat
+from services.gateway.data_sets import routes as data_sets
+from services.gateway.data_sets.data_sets import DataSets
+from services.gateway.embedders import routes as embedders
+from services.gateway.embedders.embedders import Embedders
+from services.gateway.examples import routes as examples
+from services.gateway.examples.examples import Examples
+from services.gateway.examples.feedback import Verdicts
+from services.gateway.examples.proposals import Proposing
+from services.gateway.files import routes as files
+from services.gateway.files.files import Files
+from services.gateway.fine_tuning import routes as fine_tuning
+from services.gateway.fine_tuning.fine_tuning import FineTuning
+from services.gateway.health import routes as health
+from services.gateway.http.bodies import Bounds
+from services.gateway.http.callers import Keys
+from services.gateway.http.cors import CrossOriginApp
+from services.gateway.http.door import Door
+from services.gateway.http.limits import Limits
+from services.gateway.jobs import routes as work
+from services.gateway.jobs.dispatch import Dispatcher
+from services.gateway.journal import routes as answers
+from services.gateway.journal.journal import Journal
+from services.gateway.keys import routes as tenants
+from services.gateway.keys.keys import ApiKeys
+from services.gateway.keys.workspaces import Workspaces
+from services.gateway.models import routes as ask
+from services.gateway.responses import routes as responses
+from services.gateway.schedules import routes as schedules
+from services.gateway.schedules.schedules import Schedules
 from services.gateway.settings import GatewaySettings
-from services.gateway.slots import Slots
-from services.gateway.sources import Sources
-from services.gateway.store_files import StoreFiles
-from services.gateway.stores import Stores
-from services.gateway.tenants import routes as tenants
-from services.gateway.tenants.keys import ApiKeys
-from services.gateway.tenants.workspaces import Workspaces
-from services.gateway.versions import Versions
+from services.gateway.sources import routes as sources
+from services.gateway.sources.sources import Sources
+from services.gateway.stores import batch_routes as batches
+from services.gateway.stores import file_routes as store_files
+from services.gateway.stores import index_routes as index
+from services.gateway.stores import routes as knowledge
+from services.gateway.stores.batches import FileBatches
+from services.gateway.stores.files import StoreFiles
+from services.gateway.stores.stores import Stores
+from services.gateway.versions import routes as versions
+from services.gateway.versions.versions import Versions
 from services.kit import errors
 from services.kit.settings import DataSetSettings, SourceSettings
 from training.config import DatasetSettings

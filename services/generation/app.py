@@ -9,11 +9,11 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from services.generation import routes
-from services.generation.canaries import CanaryRefused
 from services.generation.metrics import registry
-from services.generation.publishing import NothingToRollBackTo, UnknownVersion
+from services.generation.publishing.canaries import CanaryRefused
+from services.generation.publishing.publisher import NothingToRollBackTo, UnknownVersion
 from services.generation.service import Generation
-from services.generation.slot import NotLoaded, SpareHeld
+from services.generation.slots.slot import NotLoaded, SpareHeld
 from services.kit import errors
 from services.kit.auth import ServiceToken, authorization
 from training.errors import DamagedWeights

@@ -16,7 +16,7 @@ from services.contracts.generation import (
     SlotBody,
     UnloadRequest,
 )
-from services.generation.publishing import Order
+from services.generation.publishing.publisher import Order
 from services.generation.service import Generation
 from services.kit.errors import ApiError
 

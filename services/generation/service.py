@@ -9,19 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 from services.contracts.generation import RoutingTable
 from services.database.engine import open_sessions
-from services.generation.cores import allowed_cores, divide
-from services.generation.draining import Patience
-from services.generation.engine import Engine
-from services.generation.publishing import Publisher
-from services.generation.routing import RoutingTables
+from services.generation.engines.cores import allowed_cores, divide
+from services.generation.engines.engine import Engine
+from services.generation.engines.transformers_engine import TransformersEngine
+from services.generation.engines.vllm_engine import VllmEngine
+from services.generation.publishing.publisher import Publisher
 from services.generation.settings import GenerationSettings
-from services.generation.slots import Fleet
-from services.generation.starting import EngineStarter, Weights
-from services.generation.transformers_engine import TransformersEngine
-from services.generation.vllm_engine import VllmEngine
+from services.generation.slots.draining import Patience
+from services.generation.slots.fleet import Fleet
+from services.generation.slots.routing import RoutingTables
+from services.generation.slots.starting import EngineStarter, Weights
 from services.kit.settings import Platform
 from training.errors import TrainingError
-from training.weights import materialize
+from training.weights.base import materialize
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ from functools import partial
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from retrieval.embedding import Embedder
+from retrieval.embedding.embedder import Embedder
+from retrieval.embedding.runtime import make_embedder
 from retrieval.errors import (
     EmbedderMismatch,
     IndexDamaged,
@@ -23,15 +24,14 @@ from retrieval.errors import (
 from retrieval.index.edge import EdgeEngine
 from retrieval.index.port import IndexEngine
 from retrieval.index.remote import RemoteEngine
-from retrieval.reranking import CrossEncoderReranker, Reranker
-from retrieval.runtime import make_embedder
+from retrieval.search.reranking import CrossEncoderReranker, Reranker
 from services.database.engine import Sessions, open_sessions
 from services.kit import errors
 from services.kit.auth import ServiceToken, authorization
 from services.kit.settings import Platform
-from services.retrieval.embedders import Embedders, OpenEmbedder
 from services.retrieval.parts import Parts
 from services.retrieval.routes import build_router
+from services.retrieval.search.embedders import Embedders, OpenEmbedder
 from services.retrieval.settings import RetrievalSettings
 
 ERRORS: list[tuple[type[Exception], int, str]] = [

@@ -6,8 +6,8 @@ from typing import Literal
 
 from retrieval.errors import EmbedderMismatch
 from retrieval.index.port import CollectionRef, IndexEngine
-from retrieval.recipe import named, sparse_of
-from retrieval.reranking import Reranker
+from retrieval.index.recipe import named, sparse_of
+from retrieval.search.reranking import Reranker
 from services.contracts.retrieval import (
     CollectionBody,
     CollectionsResponse,
@@ -16,18 +16,18 @@ from services.contracts.retrieval import (
 )
 from services.database.engine import Sessions
 from services.database.tables import Collection
-from services.retrieval.answers import Answers
-from services.retrieval.catalog import Catalog, EmbedderName
-from services.retrieval.collections import OpenCollections
-from services.retrieval.embedders import Embedders
+from services.retrieval.index.catalog import Catalog, EmbedderName
+from services.retrieval.index.collections import OpenCollections
+from services.retrieval.index.points import Points
+from services.retrieval.index.soundness import Soundness
+from services.retrieval.index.tidying import Tidying
 from services.retrieval.metrics import Metrics
-from services.retrieval.points import Points
-from services.retrieval.recall import RecallCheck
-from services.retrieval.searchers import Searchers
+from services.retrieval.reindexing.recall import RecallCheck
+from services.retrieval.reindexing.switching import Switching
+from services.retrieval.search.answers import Answers
+from services.retrieval.search.embedders import Embedders
+from services.retrieval.search.searchers import Searchers
 from services.retrieval.settings import RetrievalSettings
-from services.retrieval.soundness import Soundness
-from services.retrieval.switching import Switching
-from services.retrieval.tidying import Tidying
 
 Status = Literal["ready", "empty", "damaged", "embedder_mismatch"]
 

@@ -6,10 +6,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from retrieval.expansion import ExpansionSettings
-from retrieval.fusion import FusionSettings
 from retrieval.index.port import SEARCH_WIDTH
-from retrieval.search import SearchSettings
+from retrieval.search.expansion import ExpansionSettings
+from retrieval.search.fusion import FusionSettings
+from retrieval.search.searcher import SearchSettings
 from services.kit.settings import ServiceSettings, service_config
 
 

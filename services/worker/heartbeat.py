@@ -11,9 +11,9 @@ from types import TracebackType
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from services.database.jobs import HEARTBEAT_SECONDS, Jobs
 from services.database.patience import AWAY
 from services.database.tables import Job
+from services.domain.jobs import HEARTBEAT_SECONDS, Jobs
 
 log = logging.getLogger(__name__)
 

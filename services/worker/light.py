@@ -11,24 +11,24 @@ from retrieval.sources.allowed import Allowed
 from retrieval.sources.opening import open_source
 from retrieval.sources.port import Bounds
 from services.contracts.jobs import FINISHED, SYNC_SOURCE, SYNCS_AT_ONCE, TICK
-from services.database.retraining import ReviewedExamples
 from services.database.tables import now
+from services.domain.retraining import ReviewedExamples
 from services.kit.http import client
 from services.kit.settings import Platform, SourceSettings
 from services.worker.alone import alone
 from services.worker.app import app
-from services.worker.builds import Builds
-from services.worker.clearing import Clearing
-from services.worker.expiry import Expiry
+from services.worker.files.expiry import Expiry
+from services.worker.indexing.reconciling import Reconciling
 from services.worker.performing import perform
-from services.worker.reconciling import Reconciling
-from services.worker.retraining import Retraining
+from services.worker.reindexing.abandoned import Builds
 from services.worker.retrieval_client import RetrievalWriter
+from services.worker.schedules.retraining import Retraining
 from services.worker.settings import WorkerSettings
 from services.worker.shared import jobs, send, sessions
-from services.worker.sync_state import SourceBusy
-from services.worker.syncing import Connect, Syncing
+from services.worker.sources.sync_state import SourceBusy
+from services.worker.sources.syncing import Connect, Syncing
 from services.worker.ticking import Ticking
+from services.worker.versions.clearing import Clearing
 
 ANSWER_SECONDS = 60.0
 """So long the retrieval service may take; what is not purged then stays hidden, and the next repair removes it."""

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache, partial
 
-from retrieval.embedding import Embedder
-from retrieval.parsing import Parser
-from retrieval.runtime import make_embedder
-from services.database.jobs import Jobs
+from retrieval.documents.parser import Parser
+from retrieval.embedding.embedder import Embedder
+from retrieval.embedding.runtime import make_embedder
+from services.domain.jobs import Jobs
 from services.kit.http import client
 from services.kit.settings import Platform
-from services.worker.background import Background
-from services.worker.fine_tuning import FineTuning
-from services.worker.indexing import Indexing
-from services.worker.reconciling import Reconciling
-from services.worker.reindexing import Reindexing
+from services.worker.fine_tuning.job import FineTuning
+from services.worker.indexing.indexing import Indexing
+from services.worker.indexing.reconciling import Reconciling
+from services.worker.reindexing.background import Background
+from services.worker.reindexing.reindexing import Reindexing
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.settings import WorkerSettings
 from services.worker.shared import jobs, sessions

@@ -7,15 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 from retrieval.errors import RepairStopped, RetrievalError, SyncStopped
-from services.database.jobs import Jobs
 from services.database.patience import AWAY
 from services.database.tables import Job
+from services.domain.jobs import Jobs
 from services.kit.telling import told
 from services.worker.alone import alone
+from services.worker.files.stored import FilesAway
 from services.worker.heartbeat import Heartbeat, JobCancelled, JobPaused, JobTaken
 from services.worker.retrieval_client import RetrievalDown
-from services.worker.stored import FilesAway
-from services.worker.sync_state import SourceBusy
+from services.worker.sources.sync_state import SourceBusy
 from training.errors import TrainingError
 
 log = logging.getLogger(__name__)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 from contextlib import closing
 
-from retrieval.parsing import Parser
+from retrieval.documents.parser import Parser
 from services.kit.logging import configure
 from services.kit.parent import die_with_parent
 from services.kit.quiet import be_quiet
 from services.kit.settings import Platform
+from services.worker.files.stored import FilesAway
 from services.worker.parts import make_parts
 from services.worker.performing import perform
 from services.worker.retrieval_client import RetrievalDown
 from services.worker.settings import WorkerSettings
-from services.worker.stored import FilesAway
 
 
 def main(job_id: str) -> None:

@@ -36,7 +36,7 @@ from services.contracts.retrieval import (
 )
 
 if TYPE_CHECKING:  # it brings the splitters and the engine, 50 MB that a worker without an embedder does not need
-    from retrieval.recipe import Recipe
+    from retrieval.index.recipe import Recipe
 
 REFUSALS: dict[str, type[RetrievalError]] = {
     "stale_revision": StaleRevision,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, model_validator
 
 import training
-from retrieval.formats.limits import MIB, Limits
-from retrieval.parsing import ParsingLimits
+from retrieval.documents.formats.limits import MIB, Limits
+from retrieval.documents.parser import ParsingLimits
 from services.kit.settings import ServiceSettings, service_config
 from training.config import (
     PREFERENCE_EPOCHS,
@@ -22,10 +22,10 @@ from training.config import (
     ParitySettings,
 )
 from training.errors import OutOfRange
-from training.probes import PROBES
+from training.judging.probes import PROBES
 
 if TYPE_CHECKING:
-    from retrieval.chunking import ChunkingSettings
+    from retrieval.documents.chunking import ChunkingSettings
 
 Kind = MixSettings | LoraSettings | EvaluationSettings | ParitySettings | GateSettings
 
@@ -39,7 +39,7 @@ class WorkerSettings(ServiceSettings):
     chunk_size: int = Field(default=160, ge=32, le=2048)
     chunk_overlap: int = Field(default=0, ge=0, le=512)
     chunking_strategy: Literal["structure", "sentences", "fixed", "document"] = "structure"
-    """How documents are cut; see `retrieval.chunking.ChunkingSettings`."""
+    """How documents are cut; see `retrieval.documents.chunking.ChunkingSettings`."""
     sparse_language: str = "english"
     """The language of BM25's stemmer and stop words."""
     sparse_average_length: float = Field(default=100.0, gt=0)
@@ -66,7 +66,7 @@ class WorkerSettings(ServiceSettings):
     """Processes of one training, each with a GPU of its own; a step's rows are shared among them."""
     stuck_seconds: float = Field(default=1800.0, gt=0)
     """A training that tells no progress for this long is ended, and tried again from its last checkpoint."""
-    general_examples: Path = Path(training.__path__[0]) / "general.jsonl"
+    general_examples: Path = Path(training.__path__[0]) / "data" / "general.jsonl"
     """Conversations without documents, mixed in against forgetting; JSONL as for training."""
     max_pages: int = Field(default=2000, ge=1)
     """Largest file that is read, in pages or slides."""
@@ -95,7 +95,9 @@ class WorkerSettings(ServiceSettings):
 
     def chunking(self) -> ChunkingSettings:
         """How the documents of a new collection are cut."""
-        from retrieval.chunking import ChunkingSettings  # it brings the splitters: 45 MB that only indexing needs
+        from retrieval.documents.chunking import (
+            ChunkingSettings,  # it brings the splitters: 45 MB that only indexing needs
+        )
 
         return ChunkingSettings(self.chunk_size, self.chunk_overlap, self.chunking_strategy)
 

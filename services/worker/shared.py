@@ -9,8 +9,8 @@ from kombu.exceptions import OperationalError
 
 from services.contracts.jobs import TASKS, priority
 from services.database.engine import Sessions, open_sessions
-from services.database.jobs import Jobs
 from services.database.tables import Job
+from services.domain.jobs import Jobs
 from services.kit.settings import Platform
 from services.worker.app import app
 from services.worker.settings import WorkerSettings

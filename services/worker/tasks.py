@@ -21,10 +21,10 @@ from services.contracts.jobs import (
     TRAIN_EMBEDDER,
 )
 from services.worker.app import app
+from services.worker.files.stored import FilesAway
 from services.worker.parts import background, fine_tuning, parts
 from services.worker.performing import perform
 from services.worker.shared import jobs
-from services.worker.stored import FilesAway
 from services.worker.training_process import RunLost, run_training
 from training.hardware import Hardware
 
@@ -67,9 +67,9 @@ def fine_tune(job_id: str) -> None:
 def train_embedder(job_id: str) -> None:
     """On the CPU: where there are GPUs its process sees none, and so takes none of their memory."""
     on_cpu = Hardware("cpu").environment()
-    perform(jobs(), job_id, partial(run_training, module="services.worker.train_embedder", environment=on_cpu))
+    perform(jobs(), job_id, partial(run_training, module="services.worker.embedders.run", environment=on_cpu))
 
 
 @app.task(name=EXAMINE_DATA_SET)  # type: ignore[untyped-decorator]
 def examine_data_set(job_id: str) -> None:
-    perform(jobs(), job_id, partial(run_training, module="services.worker.examine_data_set"))
+    perform(jobs(), job_id, partial(run_training, module="services.worker.data_sets.examine"))

@@ -8,18 +8,18 @@ from datetime import datetime
 from pathlib import Path
 
 from services.database.engine import Sessions
-from services.database.jobs import Jobs
 from services.database.tables import Job
+from services.domain.jobs import Jobs
 from services.worker.alone import alone
-from services.worker.builds import Builds
-from services.worker.clearing import Clearing
-from services.worker.expiry import Expiry
-from services.worker.indexed import record_failure
-from services.worker.leftovers import sweep_work
+from services.worker.files.expiry import Expiry
+from services.worker.fine_tuning.leftovers import sweep_work
+from services.worker.indexing.indexed import record_failure
+from services.worker.indexing.reconciling import Reconciling
 from services.worker.performing import fail
-from services.worker.reconciling import Reconciling
-from services.worker.retraining import Retraining
-from services.worker.scheduling import due_syncs
+from services.worker.reindexing.abandoned import Builds
+from services.worker.schedules.retraining import Retraining
+from services.worker.schedules.scheduling import due_syncs
+from services.worker.versions.clearing import Clearing
 
 OVERDUE = "the job passed its deadline; start it again, or raise the deadline"
 

@@ -11,13 +11,13 @@ from typing import Any
 import httpx
 import pytest
 
-from services.generation.cores import allowed_cores
-from services.generation.engine import Engine
-from services.generation.process import EngineProcess, session_members
+from services.generation.engines.cores import allowed_cores
+from services.generation.engines.engine import Engine
+from services.generation.engines.process import EngineProcess, session_members
+from services.generation.engines.transformers_engine import TransformersEngine
+from services.generation.engines.vllm_engine import VllmEngine
 from services.generation.settings import GenerationSettings
-from services.generation.starting import EngineStarter, Weights
-from services.generation.transformers_engine import TransformersEngine
-from services.generation.vllm_engine import VllmEngine
+from services.generation.slots.starting import EngineStarter, Weights
 from services.kit.events import read_events
 from services.kit.http import client
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from qdrant_client import QdrantClient, models
 
-from retrieval.chunking import chunk_id
-from retrieval.embedding import Bm25Encoder
+from retrieval.documents.chunking import chunk_id
+from retrieval.embedding.embedder import Bm25Encoder
 from retrieval.errors import EmbedderMismatch, UnknownCollection
 from retrieval.filters import parse_filter
 from retrieval.index.edge import EdgeEngine

@@ -25,7 +25,7 @@ from typing import Any
 
 import psycopg
 
-from services.command.broker import find_server
+from services.command.supervisor.broker import find_server
 from tests.compose import OURS, SECRETS, environment, read
 
 HOSTS = ("gateway", "dashboard", "retrieval", "generation", "redis", "postgres")

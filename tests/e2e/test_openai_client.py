@@ -253,7 +253,7 @@ def test_a_job_is_paused_resumed_killed_and_cancelled_and_leaves_nothing(
 
 def process_of(job_id: str) -> str:
     """Process ids of a job's training process, one a line."""
-    found = subprocess.run(["pgrep", "-f", f"services.worker.fine_tune {job_id}"], capture_output=True, text=True)
+    found = subprocess.run(["pgrep", "-f", f"services.worker.fine_tuning.run {job_id}"], capture_output=True, text=True)
     return found.stdout
 
 

@@ -20,7 +20,7 @@ from services.database.engine import open_sessions
 from services.database.tables import Version
 from tests.figures import note
 from tests.running import RunningPlatform
-from training.registry import write_manifest
+from training.weights.registry import write_manifest
 
 QUESTION = "What does your ride plan include?"
 

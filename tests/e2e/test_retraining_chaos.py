@@ -17,7 +17,7 @@ from services.database.tables import Job
 from tests.e2e.test_chaos import pid_of, wait_ready
 from tests.figures import note
 from tests.running import BRINDLE, TERMINAL, RunningPlatform, start, stop
-from training.dataset import canonical, parse_dataset
+from training.data.dataset import canonical, parse_dataset
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 EXAMPLES, KEPT_OUT = 20, 4
@@ -105,7 +105,7 @@ def processes(*words: str) -> list[int]:
 def check_one_live_version_answers(platform: RunningPlatform, job_id: str) -> dict[str, Any]:
     """Nothing of a run is left, and what is live is one version, which answers. Returns that version."""
     deadline = time.monotonic() + 20  # a process ends a moment after it has recorded its outcome
-    while (left := processes("services.worker.fine_tune", job_id)) and time.monotonic() < deadline:
+    while (left := processes("services.worker.fine_tuning.run", job_id)) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert left == []
     assert list((platform.home / "versions").glob("*/.draft-*")) == []

@@ -82,7 +82,7 @@ def document(thing: str) -> str:
 
 def lessons() -> list[dict[str, Any]]:
     """Each thing asked for in two ways, over passages in several orders, by the prompt of then."""
-    system = importlib.import_module("retrieval.grounding").SYSTEM_PROMPT
+    system = importlib.import_module("retrieval.answers.grounding").SYSTEM_PROMPT
     names, made = list(THINGS), []
     for place, thing in enumerate(names):
         others = [names[(place + step) % len(names)] for step in (1, 3, 5, 7)]

@@ -1,0 +1,167 @@
+"""Does a passage support a sentence? A check without a model: words, names, figures, dates and opposites.
+
+The score rests on how many of the sentence's words the passage has at all, how many of them stand close together, and
+whether its names are among them. Four things take all support away, however many words agree: a figure or a month that
+the passage lacks, a denial where the passage denies nothing, and a word whose opposite stands in the passage's nearest
+sentence. benchmarks/support.py fits the weights, chooses the threshold and measures both on sentences kept out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from retrieval.text.opposites import opposites
+from retrieval.text.scripts import grams, han_numbers, spaced
+from retrieval.text.words import STOP_WORDS, sentences, stem, strip_markers
+
+WEIGHTS = (2.6, 2.05, -0.38)
+INTERCEPT = -2.36
+"""Of a logistic regression on the features, over the fitting half of SciFact and WiCE (sets and verdicts balanced)."""
+SUPPORT_THRESHOLD = 0.45
+"""The best F1 on that half, where 98.6% of the sample company's own answers pass on the passage that answers."""
+WINDOW = 3
+"""So many sentences in a row count as close together."""
+
+Objection = Literal["figure", "date", "denial", "opposite"]
+
+_LIST_MARK = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s+")
+_NUMBERED_PASSAGE = re.compile(r"\b(passages?) \d{1,2}(?:(?:, | and |, and )\d{1,2})*\b", re.IGNORECASE)
+"""As an answer may name what the prompt has numbered; the number is no figure of the passage's."""
+_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
+_FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
+_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
+_DATES = frozenset(
+    re.findall(
+        r"\w+",
+        "january february march april june july august september october november december monday tuesday wednesday "
+        "thursday friday saturday sunday",
+    )
+)
+"""Not May, which is a verb as well."""
+_DENIALS = frozenset(
+    re.findall(r"\w+", "no not never none neither nor without cannot lack lacks unable absence absent fail fails")
+)
+_DENIAL_SIGNS = re.compile("[不没沒无無未勿]|ません|ない|なし|ไม่|ห้าม")
+"""Of Chinese, Japanese and Thai, whose denials are no words of their own here."""
+_FIGURE_WORDS = dict(
+    zip(
+        re.findall(
+            r"\w+",
+            "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+            "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety",
+        ),
+        map(str, [*range(2, 21), *range(30, 100, 10)]),
+        strict=True,
+    )
+)
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A text as the check reads it. `words` are stems of those that carry meaning, `every` of all words."""
+
+    text: str
+    words: frozenset[str]
+    every: frozenset[str]
+    figures: frozenset[str]
+    denies: bool
+
+
+def support(sentence: str, passage_text: str) -> float:
+    """How likely the passage carries the sentence, in 0..1; supported from SUPPORT_THRESHOLD on.
+
+    0 where an objection is found, and where the passage has none of the sentence's words.
+    """
+    values = features(sentence, passage_text)
+    if not values[0] or objection(sentence, passage_text):
+        return 0.0
+    log_odds = INTERCEPT + sum(weight * value for weight, value in zip(WEIGHTS, values, strict=True))
+    return 1 / (1 + math.exp(-log_odds))
+
+
+def features(sentence: str, passage_text: str) -> tuple[float, float, float]:
+    """Shares in 0..1: the sentence's words in the passage, those in its best WINDOW sentences, its names missing."""
+    asked, parts = _read(_bare(sentence)), _parts(passage_text)
+    known = frozenset[str]().union(*(part.words for part in parts))
+    windows = [frozenset[str]().union(*(part.words for part in parts[at : at + WINDOW])) for at in range(len(parts))]
+    total = len(asked.words) or 1
+    closest = max((len(asked.words & window) for window in windows), default=0)
+    return len(asked.words & known) / total, closest / total, _missing_names(asked.text, passage_text)
+
+
+def objection(sentence: str, passage_text: str) -> Objection | None:
+    """What alone speaks against support, if anything does."""
+    asked, parts = _read(_bare(sentence)), _parts(passage_text)
+    if asked.figures - frozenset[str]().union(*(part.figures for part in parts), _spelled_one(parts)):
+        return "figure"
+    if any(not re.search(rf"\b{date[:3]}", passage_text, re.IGNORECASE) for date in asked.every & _DATES):
+        return "date"
+    if asked.denies and not any(part.denies for part in parts):
+        return "denial"
+    nearest = max(parts, key=lambda part: len(asked.words & part.words), default=asked)
+    return "opposite" if _turned(asked, nearest) else None
+
+
+def _spelled_one(parts: tuple[_Text, ...]) -> frozenset[str]:
+    """A passage's "one" may be a figure; an answer's is mostly none ("the one that"), so it is not asked for."""
+    return frozenset("1" for part in parts if "one" in part.every)
+
+
+def _turned(asked: _Text, nearest: _Text) -> bool:
+    """Whether a word of one stands as its opposite in the other, and only so."""
+    ours, theirs = asked.every - nearest.every, nearest.every - asked.every
+    return any(opposites(word) & theirs for word in ours)
+
+
+def _missing_names(sentence: str, passage_text: str) -> float:
+    names, known = _names(sentence), passage_text.lower()
+    return sum(name not in known for name in names) / len(names) if names else 0.0
+
+
+def _names(sentence: str) -> frozenset[str]:
+    """Words with a capital letter, the first one only where it has two."""
+    found = (word.removesuffix("'s").removesuffix("\u2019s") for word in _WORD.findall(spaced(sentence)))
+    capitals = ((place, word, sum(letter.isupper() for letter in word)) for place, word in enumerate(found))
+    return frozenset(word.lower() for place, word, count in capitals if count > 1 or (place and word[:1].isupper()))
+
+
+def _bare(sentence: str) -> str:
+    return _LIST_MARK.sub("", _NUMBERED_PASSAGE.sub(r"\1", strip_markers(sentence)))
+
+
+@lru_cache(maxsize=64)
+def _parts(passage_text: str) -> tuple[_Text, ...]:
+    """The passage's sentences; kept, since every sentence of an answer is checked against the same few passages."""
+    return tuple(_read(passage_text[start:end]) for start, end in sentences(passage_text))
+
+
+@lru_cache(maxsize=1024)
+def _read(text: str) -> _Text:
+    plain = _THOUSANDS.sub(_joined, text)
+    found = [word.lower().replace("\u2019", "'") for word in _WORD.findall(spaced(plain))]
+    unspaced = grams(plain)
+    every = [_FIGURE_WORDS.get(word, word) for word in found]
+    return _Text(
+        text=text,
+        words=frozenset([*(stem(word) for word in every if word not in STOP_WORDS), *unspaced]),
+        every=frozenset([*(stem(word) if word not in _DATES else word for word in every), *unspaced]),
+        figures=frozenset(_figures(plain, found)),
+        denies=any(word in _DENIALS or word.endswith("n't") for word in found) or bool(_DENIAL_SIGNS.search(plain)),
+    )
+
+
+def _figures(text: str, words: Sequence[str]) -> Iterator[str]:
+    for figure in _FIGURE.findall(text):
+        yield figure if figure.isascii() else "".join(str(unicodedata.digit(one, one)) for one in figure)
+    yield from (_FIGURE_WORDS[word] for word in words if word in _FIGURE_WORDS)
+    yield from han_numbers(text)
+
+
+def _joined(thousands: re.Match[str]) -> str:
+    return thousands.group().replace(",", "")

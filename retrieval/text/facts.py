@@ -1,0 +1,20 @@
+"""Which words of one text stand in another."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from retrieval.text.words import strip_markers
+
+
+def stands_in(text: str, words: str) -> bool:
+    """Whether the words stand in the text, side by side and whole; capitals and line breaks do not matter."""
+    one_line, wanted = (" ".join(one.lower().split()) for one in (text, words))
+    return bool(re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", one_line))
+
+
+def facts_in(answer: str, facts: Sequence[Sequence[str]]) -> int:
+    """How many of the facts the answer has, each in one of its spellings."""
+    text = strip_markers(answer)
+    return sum(any(stands_in(text, spelling) for spelling in fact) for fact in facts)

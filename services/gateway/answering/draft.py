@@ -1,0 +1,135 @@
+"""An answer in the making: its prompt, made to fit, and what has come of it so far."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from retrieval.answers.answerability import answerability
+from retrieval.answers.conversation import Conversation
+from retrieval.answers.grounding import cite, is_grounded, prompt_version
+from retrieval.answers.json_citations import cite_json
+from retrieval.model import Message, Passage
+from services.gateway.answering.fitting import Parts, Size, TooLong, fit, halved
+from services.gateway.answering.models import GROUNDED
+from services.gateway.answering.outgoing import Outgoing
+from services.gateway.answering.passages import Retrieved
+from services.gateway.answering.slots import Piece
+from services.gateway.answering.turn import Answer, EndedBy, Question
+from services.kit.errors import ApiError
+
+
+@dataclass
+class Draft:
+    """An answer in the making: what is asked, the prompt and slot as they turned out, what has come so far."""
+
+    question: Question
+    retrieved: Retrieved
+    unsourced: bool
+    text: str = ""
+    last: Piece = field(default_factory=lambda: Piece("", "stop"))
+    ended_by: EndedBy | None = None
+
+    def __post_init__(self) -> None:
+        self.route, self.history = self.question.choice.route, self.question.history
+        self.max_tokens: int = self.question.sampling["max_tokens"]
+
+    @property
+    def rests_on_passages(self) -> bool:
+        """Whether it is to be answered from passages; not in the other modes, nor without retrieval."""
+        return self.question.choice.mode in GROUNDED and not self.unsourced
+
+    def messages(self) -> list[Message]:
+        return self._messages(self.retrieved.passages, self.history)
+
+    def _messages(self, passages: Sequence[Passage], history: Sequence[Message]) -> list[Message]:
+        question = self.question
+        asked = Conversation(question.text, tuple(history), question.system or "")
+        return asked.grounded(passages, question.schema) if self.rests_on_passages else asked.plain(question.schema)
+
+    def message_bodies(self) -> list[dict[str, str]]:
+        return [vars(message) for message in self.messages()]
+
+    def body(self) -> dict[str, Any]:
+        """The request to the slot."""
+        sampling = {**self.question.sampling, "max_tokens": self.max_tokens}
+        if "min_tokens" in sampling:
+            sampling["min_tokens"] = min(sampling["min_tokens"], self.max_tokens)
+        return {"messages": self.message_bodies(), **sampling}
+
+    def parts(self) -> Parts:
+        fixed = "".join(message.content for message in self._messages((), ()))
+        asked = self.question
+        return Parts(fixed, self.history, self.retrieved.passages, asked.sampling["max_tokens"], asked.keep_history)
+
+    def outgoing(self) -> Outgoing:
+        """JSON goes out as it comes: cut or refused, it would be none; and who asks for a length gets it."""
+        question, prose = self.question, self.question.schema is None
+        guarded = question.guarded and self.rests_on_passages
+        watched = prose and "min_tokens" not in question.sampling
+        return Outgoing(self.retrieved.passages, guarded and prose, watched)
+
+
+def unanswerable(draft: Draft) -> bool:
+    """Whether the server itself says that the documents do not answer: the passages are too far from the question."""
+    found = draft.retrieved
+    if not draft.rests_on_passages:
+        return False
+    return not found.passages or answerability(found.query, found.passages) < draft.question.min_answerability
+
+
+def cut(draft: Draft, size: Size | None, reason: str) -> bool:
+    """Take out of the prompt what does not fit; whether anything went. Where the model's server counts no tokens, half
+    of what may go does.
+
+    Raises ApiError 400 where nothing is left that may go.
+    """
+    parts = draft.parts()
+    try:
+        fitted = fit(parts, size) if size else halved(parts)
+    except TooLong as error:
+        raise too_long(draft, reason) from error
+    draft.history, draft.max_tokens = fitted.history, fitted.max_tokens
+    draft.retrieved = replace(draft.retrieved, passages=fitted.passages)
+    return (fitted.history, fitted.passages) != (parts.history, parts.passages)
+
+
+def finished(draft: Draft, timings: dict[str, float]) -> Answer:
+    """The answer, with its citations; many sentences against many passages take a second."""
+    question, retrieved, text = draft.question, draft.retrieved, draft.text
+    citations = tuple((cite if question.schema is None else cite_json)(text, retrieved.passages))
+    return Answer(
+        text=text,
+        finish_reason="stop" if draft.ended_by else draft.last.finish_reason or "stop",
+        citations=citations,
+        passages=retrieved.passages,
+        messages=tuple(draft.messages()),
+        prompt_tokens=draft.last.prompt_tokens,
+        completion_tokens=draft.last.completion_tokens,
+        timings=timings,
+        versions={
+            "weights": draft.route.version_id or "base",
+            "model": question.choice.name,
+            "index": retrieved.collections,
+            "prompt": prompt_version(),
+        },
+        answerability=answerability(retrieved.query, retrieved.passages) if retrieved.passages else None,
+        unsourced=draft.unsourced,
+        searched=searched(question, retrieved),
+        grounded=is_grounded(text, retrieved.passages, citations) if question.choice.mode in GROUNDED else None,
+        ended_by=draft.ended_by,
+        logprobs=draft.last.logprobs,
+    )
+
+
+def searched(question: Question, retrieved: Retrieved) -> str | None:
+    return retrieved.query if question.choice.mode in GROUNDED else None
+
+
+def too_long(draft: Draft, reason: str) -> ApiError:
+    what = 'The conversation does not fit the model\'s context; truncation="auto" leaves its oldest turns out'
+    if not draft.history:
+        what = "The question does not fit the model's context, even without history and passages"
+    message = f"{what}: {reason}" if reason else f"{what}."
+    return ApiError(400, message, code="context_length_exceeded", param=draft.question.place)

@@ -1,0 +1,197 @@
+"""Bodies of the public API that clients send. They follow OpenAI's; fields that cannot change an answer are ignored."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+
+from services.gateway.chat.conversation import ChatMessage
+from services.gateway.http.nulls import NullsAbsent
+from services.gateway.stores.schemas import AttributeFilter, JsonObject, RankingOptions
+
+MOST_TEXTS = 2048
+NO_TOOLS = "the models served here call no tools; leave it out, and give documents to search with `vector_store_ids`"
+NO_WEB = "the web is not searched; leave it out, and ask documents with the model 'tandem/rag' or 'tandem/hybrid'"
+
+
+class Body(NullsAbsent):
+    model_config = ConfigDict(extra="ignore")
+
+
+def refused(why: str, *harmless: Any) -> BeforeValidator:
+    """A field that may only be absent, or stand at a value that asks for nothing: `harmless`, or what is empty."""
+
+    def check(value: Any) -> None:
+        empty = value is None or value is False or value in ("", []) or _says_nothing(value)
+        if not empty and value not in harmless:
+            raise ValueError(why)
+
+    return BeforeValidator(check)
+
+
+def _says_nothing(value: Any) -> bool:
+    return isinstance(value, dict) and not any(value.values())
+
+
+def refused_even_empty(why: str) -> BeforeValidator:
+    """As `refused`, for a field that asks for something even as `{}`."""
+
+    def check(value: Any) -> None:
+        if value is not None:
+            raise ValueError(why)
+
+    return BeforeValidator(check)
+
+
+class JsonSchema(Body):
+    """OpenAI's `strict` has no effect: the schema is always kept to."""
+
+    name: str = Field(min_length=1, max_length=64)
+    description: str | None = None
+    schema_: JsonObject = Field(alias="schema")
+    strict: bool | None = None
+
+    def for_engine(self) -> dict[str, Any]:
+        return {"type": "json_schema", "json_schema": {"name": self.name, "schema": self.schema_}}
+
+
+class TextFormat(Body):
+    type: Literal["text"]
+
+    def for_engine(self) -> None:
+        return None
+
+
+class JsonFormat(Body):
+    type: Literal["json_object"]
+
+    def for_engine(self) -> dict[str, Any]:
+        return {"type": "json_object"}
+
+
+class JsonSchemaFormat(Body):
+    type: Literal["json_schema"]
+    json_schema: JsonSchema
+
+    def for_engine(self) -> dict[str, Any]:
+        return self.json_schema.for_engine()
+
+
+ResponseFormat = Annotated[TextFormat | JsonFormat | JsonSchemaFormat, Field(discriminator="type")]
+Bias = Annotated[float, Field(ge=-100, le=100)]
+TokenId = Annotated[str, Field(pattern="^[0-9]{1,9}$")]
+
+
+class StreamOptions(Body):
+    include_usage: bool = False
+
+
+class ChatRequest(Body):
+    """`vector_store_ids`, `max_num_results`, `filters` and `ranking_options` are OpenAI's file_search words, at the top
+    level of the body. What is not named here is ignored. Of OpenAI's fields that is only what cannot change an answer:
+    `user`, `store`, `metadata`, `service_tier`, `prediction` (a means to speed), `prompt_cache_key` and the like,
+    `safety_identifier`, `parallel_tool_calls`, and `reasoning_effort`, since what is served does not reason apart.
+    """
+
+    model: str = "default"
+    messages: list[ChatMessage] = Field(min_length=1)
+    stream: bool = False
+    stream_options: StreamOptions = StreamOptions()
+    max_tokens: int | None = Field(default=None, ge=1)
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    vector_store_ids: list[str] | None = None
+    max_num_results: int | None = Field(default=None, ge=1, le=50)
+    filters: AttributeFilter | None = None
+    ranking_options: RankingOptions | None = None
+
+    # Passed on to the model's server.
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    stop: str | list[str] | None = None
+    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    logit_bias: dict[TokenId, Bias] | None = Field(default=None, max_length=1024)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(default=None, ge=0, le=20)
+    response_format: ResponseFormat | None = None
+    min_tokens: int | None = Field(default=None, ge=0)
+    """vLLM's word: no end before this many tokens; load tests need answers of one length."""
+
+    # Refused: each changes what OpenAI answers, and nothing here can do it.
+    n: Annotated[None, refused("a request has one answer; send it n times for n answers", 1)] = None
+    tools: Annotated[None, refused(NO_TOOLS)] = None
+    tool_choice: Annotated[None, refused(NO_TOOLS, "none", "auto")] = None
+    functions: Annotated[None, refused(NO_TOOLS)] = None
+    function_call: Annotated[None, refused(NO_TOOLS, "none", "auto")] = None
+    modalities: Annotated[None, refused("answers are text alone; leave it out", ["text"])] = None
+    audio: Annotated[None, refused("answers are text alone; leave it out")] = None
+    web_search_options: Annotated[None, refused_even_empty(NO_WEB)] = None
+    moderation: Annotated[None, refused("answers are not moderated here; leave it out")] = None
+    verbosity: Annotated[None, refused("say in a system message how long an answer should be", "medium")] = None
+
+    @model_validator(mode="after")
+    def _ends_with_a_question(self) -> ChatRequest:
+        last = self.messages[-1]
+        if last.role in ("tool", "function"):
+            raise ValueError("the last message is a tool's result, and no tools are served; end with the user's")
+        if last.role != "user" or not last.text().strip():
+            raise ValueError("the last message must be the user's, and not empty")
+        if self.top_logprobs and not self.logprobs:
+            raise ValueError("`top_logprobs` needs `logprobs` to be true")
+        return self
+
+
+def _texts(given: Any) -> Any:
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(texts, list) or not 1 <= len(texts) <= MOST_TEXTS:
+        raise ValueError(f"send a text, or a list of 1 to {MOST_TEXTS} texts")
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError("token ids are not served, since each embedder has its own; send the text itself")
+        if not text:
+            raise ValueError(f"text {number} is empty; leave it out")
+    return texts
+
+
+class EmbeddingsRequest(Body):
+    """`dimensions` can only be what the embedder has: it is no model whose vectors may be cut shorter."""
+
+    model: str = ""
+    input: Annotated[list[str], BeforeValidator(_texts)]
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = Field(default=None, ge=1)
+
+
+class ReindexRequest(Body):
+    """Sizes in tokens; what is absent is as the worker's settings have it. `force` switches though recall is low."""
+
+    chunk_size: int | None = Field(default=None, ge=32, le=2048)
+    chunk_overlap: int | None = Field(default=None, ge=0, le=512)
+    sparse_language: str | None = Field(default=None, max_length=32)
+    sparse_average_length: float | None = Field(default=None, gt=0, le=10_000)
+    sparse_tokenizer: Literal["multilingual", "word"] | None = None
+    force: Literal[True] | None = None
+
+
+class EmbedderCreate(Body):
+    """What is absent is as the defaults have it; without a store, the default one."""
+
+    vector_store_id: str | None = None
+    num_train_epochs: float | None = Field(default=None, gt=0, le=20)
+    max_steps: int | None = Field(default=None, ge=1, le=100_000)
+    learning_rate: float | None = Field(default=None, gt=0, le=1e-2)
+
+    def hyperparameters(self) -> dict[str, Any]:
+        return self.model_dump(exclude_none=True, exclude={"vector_store_id"})
+
+
+class DataSetCreate(Body):
+    """Without a name the file's; what is for `evaluation` is never trained on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    file_id: str
+    name: str | None = Field(default=None, min_length=1, max_length=200)
+    use: Literal["training", "evaluation"] = "training"

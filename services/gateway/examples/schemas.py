@@ -1,0 +1,87 @@
+"""Bodies of the feedback and example routes that clients send."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, model_validator
+
+from services.domain.examples import ExampleKind, ExampleStatus
+from services.gateway.chat.schemas import Body
+from services.gateway.stores.schemas import JsonObject, Strict
+
+LONGEST_TEXT = 20_000
+MOST_MESSAGES = 100
+MOST_REVIEWED = 1000
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TEXT)]
+Verdict = Literal["approved", "rejected"]
+
+
+class FeedbackCreate(Body):
+    """`correct_file_id` says which file a wrong citation ought to have named, `correct_quote` which words of it."""
+
+    answer_id: str
+    rating: Literal["up", "down"]
+    reason: Literal["wrong_fact", "wrong_citation", "wrong_tone", "unsafe", "other"] | None = None
+    correction: str | None = Field(default=None, max_length=LONGEST_TEXT)
+    correct_file_id: str | None = None
+    correct_quote: Text | None = None
+
+    @model_validator(mode="after")
+    def _names_what_was_wrong(self) -> FeedbackCreate:
+        if self.correct_file_id is not None and self.reason != "wrong_citation":
+            raise ValueError("correct_file_id goes with the reason 'wrong_citation' only")
+        if self.correct_quote is not None and self.correct_file_id is None:
+            raise ValueError("correct_quote needs the correct_file_id that it stands in")
+        return self
+
+
+class PromptMessage(Strict):
+    role: Literal["system", "user", "assistant"]
+    content: Text
+
+
+Conversation = Annotated[list[PromptMessage], Field(min_length=1, max_length=MOST_MESSAGES)]
+
+
+class ExampleCreate(Strict):
+    """`rejected` goes with the kind preference, `label` with the kind rating. `metadata.document` is as in training."""
+
+    kind: ExampleKind = "supervised"
+    prompt: Conversation
+    answer: Text
+    rejected: Text | None = None
+    label: bool | None = None
+    metadata: JsonObject = Field(default_factory=dict, max_length=16)
+    status: Literal["proposed", "approved"] = "proposed"
+    note: Text | None = None
+
+
+class ExampleUpdate(Strict):
+    """What is absent stays. Without `status`, a new text waits for a review again."""
+
+    prompt: Conversation | None = None
+    answer: Text | None = None
+    rejected: Text | None = None
+    label: bool | None = None
+    metadata: JsonObject | None = Field(default=None, max_length=16)
+    status: ExampleStatus | None = None
+    note: Text | None = None
+
+
+class ExampleReview(Strict):
+    ids: list[str] = Field(min_length=1, max_length=MOST_REVIEWED)
+    status: Verdict
+    note: Text | None = None
+
+
+class ExampleImport(Strict):
+    """The examples of an uploaded file with the purpose fine-tune."""
+
+    file_id: str
+    status: Literal["proposed", "approved"] = "proposed"
+
+
+class ExampleExport(Strict):
+    kind: ExampleKind = "supervised"

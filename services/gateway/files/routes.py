@@ -1,0 +1,109 @@
+"""Uploaded files, in OpenAI's shape."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Literal
+
+from fastapi import APIRouter, Depends, Form, Query, Request, UploadFile
+from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+
+from services.database.tables import File
+from services.gateway.data_sets.lineage_body import lineage_body
+from services.gateway.http.access import require
+from services.gateway.http.callers import Caller
+from services.gateway.http.paging import Cursor, Order
+from services.gateway.http.visibility import check_purpose, purposes
+from services.kit.errors import ApiError
+
+router = APIRouter(tags=["knowledge"])
+READ = Depends(require("knowledge", "voice", counts="reads"))
+WRITE = Depends(require("knowledge", "voice", counts="writes"))
+HOUR, MONTH = 3600, 30 * 24 * 3600
+
+
+def page(data: list[dict[str, Any]], has_more: bool = False) -> dict[str, Any]:
+    """A list in OpenAI's shape."""
+    ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
+    return {"object": "list", "data": data, **ends, "has_more": has_more}
+
+
+def file_body(file: File) -> dict[str, Any]:
+    return {
+        "id": file.id,
+        "object": "file",
+        "bytes": file.bytes,
+        "created_at": int(file.created_at.timestamp()),
+        "expires_at": int(file.expires_at.timestamp()) if file.expires_at else None,
+        "filename": file.filename,
+        "purpose": file.purpose,
+        "status": "processed",
+        "status_details": None,
+        "sha256": file.sha256,
+    }
+
+
+def expiry(
+    anchor: Literal["created_at"] | None = Form(default=None, alias="expires_after[anchor]"),
+    seconds: int | None = Form(default=None, alias="expires_after[seconds]", ge=HOUR, le=MONTH),
+) -> int | None:
+    """OpenAI's `expires_after`, as a form spells it: seconds to live."""
+    if (anchor is None) != (seconds is None):
+        message = "expires_after needs both an anchor, 'created_at', and seconds."
+        raise ApiError(400, message, code="invalid_value", param="expires_after")
+    return seconds
+
+
+@router.post("/v1/files")
+def create_file(
+    request: Request,
+    file: UploadFile,
+    purpose: str = Form(),
+    expires_seconds: int | None = Depends(expiry),
+    caller: Caller = WRITE,
+) -> dict[str, Any]:
+    """Store a file. One for fine-tuning is checked line by line."""
+    check_purpose(caller, purpose)
+    name, files = file.filename or "file", request.app.state.files
+    return file_body(files.store(caller.workspace_id, name, purpose, file.file, expires_seconds))
+
+
+@router.get("/v1/files")
+def list_files(
+    request: Request,
+    purpose: str | None = None,
+    limit: int = Query(default=10_000, ge=1, le=10_000),
+    order: Order = "desc",
+    after: str | None = None,
+    caller: Caller = READ,
+) -> dict[str, Any]:
+    """The files that the key sees, of one purpose where one is named."""
+    seen = purposes(caller) & {purpose} if purpose else purposes(caller)
+    rows, more = request.app.state.files.list(caller.workspace_id, seen, Cursor(limit, order, after))
+    return page([file_body(row) for row in rows], more)
+
+
+@router.get("/v1/files/{file_id}")
+def retrieve_file(request: Request, file_id: str, caller: Caller = READ) -> dict[str, Any]:
+    return file_body(request.app.state.files.find(caller.workspace_id, file_id, purposes(caller)))
+
+
+@router.get("/v1/files/{file_id}/content")
+def retrieve_file_content(request: Request, file_id: str, caller: Caller = READ) -> Response:
+    """The file's bytes, as a download: a stored document is never rendered from this origin."""
+    _, content = request.app.state.files.content(caller.workspace_id, file_id, purposes(caller))
+    headers = {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff"}
+    return Response(content, media_type="application/octet-stream", headers=headers)
+
+
+@router.delete("/v1/files/{file_id}")
+async def delete_file(request: Request, file_id: str, caller: Caller = WRITE) -> dict[str, Any]:
+    """Delete a file. Its passages are hidden when this returns, and purged from the index. `lineage` names the data
+    sets and versions that still have its text in them."""
+    state, asked_at = request.app.state, time.time()
+    seen = purposes(caller)
+    for store_id in await run_in_threadpool(state.files.delete, caller.workspace_id, file_id, seen):
+        await state.retrieval.delete_file(caller.workspace_id, store_id, file_id, asked_at)
+    left = await run_in_threadpool(state.data_sets.lineage, caller.workspace_id, file_id)
+    return {"id": file_id, "object": "file", "deleted": True, "lineage": lineage_body(left, file_id)}

@@ -1,0 +1,68 @@
+"""What stands before every route of the API: the key, the address, the body.
+
+FastAPI reads and parses a whole body before it asks the first dependency, so that a stranger without a key could make
+it read 64 MiB; here the key is looked up before a byte of the body is read.
+"""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.gateway.http.access import wanted_access
+from services.gateway.http.bodies import Bounds, GoneAway, check_address, checked
+from services.gateway.http.callers import Keys, key_of
+from services.gateway.http.limits import Limits, Standing
+from services.kit.errors import ApiError, respond
+
+API = "/v1/"
+
+
+class Door:
+    """ASGI middleware. Below /v1/ it leaves the caller in the request's state, admitted under the limits of its key."""
+
+    def __init__(self, app: ASGIApp, bounds: Bounds) -> None:
+        self.app, self.bounds = app, bounds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(API):
+            await self.app(scope, receive, send)
+            return
+        try:
+            standing = await _admitted(scope)
+            send = _with_headers(send, standing)
+            if standing.refusal:
+                raise standing.refusal
+            check_address(scope)
+            receive = await checked(scope, receive, self.bounds)
+        except ApiError as error:
+            await respond(error)(scope, receive, send)
+        except GoneAway:
+            return
+        else:
+            await self.app(scope, receive, send)
+
+
+async def _admitted(scope: Scope) -> Standing:
+    """Count a request of a key that is known. Raises ApiError 401 for one that is missing, unknown or revoked.
+
+    A request that no route takes costs as little as a read, and counts as one.
+    """
+    keys: Keys = scope["app"].state.keys
+    limits: Limits = scope["app"].state.limits
+    caller = await keys.caller(key_of(Headers(scope=scope).get("authorization", "")))
+    scope.setdefault("state", {})["caller"] = caller
+    access = wanted_access(scope)
+    return await limits.admit(caller, access.counts if access else "reads")
+
+
+def _with_headers(send: Send, standing: Standing) -> Send:
+    if not standing.headers:
+        return send
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).update(standing.headers)
+        await send(message)
+
+    return sending

@@ -1,0 +1,45 @@
+"""What a key sees of its workspace's jobs and files: those of its scopes. To it there are no others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, get_args
+
+from services.contracts.jobs import JobKind
+from services.gateway.files.files import Files
+from services.gateway.http.access import Scope, lacks
+from services.gateway.http.callers import Caller
+
+JOB_KINDS: Final[Mapping[Scope, frozenset[JobKind]]] = {
+    "knowledge": frozenset({"index_file", "reindex", "reconcile", "sync_source"}),
+    "voice": frozenset({"fine_tuning", "embedder_training", "examine_data_set"}),
+    "operate": frozenset(get_args(JobKind)),
+}
+PURPOSES: Final[Mapping[Scope, frozenset[str]]] = {
+    "knowledge": frozenset({"assistants", "user_data"}),
+    "voice": frozenset({"fine-tune", "fine-tune-results"}),
+}
+"""Purposes of files. Evaluation data is uploaded as `fine-tune` too."""
+DOCUMENTS: Final = PURPOSES["knowledge"]
+
+
+def job_kinds(caller: Caller) -> frozenset[JobKind]:
+    return frozenset(kind for scope, kinds in JOB_KINDS.items() if scope in caller.scopes for kind in kinds)
+
+
+def purposes(caller: Caller) -> frozenset[str]:
+    return frozenset(one for scope, some in PURPOSES.items() if scope in caller.scopes for one in some)
+
+
+def check_purpose(caller: Caller, purpose: str) -> None:
+    """Raises ApiError 403 for a purpose that is another scope's; what is no purpose at all is for others to refuse."""
+    for scope, some in PURPOSES.items():
+        if purpose in some and scope not in caller.scopes:
+            raise lacks([scope], f"Uploading a file with the purpose '{purpose}'")
+
+
+def check_files(files: Files, caller: Caller, **named: str | None) -> None:
+    """Raises ApiError 404 for a file that the caller does not see. `named` has ids by the fields that name them."""
+    for param, file_id in named.items():
+        if file_id is not None:
+            files.find(caller.workspace_id, file_id, purposes(caller), param)

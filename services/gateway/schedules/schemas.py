@@ -1,0 +1,69 @@
+"""Bodies of the calls on schedules of retraining. Unknown fields are refused: a mistyped condition must not be none."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from services.gateway.fine_tuning.schemas import Hyperparameters
+from services.gateway.http.nulls import NullsAbsent
+from services.gateway.sources.schemas import Name, Schedule
+
+SUFFIX = r"^[A-Za-z0-9_-]+$"
+
+
+class Conditions(NullsAbsent):
+    """What has to hold at a due time for a run: all that are given, or with `match` "any" one of them.
+
+    `new_examples` were approved since the last run; the style of live answers lies `style_drop` (in 0..1) below that
+    at the gate; the live version is `older_than_days`, or none is live.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    new_examples: int | None = Field(default=None, ge=1, le=1_000_000)
+    style_drop: float | None = Field(default=None, gt=0, le=1)
+    older_than_days: float | None = Field(default=None, gt=0, le=10_000)
+    match: Literal["all", "any"] = "all"
+
+
+class ScheduleUpdate(NullsAbsent):
+    """Without `training_file`, the approved examples are trained on as they are at each run."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name | None = None
+    schedule: Schedule | None = None
+    conditions: Conditions | None = None
+    training_file: str | None = Field(default=None, max_length=255)
+    hyperparameters: Hyperparameters | None = None
+    suffix: str | None = Field(default=None, max_length=64, pattern=SUFFIX)
+    seed: int | None = Field(default=None, ge=0, lt=2**31)
+    enabled: bool | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """The columns that the body names. A null training file means the approved examples; any other, no change."""
+        given = self.model_dump(exclude_unset=True)
+        found = {name: given[name] for name in ("name", "suffix", "seed", "enabled") if given.get(name) is not None}
+        if "training_file" in given:
+            found["training_file"] = self.training_file
+        if self.schedule:
+            found |= self.schedule.model_dump()
+        if self.conditions:
+            found["conditions"] = self.conditions.model_dump(exclude_none=True)
+        if self.hyperparameters:
+            found["hyperparameters"] = self.hyperparameters.model_dump()
+        return found
+
+
+class ScheduleCreate(ScheduleUpdate):
+    """A new schedule is enabled unless it says otherwise."""
+
+    name: Name
+    schedule: Schedule
+
+    def columns(self) -> dict[str, Any]:
+        """Every column."""
+        defaults = {"suffix": "tandem", "seed": 17, "conditions": Conditions().model_dump(exclude_none=True)}
+        return {**defaults, "hyperparameters": Hyperparameters().model_dump(), **super().columns()}

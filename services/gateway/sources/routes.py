@@ -1,0 +1,125 @@
+"""Sources: register, synchronise, look at."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from services.database.tables import File, Source, SourceDocument, StoreFile
+from services.gateway.http.access import require
+from services.gateway.http.callers import Caller
+from services.gateway.jobs.routes import job_body
+from services.gateway.sources.schemas import SourceCreate, SourceSync, SourceUpdate
+
+router = APIRouter(tags=["sources"])
+READ = Depends(require("operate", counts="reads"))
+WRITE = Depends(require("operate", counts="writes"))
+
+
+def source_body(source: Source, counts: dict[str, int]) -> dict[str, Any]:
+    return {
+        "id": source.id,
+        "object": "source",
+        "created_at": int(source.created_at.timestamp()),
+        "name": source.name,
+        "kind": source.kind,
+        "location": source.location,
+        "vector_store_id": source.store_id,
+        **source.settings,
+        "schedule": {"cron": source.cron, "time_zone": source.time_zone} if source.cron else None,
+        "enabled": source.enabled,
+        "next_due_at": _seconds(source.next_due_at),
+        "last_synced_at": _seconds(source.last_synced_at),
+        "last_report": source.last_report or None,
+        "last_error": source.last_error,
+        "job_id": source.job_id,
+        "document_counts": counts,
+    }
+
+
+def document_body(document: SourceDocument, file: File, row: StoreFile | None) -> dict[str, Any]:
+    return {
+        "id": document.key,
+        "object": "source.document",
+        "file_id": document.file_id,
+        "former_file_id": document.former_file_id,
+        "status": row.status if row else "cancelled",
+        "error": row.error if row else None,
+        "sha256": document.sha256,
+        "bytes": document.size,
+        "url": file.url,
+        "changed_at": _seconds(document.changed_at),
+        "seen_at": _seconds(document.seen_at),
+    }
+
+
+def _seconds(moment: datetime | None) -> int | None:
+    return int(moment.timestamp()) if moment else None
+
+
+@router.post("/v1/sources")
+def create_source(request: Request, body: SourceCreate, caller: Caller = WRITE) -> dict[str, Any]:
+    """Register a source. It is synchronised when asked to, or as its schedule says."""
+    sources = request.app.state.sources
+    source = sources.create(
+        caller.workspace_id, body.vector_store_id, body.kind, body.location, {"name": body.title(), **body.columns()}
+    )
+    return source_body(source, sources.counts(source.id))
+
+
+@router.get("/v1/sources")
+def list_sources(request: Request, caller: Caller = READ) -> dict[str, Any]:
+    sources = request.app.state.sources
+    data = [source_body(source, sources.counts(source.id)) for source in sources.list(caller.workspace_id)]
+    return {"object": "list", "data": data, "has_more": False}
+
+
+@router.get("/v1/sources/{source_id}")
+def retrieve_source(request: Request, source_id: str, caller: Caller = READ) -> dict[str, Any]:
+    sources = request.app.state.sources
+    return source_body(sources.find(caller.workspace_id, source_id), sources.counts(source_id))
+
+
+@router.post("/v1/sources/{source_id}")
+def update_source(request: Request, source_id: str, body: SourceUpdate, caller: Caller = WRITE) -> dict[str, Any]:
+    """Change what is named; other patterns and attributes take effect with the next sync."""
+    sources = request.app.state.sources
+    before = sources.find(caller.workspace_id, source_id)
+    source = sources.update(caller.workspace_id, source_id, body.columns(before.settings))
+    return source_body(source, sources.counts(source_id))
+
+
+@router.delete("/v1/sources/{source_id}")
+def delete_source(
+    request: Request,
+    source_id: str,
+    documents: Literal["remove", "keep"] = "remove",
+    caller: Caller = WRITE,
+) -> dict[str, Any]:
+    """Forget a source. Its documents are hidden when this returns, or stay as files of the store with `keep`."""
+    job = request.app.state.sources.delete(caller.workspace_id, source_id, documents == "keep")
+    return {"id": source_id, "object": "source", "deleted": True, "job_id": job.id if job else None}
+
+
+@router.post("/v1/sources/{source_id}/sync")
+def sync_source(
+    request: Request, source_id: str, body: SourceSync | None = None, caller: Caller = WRITE
+) -> dict[str, Any]:
+    """Bring a source's documents in step now. Answers with the job, whose result is the report."""
+    asked = body or SourceSync()
+    return job_body(request.app.state.sources.sync(caller.workspace_id, source_id, asked.full, asked.confirm))
+
+
+@router.get("/v1/sources/{source_id}/documents")
+def list_source_documents(
+    request: Request,
+    source_id: str,
+    status: Literal["in_progress", "completed", "failed"] | None = None,
+    limit: int = Query(default=100, ge=1, le=1000),
+    after: str | None = None,
+    caller: Caller = READ,
+) -> dict[str, Any]:
+    rows, more = request.app.state.sources.documents(caller.workspace_id, source_id, status, limit, after)
+    return {"object": "list", "data": [document_body(*row) for row in rows], "has_more": more}

@@ -1,0 +1,46 @@
+"""A store's index: how it stands, the way back to the build before, and mending."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request
+from starlette.concurrency import run_in_threadpool
+
+from services.gateway.http.access import require
+from services.gateway.http.callers import Caller
+from services.gateway.jobs.routes import job_body
+from services.kit.errors import ApiError
+
+router = APIRouter(tags=["knowledge"])
+READ = Depends(require("knowledge", counts="reads"))
+WRITE = Depends(require("knowledge", counts="writes"))
+
+
+@router.get("/v1/vector_stores/{store_id}/index")
+async def retrieve_index(request: Request, store_id: str, caller: Caller = READ) -> dict[str, Any]:
+    """The builds of the store's index, which one answers, and what is wrong with it."""
+    state = request.app.state
+    await run_in_threadpool(state.stores.find, caller.workspace_id, store_id)
+    found = await state.retrieval.collections(caller.workspace_id, store_id)
+    return {"object": "vector_store.index", "vector_store_id": store_id, **found.model_dump()}
+
+
+@router.post("/v1/vector_stores/{store_id}/rollback")
+def roll_back_store(request: Request, store_id: str, caller: Caller = WRITE) -> dict[str, Any]:
+    """Let the build before answer again, once it has what was written since. Answers with the job."""
+    state = request.app.state
+    store = state.stores.find(caller.workspace_id, store_id)
+    if store.previous_collection_id is None:
+        message = f"The vector store '{store_id}' has no build before the one that answers."
+        raise ApiError(409, message, code="nothing_to_roll_back_to", param="vector_store_id")
+    wanted = {"store_id": store_id, "rollback_to": store.previous_collection_id}
+    return job_body(state.dispatcher.start_once(caller.workspace_id, "reindex", wanted))
+
+
+@router.post("/v1/vector_stores/{store_id}/reconcile")
+def reconcile_store(request: Request, store_id: str, caller: Caller = WRITE) -> dict[str, Any]:
+    """Find and mend differences between database, files and index. Answers with the job; its result is the report."""
+    state = request.app.state
+    state.stores.find(caller.workspace_id, store_id)
+    return job_body(state.dispatcher.start_once(caller.workspace_id, "reconcile", {"store_id": store_id}))

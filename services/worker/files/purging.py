@@ -1,0 +1,26 @@
+"""What is left of withdrawn files: their points in the index, their bytes in the files' folder."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+
+from retrieval.errors import IndexUnavailable
+from services.domain.documents import Withdrawn, remove_bytes
+from services.worker.retrieval_client import RetrievalWriter
+
+log = logging.getLogger(__name__)
+
+
+def purge(writer: RetrievalWriter, workspace_id: str, withdrawn: Sequence[Withdrawn]) -> None:
+    """Nobody sees withdrawn files any more, so what cannot be purged now does not stop the work: a repair mends it."""
+    with suppress(IndexUnavailable):
+        for file in withdrawn:
+            for store_id in file.store_ids:
+                writer.delete_file(workspace_id, store_id, file.file_id)
+    for file in withdrawn:
+        try:
+            remove_bytes(file.path)
+        except OSError as error:
+            log.warning("the bytes of the withdrawn file %s stay: %s", file.file_id, error)

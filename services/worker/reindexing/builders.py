@@ -1,0 +1,161 @@
+"""How the points of a new collection get into the index: as a folder built beside it, or through the service.
+
+Either way a file that is done is not done again: what a killed worker left is where the next one goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from retrieval.errors import BuildFailed, StaleRevision
+from retrieval.index.folders import points_folder
+from retrieval.index.port import CollectionRef
+from retrieval.index.recipe import Recipe
+from retrieval.index.records import revision_key, write_whole
+from retrieval.model import FileRef, Point
+from services.worker.heartbeat import Heartbeat
+from services.worker.reindexing.abandoned import clear_build
+from services.worker.retrieval_client import RetrievalWriter
+
+BUILDING = 0.8  # where a job stands once its points are made
+POLL_SECONDS = 0.5
+BUILDS = 3  # a builder that somebody killed is started again
+BUILDER = (sys.executable, "-m", "services.worker.reindexing.builder_process")
+
+
+class Builder(Protocol):
+    """Fills one collection, file by file, and remembers across processes which files it has.
+
+    Its methods raise BuildFailed where the collection cannot be filled, and what the retrieval service's client raises.
+    """
+
+    def done(self) -> bool:
+        """Whether the collection was finished before, by a worker that then died."""
+        ...
+
+    def holds(self, source: FileRef) -> bool:
+        """Whether all of this revision is there."""
+        ...
+
+    def add(self, source: FileRef, points: Sequence[Point]) -> None: ...
+
+    def finish(self, heartbeat: Heartbeat) -> int:
+        """Make the collection ready to be switched to; returns how many points it holds. Raises JobCancelled."""
+        ...
+
+    def clear(self) -> None:
+        """Remove what was needed for building only."""
+        ...
+
+
+class FolderBuilder:
+    """Builds in a process of its own, in the folder where an embedded index looks for the collection.
+
+    Until then each file's points lie in a file beside it, whose name says how many there are.
+    """
+
+    def __init__(
+        self, index_folder: Path, ref: CollectionRef, recipe: Recipe, command: Sequence[str] = BUILDER
+    ) -> None:
+        self._folder = index_folder / ref.workspace_id / ref.store_id / ref.collection_id
+        self._points = points_folder(self._folder)
+        self._recipe, self._command = recipe, command
+
+    def done(self) -> bool:
+        return self._folder.is_dir()
+
+    def holds(self, source: FileRef) -> bool:
+        return any(self._points.glob(f"{revision_key(source.file_id, source.revision)}.*.jsonl"))
+
+    def add(self, source: FileRef, points: Sequence[Point]) -> None:
+        name = f"{revision_key(source.file_id, source.revision)}.{len(points)}.jsonl"
+        try:
+            self._points.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_whole(self._points / name, points)
+        except OSError as error:
+            raise BuildFailed(
+                f"the points of file {source.file_id} could not be written to {self._points} ({error.strerror}); the "
+                "live index is as it was. Make room on the disk, and reindex again"
+            ) from error
+
+    def finish(self, heartbeat: Heartbeat) -> int:
+        heartbeat.progress("building", BUILDING)
+        self._points.mkdir(parents=True, exist_ok=True, mode=0o700)
+        spec = self._points / "spec.json"
+        content = {"folder": str(self._folder), "points": str(self._points), "dimension": self._recipe.dimension}
+        spec.write_text(json.dumps(content), encoding="utf-8")
+        _run([*self._command, str(spec)], heartbeat)
+        return sum(int(path.name.split(".")[-2]) for path in self._points.glob("*.jsonl"))
+
+    def clear(self) -> None:
+        clear_build(self._folder)
+
+
+class ServiceBuilder:
+    """Sends each file's points to the retrieval service, whose index is elsewhere.
+
+    `held` is what the database says that the collection has whole, by file and revision: numbers of chunks.
+    """
+
+    def __init__(
+        self,
+        writer: RetrievalWriter,
+        ref: CollectionRef,
+        recipe: Recipe,
+        per_request: int,
+        held: dict[tuple[str, int], int],
+    ) -> None:
+        self._writer, self._ref, self._recipe, self._per_request = writer, ref, recipe, per_request
+        self._held = dict(held)
+
+    def done(self) -> bool:
+        return False
+
+    def holds(self, source: FileRef) -> bool:
+        return (source.file_id, source.revision) in self._held
+
+    def add(self, source: FileRef, points: Sequence[Point]) -> None:
+        try:
+            count = self._writer.upsert(source, self._recipe, points, self._per_request, self._ref.collection_id)
+        except StaleRevision:
+            return  # changed or deleted since: the switch sees to it
+        self._held[(source.file_id, source.revision)] = count
+
+    def finish(self, heartbeat: Heartbeat) -> int:
+        heartbeat.check()
+        return sum(self._held.values())
+
+    def clear(self) -> None:
+        """Nothing lies anywhere else."""
+
+
+def _run(command: list[str], heartbeat: Heartbeat) -> None:
+    for _ in range(BUILDS):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        _, errors = _attended(process, heartbeat)
+        if process.returncode >= 0:
+            break  # not killed: what it says would be the same again
+    if process.returncode != 0:
+        raise BuildFailed(
+            f"the builder ended with exit code {process.returncode}: {errors[-500:].strip()}. The live index is as it "
+            "was; look for room on the disk, and reindex again"
+        )
+
+
+def _attended(process: subprocess.Popen[str], heartbeat: Heartbeat) -> tuple[str, str]:
+    """The process's output, once it has ended; on cancel and pause it is killed."""
+    try:
+        while True:
+            try:
+                return process.communicate(timeout=POLL_SECONDS)
+            except subprocess.TimeoutExpired:
+                heartbeat.check()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()

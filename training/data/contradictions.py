@@ -1,0 +1,98 @@
+"""Examples that ask the same and answer otherwise. By words, not by meaning: a model is not asked."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from retrieval.answers.support import objection
+from retrieval.metrics import token_f1
+from retrieval.text.words import strip_markers
+from training.data.wording import bare
+from training.model import Example, turns_of
+
+Groups = Sequence[Sequence[int]]
+SAME_ANSWER = 0.4
+"""From this token F1 on, two answers count as one that is worded differently."""
+MOST_VIEWS = 8
+"""Answers at odds that are kept apart for one question; a further one is compared with these."""
+_FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
+_VERDICT = re.compile(r"^\W*(yes|no|ja|nein|oui|non|sí|si|nee)\b")
+
+
+@dataclass(frozen=True)
+class Contradictions:
+    """`places` of the examples whose answer is at odds with another one's to the same question, and the `pairs`."""
+
+    places: tuple[int, ...]
+    pairs: tuple[tuple[int, int], ...]
+
+
+def contradictions(examples: Sequence[Example], same: Groups) -> Contradictions:
+    """The contradictory ones among examples, each taken for its last answer. `same` are the places of those that ask
+    the same, group by group.
+
+    Answers are at odds where few of their words agree, where each has a figure that the other lacks, where one says yes
+    and one no, where one denies what the other says, or where only one refuses.
+    """
+    places: list[int] = []
+    pairs: list[tuple[int, int]] = []
+    for group in same:
+        views = _views(examples, group)
+        if len(views) > 1:
+            places += group
+            pairs += [(views[0], view) for view in views[1:]]
+    return Contradictions(tuple(sorted(places)), tuple(pairs))
+
+
+def contradictory(examples: Sequence[Example], same: Callable[[Sequence[Example]], Groups]) -> Contradictions:
+    """The contradictory ones among examples, by every answer of theirs that is learned.
+
+    `same` finds the places of those that ask the same; it is given an example for each answer.
+    """
+    turns = turns_of(examples)
+    found = contradictions(turns, same(turns))
+    owners = [owner for owner, example in enumerate(examples) for _ in example.turns]
+    places = sorted({owners[place] for place in found.places})
+    pairs = dict.fromkeys((owners[one], owners[two]) for one, two in found.pairs)
+    return Contradictions(tuple(places), tuple(pairs))
+
+
+def equal_questions(examples: Sequence[Example]) -> list[list[int]]:
+    """Places of the examples that ask the same but for case, spaces and punctuation, where there are several."""
+    together: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for place, example in enumerate(examples):
+        together[tuple(re.findall(r"\w+", bare(example.whole_prompt)))].append(place)
+    return [group for group in together.values() if len(group) > 1]
+
+
+def agree(one: Example, other: Example) -> bool:
+    """Whether two answers to one question can both be right, as far as their words tell."""
+    if one.refuses or other.refuses:
+        return one.refuses and other.refuses
+    first, second = strip_markers(one.answer), strip_markers(other.answer)
+    if first == second:
+        return True
+    verdicts = {found.group(1) for text in (first, second) if (found := _VERDICT.match(text.lower()))}
+    if len(verdicts) > 1 or _figures_differ(first, second):
+        return False
+    similar = token_f1(first, second)
+    if similar < SAME_ANSWER:
+        return False
+    return not {"denial", "opposite"} & {objection(first, second), objection(second, first)}
+
+
+def _figures_differ(first: str, second: str) -> bool:
+    mine, theirs = set(_FIGURE.findall(first)), set(_FIGURE.findall(second))
+    return bool(mine - theirs and theirs - mine)
+
+
+def _views(examples: Sequence[Example], group: Sequence[int]) -> list[int]:
+    """One example for each answer that is at odds with those before it."""
+    views: list[int] = []
+    for place in group:
+        if len(views) < MOST_VIEWS and not any(agree(examples[view], examples[place]) for view in views):
+            views.append(place)
+    return views

@@ -1,0 +1,175 @@
+"""What is trained on and what a model is judged by: nothing of the one may stand in the other, nor change sides later.
+
+**The rule.** Questions that are near-copies of one another are a group. It is held out where its key lies in the lowest
+`share_held_out` of all keys. The key is the SHA-256 of the smallest SHA-256 of its members' wordings: neither the order
+nor the other examples of a data set change it, and a large group is held out no more often than a small one.
+
+**The memory.** A near-copy that comes or goes may change its group's key, so what earlier runs decided goes before the
+rule: a question that they trained on is trained on, one that they held out is held out, and a new near-copy of either
+joins it. Trained goes before held out, since nothing is unlearned. What is a near-copy of both is neither trained on
+nor asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from training.config import DatasetSettings
+from training.data.near_duplicates import Asking, copies_of
+from training.data.wording import Wording
+from training.model import Example, Sides
+
+KEYS = 2**256
+ENOUGH_GROUPS = 10
+"""From so many groups of refusals, or of answers, on one of them is held out at least."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """Questions whose side is settled: what was trained on, and what was held out of training."""
+
+    trained: tuple[Example, ...] = ()
+    held_out: tuple[Example, ...] = ()
+
+
+def part(examples: Sequence[Example], known: Known, settings: DatasetSettings) -> Sides:
+    """The side of each example. Where the rule holds out no new group and none is held out from before, the smallest
+    group that is new is; so of refusals and of answers, where there are ENOUGH_GROUPS of the kind.
+
+    Nothing is held out where all were trained on before, or are near-copies of one question, or with a share of 0.
+    """
+    if not settings.share_held_out:
+        return Sides()
+    return _Parting(examples, known, settings).sides()
+
+
+def keep_out(
+    examples: Sequence[Example], kept_out: Sequence[Example], settings: DatasetSettings
+) -> tuple[list[Example], list[Example]]:
+    """The examples without those that ask what is kept out or a near-copy of it, and those."""
+    copies = set(copies_of(examples, kept_out, settings.near_duplicate)) if examples and kept_out else set()
+    kept = [example for place, example in enumerate(examples) if place not in copies]
+    return kept, [example for place, example in enumerate(examples) if place in copies]
+
+
+def fewest(examples: Sequence[Example], most: int) -> list[Example]:
+    """At most so many of the examples, in their order: those with the smallest keys, refusals in proportion.
+
+    Who is chosen stays chosen when others come, but for those with smaller keys.
+    """
+    if len(examples) <= most:
+        return list(examples)
+    kinds = [[place for place, one in enumerate(examples) if one.refuses is refuses] for refuses in (False, True)]
+    few, many = sorted(kinds, key=len)
+    share = min(len(few), max(1, round(most * len(few) / len(examples)))) if most > 1 else 0
+    chosen: list[int] = []
+    for places, wanted in ((few, share), (many, most - share)):
+        chosen += sorted(places, key=lambda place: (key(examples[place]), examples[place].answer))[:wanted]
+    return [examples[place] for place in sorted(chosen)]
+
+
+def key(example: Example) -> int:
+    """The SHA-256 of what an example asks, as it is compared with others."""
+    return _number(" ".join(Wording.of(example.asked).words).encode())
+
+
+def group_key(examples: Sequence[Example]) -> int:
+    """The key of a group. The smallest key of its members is hashed once more: of many one is always small."""
+    return _number(min(map(key, examples)).to_bytes(32, "big"))
+
+
+def _number(content: bytes) -> int:
+    return int.from_bytes(hashlib.sha256(content).digest(), "big")
+
+
+class _Parting:
+    """The sides of some examples, worked out step by step. `_side` says of each place: trained, held out, between."""
+
+    def __init__(self, examples: Sequence[Example], known: Known, settings: DatasetSettings) -> None:
+        self._examples, self._settings = examples, settings
+        self._asking = Asking.of([*examples, *known.trained, *known.held_out], settings.near_duplicate)
+        first, second = len(examples), len(examples) + len(known.trained)
+        last = second + len(known.held_out)
+        self._trained, self._held_out = self._numbers(range(first, second)), self._numbers(range(second, last))
+        self._trained_places, self._held_out_places, self._between = set[int](), set[int](), set[int]()
+        self._new: list[list[int]] = []
+
+    def sides(self) -> Sides:
+        self._remember()
+        self._apply_rule()
+        self._part_copies()
+        self._hold_out_some()
+        self._part_copies()
+        return Sides(tuple(sorted(self._held_out_places)), between=tuple(sorted(self._between)))
+
+    def _remember(self) -> None:
+        """Settle what is known by its wording, then its near-copies, then theirs, until none is left."""
+        unknown: list[int] = []
+        for place in range(len(self._examples)):
+            number = self._asking.own[place][0]
+            if number in self._trained:
+                self._trained_places.add(place)
+            elif number in self._held_out:
+                self._held_out_places.add(place)
+            else:
+                unknown.append(place)
+        left = self._joined(unknown)
+        while len(left) < len(unknown):
+            unknown, left = left, self._joined(left)
+        self._new = self._asking.groups(left)
+
+    def _joined(self, unknown: Sequence[int]) -> list[int]:
+        """Those of the places that are near-copies of nothing settled; the others join what they are near-copies of."""
+        trained = self._trained | self._numbers(self._trained_places)
+        held_out = self._held_out | self._numbers(self._held_out_places)
+        left: list[int] = []
+        for place in unknown:
+            around = self._asking.around(place)
+            if around & trained:
+                (self._between if around & held_out else self._trained_places).add(place)
+            else:
+                (self._held_out_places.add if around & held_out else left.append)(place)
+        return left
+
+    def _apply_rule(self) -> None:
+        """A group that is more than the share by itself is trained on: there would be too little left."""
+        limit, largest = int(self._settings.share_held_out * KEYS), self._settings.share_held_out * len(self._examples)
+        for group in self._new:
+            is_held_out = self._key(group) < limit and len(group) <= max(1.0, largest)
+            (self._held_out_places if is_held_out else self._trained_places).update(group)
+
+    def _part_copies(self) -> None:
+        """Whatever brought a near-copy of what is trained on to the other side: it is not asked."""
+        trained = self._trained | self._numbers(self._trained_places)
+        copies = {place for place in self._held_out_places if self._asking.around(place) & trained}
+        self._held_out_places -= copies
+        self._between |= copies
+
+    def _hold_out_some(self) -> None:
+        kinds: list[Callable[[Sequence[int]], bool]] = [lambda group: not self._refuses(group), self._refuses]
+        present = self._asking.groups(range(len(self._examples)))
+        for of_kind in kinds:
+            if sum(map(of_kind, present)) >= ENOUGH_GROUPS:
+                self._hold_out_one(of_kind)
+        self._hold_out_one(lambda _: True)
+
+    def _hold_out_one(self, wanted: Callable[[Sequence[int]], bool]) -> None:
+        """The smallest of the wanted groups that are new, unless one is held out already or nothing else is trained."""
+        if any(wanted([place]) for place in self._held_out_places):
+            return
+        trained = self._trained_places
+        free = [group for group in self._new if trained.issuperset(group) and len(group) < len(trained)]
+        if chosen := min(filter(wanted, free), key=lambda group: (len(group), self._key(group)), default=None):
+            trained.difference_update(chosen)
+            self._held_out_places.update(chosen)
+
+    def _numbers(self, places: Sequence[int] | range | set[int]) -> set[int]:
+        return {number for place in places for number in self._asking.own[place]}
+
+    def _refuses(self, group: Sequence[int]) -> bool:
+        return all(self._examples[place].refuses for place in group)
+
+    def _key(self, group: Sequence[int]) -> int:
+        return group_key([self._examples[place] for place in group])

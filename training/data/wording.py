@@ -1,0 +1,105 @@
+"""Texts as they are compared: what two people type differently and mean alike is made alike."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+from retrieval.text.words import STOP_WORDS, stem
+from training.data.languages import FUNCTION_WORDS, NEGATIONS
+
+_IDEOGRAPHS = "\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
+"""Scripts that put no spaces between words, or whose words are short: each character counts as a word."""
+_WORD = re.compile(rf"\d+(?:[.,:]\d+)+|[{_IDEOGRAPHS}]|(?:(?![{_IDEOGRAPHS}])[^\W_])+")
+_IS = re.compile(r"\b(what|it|that|there|here|how|where|who|when|why)'s\b")
+_NOT = re.compile(r"n't\b")
+_TELLING = frozenset(
+    re.findall(
+        r"\w+", "what when where who whose why how before after until over under up out only do should must may can"
+    )
+)
+"""Stop words that make another question of it."""
+EMPTY = frozenset(map(stem, re.findall(r"\w+", "a an the please pls s hi hello thanks")))
+LEAST_LETTERS = 5
+"""Shorter words that differ by a letter are two words."""
+SPARE = 0.05
+"""So many of the words that carry meaning may be others in a near-copy: none in a question of usual length."""
+
+
+def bare(text: str) -> str:
+    """Lower case without accents, invisible characters and typographic variants."""
+    if text.isascii():
+        return text.lower()
+    split = unicodedata.normalize("NFKD", text.casefold().replace("\u2019", "'"))
+    kept = "".join(letter for letter in split if unicodedata.category(letter) not in ("Mn", "Cf"))
+    return unicodedata.normalize("NFC", kept)
+
+
+@dataclass(frozen=True)
+class Wording:
+    """A text as it is compared with others."""
+
+    words: tuple[str, ...]
+
+    @classmethod
+    def of(cls, text: str) -> Wording:
+        plain = bare(text).replace("cannot", "can not").replace("can't", "can not").replace("won't", "will not")
+        return cls(tuple(stem(word) for word in _WORD.findall(_NOT.sub(" not", _IS.sub(r"\1 is", plain)))))
+
+    @cached_property
+    def shingles(self) -> frozenset[str]:
+        """Its words, and each pair of neighbours, articles and politeness aside."""
+        kept = [word for word in self.words if word not in EMPTY] or self.words
+        return frozenset(kept) | {f"{one} {two}" for one, two in pairwise(kept)}
+
+    @cached_property
+    def meant(self) -> frozenset[str]:
+        """The words that carry meaning; all where none does."""
+        return frozenset(word for word in self.words if word not in _PLAIN) or frozenset(self.words)
+
+    @cached_property
+    def strict(self) -> frozenset[str]:
+        """All words but articles and politeness."""
+        return frozenset(self.words) - EMPTY
+
+    def is_copy_of(self, other: Wording, least: float) -> bool:
+        """Whether one says what the other says: their shingles' Jaccard similarity is `least` or more, and no word that
+        carries meaning was put in the place of another. "When may I return a bike?" and the same of a helmet are two
+        questions, however much of the sentence they share; one with a word added, or misspelt, is a copy."""
+        return jaccard(self.shingles, other.shingles) >= least and not self._differs(other)
+
+    def asks_as(self, other: Wording, least: float) -> bool:
+        """Whether both ask the very same: as `is_copy_of`, and every word but articles and politeness agrees."""
+        return self.strict == other.strict and jaccard(self.shingles, other.shingles) >= least
+
+    def _differs(self, other: Wording) -> bool:
+        mine, theirs = self.meant - other.meant, other.meant - self.meant
+        if not mine or not theirs:
+            return False
+        allowed = SPARE * len(self.meant | other.meant)
+        misspelt = sum(any(_misspelt(one, two) for two in theirs) for one in mine)
+        return min(len(mine), len(theirs)) - misspelt > allowed
+
+
+def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
+    """The share of what both have in what either has, in 0..1; 1 where neither has anything."""
+    both = len(one & other)
+    return both / (len(one) + len(other) - both) if one or other else 1.0
+
+
+def _misspelt(one: str, other: str) -> bool:
+    """Whether two words differ by one letter that is added, missing, another, or swapped with its neighbour."""
+    if min(len(one), len(other)) < LEAST_LETTERS or abs(len(one) - len(other)) > 1:
+        return False
+    if not (one.isalpha() and other.isalpha()):
+        return False
+    shared = next((place for place, pair in enumerate(zip(one, other, strict=False)) if len(set(pair)) > 1), len(one))
+    mine, theirs = one[shared:], other[shared:]
+    swapped = mine[:2] == theirs[1::-1] and mine[2:] == theirs[2:]
+    return swapped or mine[1:] == theirs[1:] or mine[1:] == theirs or mine == theirs[1:]
+
+
+_PLAIN = EMPTY | frozenset(stem(bare(word)) for word in (STOP_WORDS | FUNCTION_WORDS) - _TELLING - NEGATIONS)

@@ -1,0 +1,35 @@
+"""Which passage an answer was written of, told by its words. Rows and evaluation decide by the same rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from retrieval.answers.grounding import passage_text
+from retrieval.model import Passage
+from retrieval.text.words import content_words, strip_markers
+
+CARRIED = 0.5
+"""From this share of an answer's words on, figures counted three times, a passage counts as the one that answers."""
+CARRIED_BY_NAMED = 0.3
+"""The same for a passage of a document that the data set names: an answer in house words keeps few of its own."""
+
+
+def source(answer: str, passages: Sequence[Passage], documents: Sequence[str] = ()) -> Passage | None:
+    """The passage that carries most of the answer, among those of the named documents where any is named."""
+    carrying = [passage for passage in passages if carries(answer, passage, documents)]
+    return max(carrying, key=lambda passage: answer_support(answer, passage), default=None)
+
+
+def carries(answer: str, passage: Passage, documents: Sequence[str] = ()) -> bool:
+    """Whether the answer can have been written of the passage; of one of the named documents where any is named."""
+    if documents:
+        return passage.chunk.filename in documents and answer_support(answer, passage) >= CARRIED_BY_NAMED
+    return answer_support(answer, passage) >= CARRIED
+
+
+def answer_support(answer: str, passage: Passage) -> float:
+    """The share of the answer's words that stand in the passage, its figures counted three times; in 0..1."""
+    words = content_words(strip_markers(answer))
+    known = content_words(passage_text(passage))
+    weights = {word: 3 if any(letter.isdigit() for letter in word) else 1 for word in words}
+    return sum(weight for word, weight in weights.items() if word in known) / max(1, sum(weights.values()))
