@@ -23,9 +23,9 @@ from services.database.tables import ApiKey, Base, Store, Workspace
 from services.domain.keys import digest
 from services.gateway.answering.answering import Answering
 from services.gateway.answering.canaries import Canaries
-from services.gateway.answering.slots import Slots
 from services.gateway.app import create_app
 from services.gateway.settings import GatewaySettings
+from services.gateway.upstream.slots import Slots
 
 TEXT = "Customers may return a bike within 30 days of delivery."
 ROUTE = Route(slot="base", address="http://slot", model="base-weights")

@@ -18,8 +18,6 @@ from services.domain.jobs import Jobs, UnknownJob, WrongJobState
 from services.domain.retraining import ReviewedExamples
 from services.gateway.answering.answering import Answering
 from services.gateway.answering.canaries import Canaries
-from services.gateway.answering.passages import RetrievalClient
-from services.gateway.answering.slots import Slots
 from services.gateway.chat import routes as chat
 from services.gateway.data_sets import routes as data_sets
 from services.gateway.data_sets.data_sets import DataSets
@@ -27,14 +25,14 @@ from services.gateway.embedders import routes as embedders
 from services.gateway.embedders.embedders import Embedders
 from services.gateway.examples import routes as examples
 from services.gateway.examples.examples import Examples
-from services.gateway.examples.feedback import Verdicts
 from services.gateway.examples.proposals import Proposing
+from services.gateway.feedback.feedback import Verdicts
 from services.gateway.files import routes as files
 from services.gateway.files.files import Files
 from services.gateway.fine_tuning import routes as fine_tuning
 from services.gateway.fine_tuning.fine_tuning import FineTuning
 from services.gateway.health import routes as health
-from services.gateway.http.bodies import Bounds
+from services.gateway.http.bounds import Bounds
 from services.gateway.http.callers import Keys
 from services.gateway.http.cors import CrossOriginApp
 from services.gateway.http.door import Door
@@ -60,6 +58,8 @@ from services.gateway.stores import routes as knowledge
 from services.gateway.stores.batches import FileBatches
 from services.gateway.stores.files import StoreFiles
 from services.gateway.stores.stores import Stores
+from services.gateway.upstream.retrieval import RetrievalClient
+from services.gateway.upstream.slots import Slots
 from services.gateway.versions import routes as versions
 from services.gateway.versions.versions import Versions
 from services.kit import errors

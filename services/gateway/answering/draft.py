@@ -14,9 +14,9 @@ from retrieval.model import Message, Passage
 from services.gateway.answering.fitting import Parts, Size, TooLong, fit, halved
 from services.gateway.answering.models import GROUNDED
 from services.gateway.answering.outgoing import Outgoing
-from services.gateway.answering.passages import Retrieved
-from services.gateway.answering.slots import Piece
 from services.gateway.answering.turn import Answer, EndedBy, Question
+from services.gateway.upstream.retrieval import Retrieved
+from services.gateway.upstream.slots import Piece
 from services.kit.errors import ApiError
 
 

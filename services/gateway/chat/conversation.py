@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BeforeValidator, model_validator
 
 from retrieval.answers.conversation import Role
-from services.gateway.http.nulls import NullsAbsent
+from services.gateway.http.bodies import NullsAbsent
 
 WORDS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
 """The types of part that are read, and the field that has the words of each."""

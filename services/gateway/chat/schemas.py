@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from services.gateway.chat.conversation import ChatMessage
-from services.gateway.http.nulls import NullsAbsent
+from services.gateway.http.bodies import NullsAbsent
 from services.gateway.stores.schemas import AttributeFilter, JsonObject, RankingOptions
 
 MOST_TEXTS = 2048

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends, Request
 
 from services.database.tables import DataSet
 from services.gateway.chat.schemas import DataSetCreate
-from services.gateway.data_sets.lineage_body import lineage_body
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
 from services.gateway.http.visibility import check_files, purposes
+from services.gateway.lineage.bodies import lineage_body
 
 router = APIRouter(tags=["voice"])
 READ = Depends(require("voice", counts="reads"))

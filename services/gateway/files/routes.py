@@ -10,11 +10,11 @@ from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from services.database.tables import File
-from services.gateway.data_sets.lineage_body import lineage_body
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
 from services.gateway.http.paging import Cursor, Order
 from services.gateway.http.visibility import check_purpose, purposes
+from services.gateway.lineage.bodies import lineage_body
 from services.kit.errors import ApiError
 
 router = APIRouter(tags=["knowledge"])

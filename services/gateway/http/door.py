@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.http.access import wanted_access
-from services.gateway.http.bodies import Bounds, GoneAway, check_address, checked
+from services.gateway.http.bounds import Bounds, GoneAway, check_address, checked
 from services.gateway.http.callers import Keys, key_of
 from services.gateway.http.limits import Limits, Standing
 from services.kit.errors import ApiError, respond

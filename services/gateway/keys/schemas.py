@@ -8,7 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from services.database.tables import ApiKey, Workspace
 from services.domain.keys import ALL_SCOPES
-from services.gateway.http.nulls import NullsAbsent
+from services.gateway.http.bodies import NullsAbsent
 
 HIGHEST_LIMIT = 1_000_000_000
 

@@ -16,7 +16,7 @@ from services.gateway.answering.asking import Asked
 from services.gateway.answering.models import GROUNDED, Choice
 from services.gateway.chat.conversation import Content, words_of
 from services.gateway.chat.schemas import Body, JsonFormat, JsonSchema, TextFormat, refused
-from services.gateway.http.nulls import NullsAbsent
+from services.gateway.http.bodies import NullsAbsent
 from services.gateway.stores.schemas import AttributeFilter, RankingOptions
 from services.kit.errors import ApiError
 

@@ -15,9 +15,9 @@ from services.database.tables import Turn
 from services.gateway.answering.asking import to_question
 from services.gateway.answering.delivery import CLIENT_CLOSED_REQUEST, Delivery, admit, streamed, whole
 from services.gateway.answering.turn import Answer
-from services.gateway.data_sets.lineage_body import lineage_body
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
+from services.gateway.lineage.bodies import lineage_body
 from services.gateway.responses.body import ResponseShape, search_results
 from services.gateway.responses.events import ResponseEvents
 from services.gateway.responses.request import RESULTS, ResponseRequest, as_asked, check_search

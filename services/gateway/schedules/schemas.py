@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from services.gateway.fine_tuning.schemas import Hyperparameters
-from services.gateway.http.nulls import NullsAbsent
+from services.gateway.http.bodies import NullsAbsent
 from services.gateway.sources.schemas import Name, Schedule
 
 SUFFIX = r"^[A-Za-z0-9_-]+$"

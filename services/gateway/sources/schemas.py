@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, Field
 
 from retrieval.sources.port import Kind
-from services.gateway.http.nulls import NullsAbsent
+from services.gateway.http.bodies import NullsAbsent
 from services.gateway.stores.schemas import Finite
 from services.kit.cron import check_cron, check_time_zone
 

@@ -12,7 +12,6 @@ from retrieval.model import Passage
 from retrieval.search.rewriting import search_terms
 from services.contracts.jobs import JobKind
 from services.database.tables import Store
-from services.gateway.answering.passages import best_of
 from services.gateway.chat.schemas import ReindexRequest
 from services.gateway.files.routes import page
 from services.gateway.http.access import require
@@ -24,6 +23,7 @@ from services.gateway.stores.file_routes import sizes
 from services.gateway.stores.files import Entry
 from services.gateway.stores.schemas import StoreCreate, StoreSearch, StoreUpdate
 from services.gateway.stores.stores import Contents, NewStore, expires_at, is_expired
+from services.gateway.upstream.retrieval import best_of
 
 router = APIRouter(tags=["knowledge"])
 SEARCH = Depends(require("knowledge", counts="requests"))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, model_validator
 
 from retrieval.filters import Filter, parse_filter
-from services.gateway.http.nulls import NullsAbsent
+from services.gateway.http.bodies import NullsAbsent
 
 MOST_ATTRIBUTES, LONGEST_KEY, LONGEST_VALUE = 16, 64, 512
 MOST_IN_A_BATCH = 2000

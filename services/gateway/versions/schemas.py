@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import ConfigDict, Field, model_validator
 
-from services.gateway.http.nulls import NullsAbsent
+from services.gateway.http.bodies import NullsAbsent
 
 
 class Reasoned(NullsAbsent):

@@ -16,8 +16,8 @@ from retrieval.answers.grounding import REFUSAL
 from services.command.verbs.asking import answer_in_words
 from services.gateway.answering import draft
 from services.gateway.answering.answering import Answering
-from services.gateway.answering.passages import RetrievalClient
-from services.gateway.answering.slots import Slots
+from services.gateway.upstream.retrieval import RetrievalClient
+from services.gateway.upstream.slots import Slots
 from services.kit.remarks import ENDED_BY, UNGROUNDED
 from services.kit.settings import Platform
 from tests.gateway_fakes import PIECES, Gateway
