@@ -9,8 +9,8 @@ from fastapi.testclient import TestClient
 
 from services.database.tables import ApiKey, Turn
 from services.domain.keys import digest
-from services.gateway.examples.proposals import Proposing
 from services.gateway.feedback.feedback import Verdicts
+from services.gateway.feedback.proposals import Proposing
 from tests.gateway_fakes import Gateway
 
 SCOPES = ["ask", "knowledge", "voice"]

@@ -23,10 +23,12 @@ from services.gateway.data_sets import routes as data_sets
 from services.gateway.data_sets.data_sets import DataSets
 from services.gateway.embedders import routes as embedders
 from services.gateway.embedders.embedders import Embedders
+from services.gateway.embeddings import routes as embeddings
 from services.gateway.examples import routes as examples
 from services.gateway.examples.examples import Examples
-from services.gateway.examples.proposals import Proposing
+from services.gateway.feedback import routes as feedback
 from services.gateway.feedback.feedback import Verdicts
+from services.gateway.feedback.proposals import Proposing
 from services.gateway.files import routes as files
 from services.gateway.files.files import Files
 from services.gateway.fine_tuning import routes as fine_tuning
@@ -38,12 +40,15 @@ from services.gateway.http.cors import CrossOriginApp
 from services.gateway.http.door import Door
 from services.gateway.http.limits import Limits
 from services.gateway.jobs import routes as work
+from services.gateway.jobs.cancelling import Cancelling
 from services.gateway.jobs.dispatch import Dispatcher
 from services.gateway.journal import routes as answers
 from services.gateway.journal.journal import Journal
 from services.gateway.keys import routes as tenants
 from services.gateway.keys.keys import ApiKeys
 from services.gateway.keys.workspaces import Workspaces
+from services.gateway.lineage import routes as lineage
+from services.gateway.lineage.lineage import Lineages
 from services.gateway.models import routes as ask
 from services.gateway.responses import routes as responses
 from services.gateway.schedules import routes as schedules
@@ -125,6 +130,7 @@ def create_app(
     state.jobs, state.dispatcher, state.files = jobs, dispatcher, uploads
     state.stores, state.store_files = stores, held
     state.batches = FileBatches(sessions, stores, held, jobs)
+    state.cancelling, state.lineages = Cancelling(sessions, jobs), Lineages(sessions)
     state.versions, state.journal = Versions(sessions), Journal(sessions)
     proposing = Proposing(settings.propose_praised, settings.propose_ratings, settings.review_examples)
     state.verdicts = Verdicts(sessions, state.journal, uploads, proposing)
@@ -141,8 +147,9 @@ def create_app(
     )
     state.answering, state.canaries = Answering(state.retrieval, slots), Canaries(sessions, slots)
     for module in (
-        chat, responses, ask, answers, files, knowledge, index, store_files, batches, sources, fine_tuning, versions,
-        schedules, data_sets, examples, embedders, work, tenants, health,
+        chat, responses, ask, embeddings, answers, feedback, files,
+        knowledge, index, store_files, batches, sources, fine_tuning, versions,
+        schedules, data_sets, lineage, examples, embedders, work, tenants, health,
     ):  # fmt: skip
         app.include_router(module.router)
     return app

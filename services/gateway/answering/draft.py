@@ -11,12 +11,12 @@ from retrieval.answers.conversation import Conversation
 from retrieval.answers.grounding import cite, is_grounded, prompt_version
 from retrieval.answers.json_citations import cite_json
 from retrieval.model import Message, Passage
-from services.gateway.answering.fitting import Parts, Size, TooLong, fit, halved
+from services.gateway.answering.fitting import Parts, TooLong, fit, halved
 from services.gateway.answering.models import GROUNDED
 from services.gateway.answering.outgoing import Outgoing
 from services.gateway.answering.turn import Answer, EndedBy, Question
 from services.gateway.upstream.retrieval import Retrieved
-from services.gateway.upstream.slots import Piece
+from services.gateway.upstream.slots import Piece, Size
 from services.kit.errors import ApiError
 
 

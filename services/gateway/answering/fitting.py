@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from retrieval.model import Message, Passage
+from services.gateway.upstream.slots import Size
 
 LETTERS_A_TOKEN = 4.0
 """Of English in most vocabularies; a letter beyond ASCII counts as a token. Only the ratio of the two matters here."""
@@ -24,14 +25,6 @@ RESERVE = 0.96
 """Estimates are off by a few per cent where languages are mixed."""
 LEAST_PASSAGE = 200
 """A passage is cut to no fewer characters."""
-
-
-@dataclass(frozen=True)
-class Size:
-    """Tokens of a prompt, and of the model's whole context."""
-
-    tokens: int
-    context: int
 
 
 @dataclass(frozen=True)

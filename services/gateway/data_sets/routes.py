@@ -1,4 +1,4 @@
-"""Data sets: frozen, examined before any training; and where the text of a file has gone."""
+"""Data sets: frozen, and examined before any training."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 
 from services.database.tables import DataSet
-from services.gateway.chat.schemas import DataSetCreate
+from services.gateway.data_sets.schemas import DataSetCreate
+from services.gateway.files.files import check_files
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
-from services.gateway.http.visibility import check_files, purposes
-from services.gateway.lineage.bodies import lineage_body
 
 router = APIRouter(tags=["voice"])
 READ = Depends(require("voice", counts="reads"))
@@ -57,20 +56,3 @@ def delete_data_set(request: Request, data_set_id: str, caller: Caller = WRITE) 
     """Remove a data set's content. Versions that were trained on it stay, and name its hash."""
     request.app.state.data_sets.delete(caller.workspace_id, data_set_id)
     return {"id": data_set_id, "object": "data_set", "deleted": True}
-
-
-@router.get("/v1/files/{file_id}/lineage")
-def file_lineage(
-    request: Request, file_id: str, caller: Caller = Depends(require("knowledge", "voice", counts="reads"))
-) -> dict[str, Any]:
-    """The data sets and versions that have text of a file in them, deleted or not."""
-    found = request.app.state.data_sets.lineage_of_file(caller.workspace_id, file_id, purposes(caller))
-    return lineage_body(found, file_id)
-
-
-@router.get("/v1/answers/{answer_id}/lineage")
-def answer_lineage(
-    request: Request, answer_id: str, caller: Caller = Depends(require("ask", "voice", counts="reads"))
-) -> dict[str, Any]:
-    """The data sets and versions that were made from an answer of the journal."""
-    return lineage_body(request.app.state.data_sets.lineage_of_answer(caller.workspace_id, answer_id), answer_id)

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends, Request
 
 from services.contracts.jobs import JobKind
 from services.database.tables import TunedEmbedder
-from services.gateway.chat.schemas import EmbedderCreate
+from services.gateway.embedders.schemas import EmbedderCreate
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
-from services.gateway.jobs.routes import job_body
+from services.gateway.jobs.bodies import job_body
 from services.kit.errors import ApiError
 
 router = APIRouter(tags=["knowledge"])

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 
-from services.database.tables import Example
-from services.domain.examples import ExampleKind, ExampleStatus, Use
-from services.gateway.examples.examples import use_body
+from services.domain.examples import ExampleKind, ExampleStatus
+from services.gateway.examples.bodies import example_body, use_body
 from services.gateway.examples.schemas import (
     ExampleCreate,
     ExampleExport,
@@ -17,38 +15,14 @@ from services.gateway.examples.schemas import (
     ExampleReview,
     ExampleUpdate,
 )
-from services.gateway.files.routes import page
+from services.gateway.files.files import check_files
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
-from services.gateway.http.paging import Cursor, cursor
-from services.gateway.http.visibility import check_files
+from services.gateway.http.paging import Cursor, cursor, page
 
 router = APIRouter(tags=["voice"])
 READ = Depends(require("voice", counts="reads"))
 WRITE = Depends(require("voice", counts="writes"))
-
-
-def example_body(example: Example, uses: Sequence[Use]) -> dict[str, Any]:
-    """`uses` are the files that have its text, with the jobs and versions that were trained on them."""
-    return {
-        "id": example.id,
-        "object": "example",
-        "created_at": int(example.created_at.timestamp()),
-        "kind": example.kind,
-        "status": example.status,
-        "origin": example.origin,
-        "prompt": example.prompt,
-        "answer": example.answer,
-        "rejected": example.rejected,
-        "label": example.label,
-        "metadata": example.details,
-        "answer_id": example.turn_id,
-        "feedback_id": example.feedback_id,
-        "reviewed_by": example.reviewed_by,
-        "reviewed_at": int(example.reviewed_at.timestamp()) if example.reviewed_at else None,
-        "note": example.note,
-        "uses": [use_body(use) for use in uses],
-    }
 
 
 @router.get("/v1/examples")

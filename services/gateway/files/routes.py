@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from services.database.tables import File
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
-from services.gateway.http.paging import Cursor, Order
+from services.gateway.http.paging import Cursor, Order, page
 from services.gateway.http.visibility import check_purpose, purposes
 from services.gateway.lineage.bodies import lineage_body
 from services.kit.errors import ApiError
@@ -21,12 +21,6 @@ router = APIRouter(tags=["knowledge"])
 READ = Depends(require("knowledge", "voice", counts="reads"))
 WRITE = Depends(require("knowledge", "voice", counts="writes"))
 HOUR, MONTH = 3600, 30 * 24 * 3600
-
-
-def page(data: list[dict[str, Any]], has_more: bool = False) -> dict[str, Any]:
-    """A list in OpenAI's shape."""
-    ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
-    return {"object": "list", "data": data, **ends, "has_more": has_more}
 
 
 def file_body(file: File) -> dict[str, Any]:
@@ -105,5 +99,5 @@ async def delete_file(request: Request, file_id: str, caller: Caller = WRITE) ->
     seen = purposes(caller)
     for store_id in await run_in_threadpool(state.files.delete, caller.workspace_id, file_id, seen):
         await state.retrieval.delete_file(caller.workspace_id, store_id, file_id, asked_at)
-    left = await run_in_threadpool(state.data_sets.lineage, caller.workspace_id, file_id)
+    left = await run_in_threadpool(state.lineages.of, caller.workspace_id, file_id)
     return {"id": file_id, "object": "file", "deleted": True, "lineage": lineage_body(left, file_id)}

@@ -7,13 +7,12 @@ from typing import Any
 from fastapi import APIRouter, Depends, Query, Request
 
 from services.database.tables import Checkpoint, Job
-from services.gateway.files.routes import page
+from services.gateway.files.files import check_files
 from services.gateway.fine_tuning.schemas import FineTuningCreate
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
-from services.gateway.http.paging import Cursor, event_number
-from services.gateway.http.visibility import check_files
-from services.gateway.jobs.routes import event_body
+from services.gateway.http.paging import Cursor, event_number, page
+from services.gateway.jobs.bodies import event_body
 
 router = APIRouter(tags=["voice"])
 READ = Depends(require("voice", counts="reads"))

@@ -1,10 +1,13 @@
-"""Null means absent, as in OpenAI's schema: its SDKs and their users send null for what they leave at its default."""
+"""What every body that clients send has in common.
+
+Null means absent, as in OpenAI's schema: its SDKs and their users send null for what they leave at its default.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class NullsAbsent(BaseModel):
@@ -19,6 +22,18 @@ class NullsAbsent(BaseModel):
         if not isinstance(given, dict):
             return given
         return {name: value for name, value in given.items() if value is not None or not _has_a_default(cls, name)}
+
+
+class Body(NullsAbsent):
+    """A body in which an unknown field has no effect, as in OpenAI's API."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Strict(NullsAbsent):
+    """A body in which an unknown field is refused: a mistyped one must not look like none."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 def _has_a_default(body: type[BaseModel], name: str) -> bool:

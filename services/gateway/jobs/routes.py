@@ -7,48 +7,15 @@ from typing import Any
 from fastapi import APIRouter, Depends, Query, Request
 
 from services.contracts.jobs import JobStatus
-from services.database.tables import Job, JobEvent
+from services.database.tables import Job
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
 from services.gateway.http.visibility import job_kinds
+from services.gateway.jobs.bodies import event_body, job_body
 
 router = APIRouter(tags=["jobs"])
 READ = Depends(require("knowledge", "voice", "operate", counts="reads"))
 WRITE = Depends(require("knowledge", "voice", "operate", counts="writes"))
-
-
-def job_body(job: Job) -> dict[str, Any]:
-    def seconds(name: str) -> float | None:
-        moment = getattr(job, name)
-        return moment.timestamp() if moment else None
-
-    return {
-        "id": job.id,
-        "object": "job",
-        "kind": job.kind,
-        "status": job.status,
-        "stage": job.stage,
-        "progress": round(job.progress, 4),
-        "eta_seconds": job.eta_seconds,
-        "reason": job.reason,
-        "request": job.request,
-        "result": job.result,
-        "cancel_requested": job.cancel_requested,
-        "pause_requested": job.pause_requested,
-        **{name: seconds(name) for name in ("created_at", "started_at", "finished_at", "heartbeat_at", "deadline_at")},
-    }
-
-
-def event_body(event: JobEvent) -> dict[str, Any]:
-    return {
-        "id": f"ftevent-{event.id}",
-        "object": "fine_tuning.job.event",
-        "created_at": int(event.created_at.timestamp()),
-        "level": event.level,
-        "message": event.message,
-        "data": event.data,
-        "type": "metrics" if event.data else "message",
-    }
 
 
 def _seen(request: Request, caller: Caller, job_id: str) -> Job:
@@ -78,9 +45,7 @@ def retrieve_job(request: Request, job_id: str, caller: Caller = READ) -> dict[s
 @router.post("/v1/jobs/{job_id}/cancel")
 def cancel_job(request: Request, job_id: str, caller: Caller = WRITE) -> dict[str, Any]:
     _seen(request, caller, job_id)
-    job = request.app.state.jobs.request_cancel(caller.workspace_id, job_id)
-    request.app.state.store_files.job_cancelled(job)
-    return job_body(job)
+    return job_body(request.app.state.cancelling.cancel(caller.workspace_id, job_id))
 
 
 @router.post("/v1/jobs/{job_id}/pause")

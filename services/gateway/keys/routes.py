@@ -6,10 +6,9 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from services.gateway.files.routes import page
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
-from services.gateway.http.paging import Cursor, cursor
+from services.gateway.http.paging import Cursor, cursor, page
 from services.gateway.keys.keys import MadeKey
 from services.gateway.keys.schemas import KeyCreate, WorkspaceCreate, key_body, workspace_body
 

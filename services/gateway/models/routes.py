@@ -1,23 +1,19 @@
-"""Models and embeddings."""
+"""Model names that answer now."""
 
 from __future__ import annotations
 
-import base64
-import struct
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 from starlette.concurrency import run_in_threadpool
 
 from services.gateway.answering.models import served
-from services.gateway.chat.schemas import EmbeddingsRequest
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
 from services.kit.errors import ApiError
 
 router = APIRouter(tags=["ask"])
 READ = Depends(require("ask", counts="reads"))
-ASK = Depends(require("ask", counts="requests"))
 
 
 @router.get("/v1/models")
@@ -38,28 +34,3 @@ async def retrieve_model(request: Request, name: str, caller: Caller = READ) -> 
             found: dict[str, Any] = model
             return found
     raise ApiError(404, f"The model '{name}' does not exist, or its weights are not served.", code="model_not_found")
-
-
-@router.post("/v1/embeddings")
-async def create_embeddings(request: Request, body: EmbeddingsRequest, caller: Caller = ASK) -> dict[str, Any]:
-    made = await request.app.state.retrieval.embed(body.input)
-    _check_dimensions(body.dimensions, len(made.vectors[0]))
-    await request.app.state.limits.spend(caller, made.tokens)
-    as_asked = _base64 if body.encoding_format == "base64" else list
-    data = [
-        {"object": "embedding", "index": position, "embedding": as_asked(vector)}
-        for position, vector in enumerate(made.vectors)
-    ]
-    usage = {"prompt_tokens": made.tokens, "total_tokens": made.tokens}
-    return {"object": "list", "data": data, "model": made.model, "usage": usage}
-
-
-def _check_dimensions(wanted: int | None, made: int) -> None:
-    """Raises ApiError 400 for another length than the embedder's: cut short, its vectors would mean little."""
-    if wanted not in (None, made):
-        message = f"dimensions: the embedder makes vectors of {made} numbers; ask for {made}, or leave it out."
-        raise ApiError(400, message, code="invalid_value", param="dimensions")
-
-
-def _base64(vector: list[float]) -> str:
-    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

@@ -76,7 +76,7 @@ def delete_response(request: Request, response_id: str, caller: Caller = WRITE) 
     """Delete a response from the journal with the feedback on it; a conversation that goes on forgets it. `lineage`
     names the data sets and versions that still have its text in them."""
     request.app.state.journal.forget(caller, response_id)
-    left = request.app.state.data_sets.lineage(caller.workspace_id, response_id)
+    left = request.app.state.lineages.of(caller.workspace_id, response_id)
     return {"id": response_id, "object": "response", "deleted": True, "lineage": lineage_body(left, response_id)}
 
 

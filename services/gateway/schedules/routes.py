@@ -7,10 +7,10 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 
 from services.database.tables import TrainingSchedule
+from services.gateway.files.files import check_files
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
-from services.gateway.http.visibility import check_files
-from services.gateway.jobs.routes import job_body
+from services.gateway.jobs.bodies import job_body
 from services.gateway.schedules.schedules import Run
 from services.gateway.schedules.schemas import ScheduleCreate, ScheduleUpdate
 

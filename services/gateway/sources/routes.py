@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from services.database.tables import File, Source, SourceDocument, StoreFile
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
-from services.gateway.jobs.routes import job_body
+from services.gateway.jobs.bodies import job_body
 from services.gateway.sources.schemas import SourceCreate, SourceSync, SourceUpdate
 
 router = APIRouter(tags=["sources"])

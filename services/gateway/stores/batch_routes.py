@@ -7,37 +7,16 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from services.database.tables import FileBatch
-from services.gateway.files.routes import page
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
-from services.gateway.http.paging import Cursor, cursor
+from services.gateway.http.paging import Cursor, cursor, page
 from services.gateway.http.visibility import purposes
-from services.gateway.stores.file_routes import POLL_AFTER, Status, entry, store_file_body
-from services.gateway.stores.schemas import BatchCreate
+from services.gateway.stores.bodies import POLL_AFTER, Status, batch_body, store_file_body
+from services.gateway.stores.schemas import BatchCreate, entry
 
 router = APIRouter(tags=["knowledge"])
 READ = Depends(require("knowledge", counts="reads"))
 WRITE = Depends(require("knowledge", counts="writes"))
-
-
-def batch_body(batch: FileBatch, counts: dict[str, int]) -> dict[str, Any]:
-    return {
-        "id": batch.id,
-        "object": "vector_store.files_batch",
-        "created_at": int(batch.created_at.timestamp()),
-        "vector_store_id": batch.store_id,
-        "status": _status(batch, counts),
-        "file_counts": counts,
-    }
-
-
-def _status(batch: FileBatch, counts: dict[str, int]) -> Status:
-    """Some files that failed do not make a failed batch: their errors stand beside them."""
-    if batch.cancelled_at is not None:
-        return "cancelled"
-    if counts["in_progress"]:
-        return "in_progress"
-    return "failed" if counts["failed"] == counts["total"] > 0 else "completed"
 
 
 def _described(request: Request, batch: FileBatch) -> dict[str, Any]:

@@ -3,54 +3,21 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from services.database.tables import File, StoreFile
-from services.gateway.files.routes import page
+from services.gateway.files.files import check_files
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
-from services.gateway.http.paging import Cursor, cursor
-from services.gateway.http.visibility import check_files
-from services.gateway.stores.files import Entry
-from services.gateway.stores.schemas import AutoChunking, StaticChunking, StoreFileCreate, StoreFileUpdate
+from services.gateway.http.paging import Cursor, cursor, page
+from services.gateway.stores.bodies import POLL_AFTER, Status, store_file_body
+from services.gateway.stores.schemas import StoreFileCreate, StoreFileUpdate, entry
 
 router = APIRouter(tags=["knowledge"])
 READ = Depends(require("knowledge", counts="reads"))
 WRITE = Depends(require("knowledge", counts="writes"))
-Status = Literal["in_progress", "completed", "failed", "cancelled"]
-POLL_AFTER = {"openai-poll-after-ms": "100"}  # OpenAI's SDK asks again after this long, not after a second
-
-
-def store_file_body(row: StoreFile, file: File) -> dict[str, Any]:
-    is_failed = row.status == "failed"
-    error = {"code": row.error_code or "server_error", "message": row.error or "no reason recorded"}
-    chunked = row.chunking or row.chunked
-    return {
-        "id": row.file_id,
-        "object": "vector_store.file",
-        "created_at": int(row.created_at.timestamp()),
-        "vector_store_id": row.store_id,
-        "status": row.status,
-        "usage_bytes": file.bytes if row.status == "completed" else 0,
-        "last_error": error if is_failed else None,
-        "attributes": row.attributes,
-        "chunking_strategy": {"type": "static", "static": chunked} if chunked else {"type": "other"},
-        "filename": file.filename,
-        "sha256": file.sha256,
-        "chunk_count": row.chunk_count,
-    }
-
-
-def sizes(strategy: AutoChunking | StaticChunking | None) -> dict[str, int] | None:
-    """A file's own chunk sizes; None where it goes with its store."""
-    return strategy.static.model_dump() if isinstance(strategy, StaticChunking) else None
-
-
-def entry(body: StoreFileCreate) -> Entry:
-    return Entry(body.file_id, body.attributes or {}, sizes(body.chunking_strategy))
 
 
 @router.post("/v1/vector_stores/{store_id}/files")

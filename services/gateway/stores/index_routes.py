@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
-from services.gateway.jobs.routes import job_body
+from services.gateway.jobs.bodies import job_body
 from services.kit.errors import ApiError
 
 router = APIRouter(tags=["knowledge"])

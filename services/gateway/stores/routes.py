@@ -8,21 +8,18 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from starlette.concurrency import run_in_threadpool
 
-from retrieval.model import Passage
 from retrieval.search.rewriting import search_terms
 from services.contracts.jobs import JobKind
 from services.database.tables import Store
-from services.gateway.chat.schemas import ReindexRequest
-from services.gateway.files.routes import page
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
-from services.gateway.http.paging import Cursor, cursor
+from services.gateway.http.paging import Cursor, cursor, page
 from services.gateway.http.visibility import purposes
-from services.gateway.jobs.routes import job_body
-from services.gateway.stores.file_routes import sizes
+from services.gateway.jobs.bodies import job_body
+from services.gateway.stores.bodies import search_result, store_body
 from services.gateway.stores.files import Entry
-from services.gateway.stores.schemas import StoreCreate, StoreSearch, StoreUpdate
-from services.gateway.stores.stores import Contents, NewStore, expires_at, is_expired
+from services.gateway.stores.schemas import ReindexRequest, StoreCreate, StoreSearch, StoreUpdate, sizes
+from services.gateway.stores.stores import NewStore
 from services.gateway.upstream.retrieval import best_of
 
 router = APIRouter(tags=["knowledge"])
@@ -30,25 +27,6 @@ SEARCH = Depends(require("knowledge", counts="requests"))
 READ = Depends(require("knowledge", counts="reads"))
 WRITE = Depends(require("knowledge", counts="writes"))
 REINDEX: JobKind = "reindex"
-
-
-def store_body(store: Store, contents: Contents) -> dict[str, Any]:
-    busy, expiry = contents.counts["in_progress"] > 0, expires_at(store)
-    default = {"default": "true"} if store.is_default else {}
-    return {
-        "id": store.id,
-        "object": "vector_store",
-        "created_at": int(store.created_at.timestamp()),
-        "name": store.name,
-        "description": store.description,
-        "usage_bytes": contents.usage_bytes,
-        "file_counts": contents.counts,
-        "status": "expired" if is_expired(store) else "in_progress" if busy else "completed",
-        "expires_after": {"anchor": "last_active_at", "days": store.expires_days} if store.expires_days else None,
-        "expires_at": int(expiry.timestamp()) if expiry else None,
-        "last_active_at": int(store.last_active_at.timestamp()),
-        "metadata": {**store.details, **default},
-    }
 
 
 def _own(metadata: dict[str, str] | None) -> dict[str, str]:
@@ -124,24 +102,9 @@ async def search_store(request: Request, store_id: str, body: StoreSearch, calle
             for query in queries
         )
     )
-    data = [_result(passage) for passage in best_of(found, body.max_num_results)]
+    data = [search_result(passage) for passage in best_of(found, body.max_num_results)]
     results = {"object": "vector_store.search_results.page", "search_query": [one.query for one in found]}
     return {**results, "data": data, "has_more": False, "next_page": None}
-
-
-def _result(passage: Passage) -> dict[str, Any]:
-    chunk = passage.chunk
-    return {
-        "file_id": chunk.source.file_id,
-        "filename": chunk.filename,
-        "score": passage.score,
-        "attributes": dict(chunk.source.attributes),
-        "content": [{"type": "text", "text": chunk.text}],
-        "page": chunk.page,
-        "title": chunk.title,
-        "headings": list(chunk.headings),
-        "ranks": {"dense": passage.dense_rank, "sparse": passage.sparse_rank},
-    }
 
 
 @router.post("/v1/vector_stores/{store_id}/reindex")

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from retrieval.model import Chunk, FileRef, Message, Passage
-from services.gateway.answering.fitting import Parts, Size, TooLong, fit, halved, may_exceed
+from services.gateway.answering.fitting import Parts, TooLong, fit, halved, may_exceed
+from services.gateway.upstream.slots import Size
 
 ENGLISH = "The workshop opens at nine and closes at five on every working day of the week. "
 CHINESE = "工作日的早上九点开门，下午五点关门，周末和节假日不营业。"
