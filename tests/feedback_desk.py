@@ -61,5 +61,5 @@ class FeedbackDesk:
         return found
 
     def proposing(self, proposing: Proposing) -> None:
-        state = self.gateway.app.state
-        state.verdicts = Verdicts(self.sessions, state.journal, state.files, proposing)
+        parts = self.gateway.parts
+        self.gateway.replace(verdicts=Verdicts(self.sessions, parts.journal, parts.files, proposing))

@@ -6,24 +6,31 @@ import base64
 import struct
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 
 from services.gateway.embeddings.schemas import EmbeddingsRequest
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
+from services.gateway.http.limits import Limits
+from services.gateway.http.parts import part
+from services.gateway.upstream.retrieval import RetrievalClient
 from services.kit.errors import ApiError
 
 router = APIRouter(tags=["ask"])
 
 
 ASK = Depends(require("ask", counts="requests"))
+LIMITS = part(Limits)
+RETRIEVAL = part(RetrievalClient)
 
 
 @router.post("/v1/embeddings")
-async def create_embeddings(request: Request, body: EmbeddingsRequest, caller: Caller = ASK) -> dict[str, Any]:
-    made = await request.app.state.retrieval.embed(body.input)
+async def create_embeddings(
+    body: EmbeddingsRequest, caller: Caller = ASK, retrieval: RetrievalClient = RETRIEVAL, limits: Limits = LIMITS
+) -> dict[str, Any]:
+    made = await retrieval.embed(body.input)
     _check_dimensions(body.dimensions, len(made.vectors[0]))
-    await request.app.state.limits.spend(caller, made.tokens)
+    await limits.spend(caller, made.tokens)
     as_asked = _base64 if body.encoding_format == "base64" else list
     data = [
         {"object": "embedding", "index": position, "embedding": as_asked(vector)}

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 
 from services.gateway.examples.bodies import use_body
 from services.gateway.http.access import lacks, require
 from services.gateway.http.callers import Caller
+from services.gateway.http.parts import part
+from services.gateway.journal.journal import Journal
 
 router = APIRouter(tags=["ask"])
 READ = Depends(require("ask", "voice", counts="reads"))
 WRITE = Depends(require("ask", "voice", counts="writes"))
+JOURNAL = part(Journal)
 ANSWER_FIELDS = (
     "id",
     "model",
@@ -28,21 +31,21 @@ ANSWER_FIELDS = (
 
 
 @router.get("/v1/answers/{answer_id}")
-def retrieve_answer(request: Request, answer_id: str, caller: Caller = READ) -> dict[str, Any]:
+def retrieve_answer(answer_id: str, caller: Caller = READ, journal: Journal = JOURNAL) -> dict[str, Any]:
     """An answer from the journal, with its prompt, passages, citations, timings and versions."""
-    turn = request.app.state.journal.find(caller.workspace_id, answer_id)
+    turn = journal.find(caller.workspace_id, answer_id)
     fields = {name: getattr(turn, name) for name in ANSWER_FIELDS}
     return {"object": "answer", "created_at": int(turn.created_at.timestamp()), **fields}
 
 
 @router.delete("/v1/answers/{answer_id}")
 def delete_answer(
-    request: Request, answer_id: str, examples: Literal["keep", "delete"] = "keep", caller: Caller = WRITE
+    answer_id: str, examples: Literal["keep", "delete"] = "keep", caller: Caller = WRITE, journal: Journal = JOURNAL
 ) -> dict[str, Any]:
     """Delete an answer from the journal with the feedback on it, and say where its text still is."""
     if examples == "delete" and "voice" not in caller.scopes:
         raise lacks(["voice"], "Deleting examples")
-    deleted = request.app.state.journal.delete(caller, answer_id, examples == "delete")
+    deleted = journal.delete(caller, answer_id, examples == "delete")
     contained = [use_body(use) for use in deleted.uses]
     return {
         "id": answer_id,
