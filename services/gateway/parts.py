@@ -49,7 +49,7 @@ from training.config import DatasetSettings
 
 @dataclass(frozen=True)
 class Connections:
-    """What the gateway reaches: the database, the two services, and the broker, as a queue of jobs and to count limits."""
+    """What the gateway reaches: the database, the two services, and the broker, for its queues and its counters."""
 
     sessions: Sessions
     retrieval: httpx.AsyncClient

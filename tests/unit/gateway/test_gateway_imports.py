@@ -24,9 +24,6 @@ def test_the_gateway_starts_without_the_libraries_of_the_workers() -> None:
 def test_the_contract_on_route_modules_names_each_of_them() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
     named = next(set(one["modules"]) for one in settings["contracts"] if one["name"] == CONTRACT)
-    found = {
-        ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for path in (ROOT / "services/gateway").rglob("*routes.py")
-    }
-    extra = {module for module in found if not module.endswith(".routes")}
-    assert extra == named - {"services.gateway.*.routes"}
+    paths = [path.relative_to(ROOT) for path in (ROOT / "services/gateway").rglob("*_routes.py")]
+    found = {".".join(path.with_suffix("").parts) for path in paths}
+    assert found == named - {"services.gateway.*.routes"}
