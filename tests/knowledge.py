@@ -30,6 +30,7 @@ from services.domain.jobs import Jobs
 from services.domain.keys import SCOPES
 from services.gateway.app import create_app as create_gateway
 from services.gateway.parts import Connections, make_parts
+from services.gateway.parts import Parts as GatewayParts
 from services.gateway.settings import GatewaySettings, Settings
 from services.kit.queue import redis_client
 from services.kit.settings import Platform
@@ -90,6 +91,7 @@ class Knowledge:
     """Gateway and retrieval, with clients of them."""
 
     gateway: FastAPI
+    gateway_parts: GatewayParts
     http: TestClient
     retrieval: TestClient
     sessions: Sessions
@@ -177,7 +179,8 @@ def knowledge(home: Path, monkeypatch: pytest.MonkeyPatch, counters: Redis | Non
         celery=worker,
         counters=counters or redis_client(f"redis+socket://{home}/no-broker"),
     )
-    gateway = create_gateway(settings.gateway, make_parts(settings, connections))
+    gateway_parts = make_parts(settings, connections)
+    gateway = create_gateway(settings.gateway, gateway_parts)
     with TestClient(service, headers=headers) as retrieval, TestClient(gateway) as http:
         writer = RetrievalWriter(worker_http(retrieval))
         indexing = Indexing(sessions, writer, embedder, Parser(), WorkerSettings())
@@ -188,6 +191,6 @@ def knowledge(home: Path, monkeypatch: pytest.MonkeyPatch, counters: Redis | Non
         monkeypatch.setattr(tasks, "jobs", lambda: parts.jobs)
         monkeypatch.setattr(tasks, "background", lambda: InThisThread(parts))
         try:
-            yield Knowledge(gateway, http, retrieval, sessions, worker, writer, embedder)
+            yield Knowledge(gateway, gateway_parts, http, retrieval, sessions, worker, writer, embedder)
         finally:
             worker.stop()
