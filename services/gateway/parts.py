@@ -142,7 +142,7 @@ def make_parts(settings: Settings, connections: Connections, slots: Slots | None
         store_files=store_files,
         batches=FileBatches(sessions, stores, store_files, jobs),
         sources=Sources(sessions, stores, dispatcher, settings.sources),
-        embedders=Embedders(sessions),
+        embedders=Embedders(sessions, stores, jobs, dispatcher),
         data_sets=data_sets,
         lineages=Lineages(sessions),
         versions=versions,
