@@ -32,7 +32,7 @@ from retrieval.index.port import Scope
 from retrieval.model import Passage
 from retrieval.search.searcher import Searcher
 from services.contracts.generation import Route
-from services.gateway.answering.slots import Slots
+from services.gateway.upstream.slots import Slots
 from services.kit.http import async_client
 from services.kit.settings import Platform
 from services.worker.fine_tuning.ports import SlotAnswerer

@@ -9,8 +9,8 @@ from fastapi.testclient import TestClient
 
 from services.database.tables import ApiKey, Turn
 from services.domain.keys import digest
-from services.gateway.examples.feedback import Verdicts
-from services.gateway.examples.proposals import Proposing
+from services.gateway.feedback.feedback import Verdicts
+from services.gateway.feedback.proposals import Proposing
 from tests.gateway_fakes import Gateway
 
 SCOPES = ["ask", "knowledge", "voice"]
@@ -61,5 +61,5 @@ class FeedbackDesk:
         return found
 
     def proposing(self, proposing: Proposing) -> None:
-        state = self.gateway.app.state
-        state.verdicts = Verdicts(self.sessions, state.journal, state.files, proposing)
+        parts = self.gateway.parts
+        self.gateway.replace(verdicts=Verdicts(self.sessions, parts.journal, parts.files, proposing))

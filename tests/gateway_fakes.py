@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
 from celery import Celery
-from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from openai import OpenAI
 
@@ -21,11 +21,13 @@ from services.contracts.retrieval import EmbeddingResponse, SearchResponse
 from services.database.engine import Sessions, open_sessions
 from services.database.tables import ApiKey, Base, Store, Workspace
 from services.domain.keys import digest
-from services.gateway.answering.answering import Answering
-from services.gateway.answering.canaries import Canaries
-from services.gateway.answering.slots import Slots
+from services.gateway.answering.asking import Asking
 from services.gateway.app import create_app
-from services.gateway.settings import GatewaySettings
+from services.gateway.http.parts import hold
+from services.gateway.parts import Connections, make_parts
+from services.gateway.settings import Settings
+from services.gateway.upstream.slots import Slots
+from services.kit.settings import Platform
 
 TEXT = "Customers may return a bike within 30 days of delivery."
 ROUTE = Route(slot="base", address="http://slot", model="base-weights")
@@ -149,27 +151,27 @@ class Gateway:
         self.model, self.retrieval = FakeModel(), FakeRetrieval()
         for name in ("one", "two"):
             _add_workspace(self.sessions, name)
-        self.app = self._app(folder, generation or generation_of(TABLE), model or self.model)
-
-    def _app(self, folder: Path, generation: httpx.AsyncClient, model: Model) -> FastAPI:
-        app = create_app(
-            settings=GatewaySettings(),
-            sessions=self.sessions,
-            files_url=f"file://{folder}/files",
-            base_model="smollm2-135m-instruct",
-            top_k=3,
-            min_answerability=0.0,
-            guarded=False,
-            max_answer_tokens=64,
-            retrieval=_http(self.retrieval),
-            generation=generation,
-            celery=Celery(),
-            counters=FakeCounters(),
+        self.settings = Settings(
+            Platform(home=folder, top_k=3, min_answerability=0.0, guard="off", max_answer_tokens=64)
         )
-        app.state.slots = Slots(generation, refresh=0.0, timeout=5.0, connect=lambda _address: _http(model))
-        app.state.answering = Answering(app.state.retrieval, app.state.slots)
-        app.state.canaries = Canaries(self.sessions, app.state.slots)
-        return app
+        connections = connections_to(self.sessions, self.retrieval, generation or generation_of(TABLE))
+        answering = model or self.model
+        slots = Slots(connections.generation, refresh=0.0, timeout=5.0, connect=lambda _address: _http(answering))
+        self.parts = make_parts(self.settings, connections, slots)
+        self.app = create_app(self.settings.gateway, self.parts)
+
+    def replace(self, **parts: Any) -> None:
+        """Put other parts in the place of some."""
+        self.parts = replace(self.parts, **parts)
+        hold(self.app, self.parts)
+
+    def set(self, **changes: Any) -> None:
+        """Ask with other settings, the platform's and the gateway's, from here on."""
+        of_platform = {name: changes.pop(name) for name in list(changes) if name in Platform.model_fields}
+        platform = self.settings.platform.model_copy(update=of_platform)
+        settings = self.settings.gateway.model_copy(update=changes)
+        parts = self.parts
+        self.replace(asking=Asking(platform, settings, parts.stores, parts.versions, parts.jobs, parts.slots))
 
     def key(self, *scopes: str, workspace: str = "one") -> str:
         """A new key with these scopes; its name says which."""
@@ -183,6 +185,12 @@ class Gateway:
 
     def openai(self, key: str = "one") -> OpenAI:
         return OpenAI(base_url="http://testserver/v1", api_key=key, max_retries=0, http_client=TestClient(self.app))
+
+
+def connections_to(sessions: Sessions, retrieval: Model, generation: httpx.AsyncClient) -> Connections:
+    """Connections of a gateway whose jobs nobody takes, and whose counters never count."""
+    counters: Any = FakeCounters()
+    return Connections(sessions, _http(retrieval), generation, Celery(), counters)
 
 
 def generation_of(table: RoutingTable) -> httpx.AsyncClient:

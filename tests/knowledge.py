@@ -29,7 +29,9 @@ from services.database.tables import ApiKey, Workspace
 from services.domain.jobs import Jobs
 from services.domain.keys import SCOPES
 from services.gateway.app import create_app as create_gateway
-from services.gateway.settings import GatewaySettings
+from services.gateway.parts import Connections, make_parts
+from services.gateway.parts import Parts as GatewayParts
+from services.gateway.settings import GatewaySettings, Settings
 from services.kit.queue import redis_client
 from services.kit.settings import Platform
 from services.retrieval.app import create_app as create_retrieval
@@ -89,6 +91,7 @@ class Knowledge:
     """Gateway and retrieval, with clients of them."""
 
     gateway: FastAPI
+    gateway_parts: GatewayParts
     http: TestClient
     retrieval: TestClient
     sessions: Sessions
@@ -151,20 +154,22 @@ def _generation(_request: httpx.Request) -> httpx.Response:
 @contextmanager
 def knowledge(home: Path, monkeypatch: pytest.MonkeyPatch, counters: Redis | None = None) -> Iterator[Knowledge]:
     """Without `counters` limits are not counted, as while the broker is away."""
-    platform = Platform(home=home, service_token=TOKEN)
-    migrate(platform.database_url)
-    sessions, embedder, worker = open_sessions(platform.database_url), HashingEmbedder(), WorkerThread()
-    service = create_retrieval(platform, RetrievalSettings(), embedder=embedder, sessions=sessions)
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    gateway = create_gateway(
-        settings=GatewaySettings(max_body_bytes=1 << 20, model_aliases=ALIASES),
-        sessions=sessions,
+    platform = Platform(
+        home=home,
+        service_token=TOKEN,
         files_url=str(home / "files"),
         base_model="base",
         top_k=3,
         min_answerability=ALWAYS_REFUSE,
-        guarded=False,
         max_answer_tokens=64,
+    )
+    settings = Settings(platform, GatewaySettings(max_body_bytes=1 << 20, model_aliases=ALIASES))
+    migrate(platform.database_url)
+    sessions, embedder, worker = open_sessions(platform.database_url), HashingEmbedder(), WorkerThread()
+    service = create_retrieval(platform, RetrievalSettings(), embedder=embedder, sessions=sessions)
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    connections = Connections(
+        sessions=sessions,
         retrieval=httpx.AsyncClient(
             transport=httpx.ASGITransport(service, raise_app_exceptions=False),
             base_url="http://retrieval",
@@ -174,6 +179,8 @@ def knowledge(home: Path, monkeypatch: pytest.MonkeyPatch, counters: Redis | Non
         celery=worker,
         counters=counters or redis_client(f"redis+socket://{home}/no-broker"),
     )
+    gateway_parts = make_parts(settings, connections)
+    gateway = create_gateway(settings.gateway, gateway_parts)
     with TestClient(service, headers=headers) as retrieval, TestClient(gateway) as http:
         writer = RetrievalWriter(worker_http(retrieval))
         indexing = Indexing(sessions, writer, embedder, Parser(), WorkerSettings())
@@ -184,6 +191,6 @@ def knowledge(home: Path, monkeypatch: pytest.MonkeyPatch, counters: Redis | Non
         monkeypatch.setattr(tasks, "jobs", lambda: parts.jobs)
         monkeypatch.setattr(tasks, "background", lambda: InThisThread(parts))
         try:
-            yield Knowledge(gateway, http, retrieval, sessions, worker, writer, embedder)
+            yield Knowledge(gateway, gateway_parts, http, retrieval, sessions, worker, writer, embedder)
         finally:
             worker.stop()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from services.contracts.retrieval import LONGEST_QUERY
 from services.kit.queue import LONGEST_JOB_SECONDS
-from services.kit.settings import ServiceSettings, service_config
+from services.kit.settings import DataSetSettings, Platform, ServiceSettings, SourceSettings, service_config
 
 ORIGIN = re.compile(r"\*|https?://[^/\s*]+")
 
@@ -54,3 +55,13 @@ class GatewaySettings(ServiceSettings):
     """A canary is ended where its error rate exceeds the live version's by more than this."""
     canary_min_requests: int = Field(default=20, ge=1)
     """So many requests a canary has before its error rate is judged."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that is set of what a gateway does; what is not given is read from the file and the environment."""
+
+    platform: Platform = field(default_factory=Platform)
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    sources: SourceSettings = field(default_factory=SourceSettings)
+    data_sets: DataSetSettings = field(default_factory=DataSetSettings)

@@ -19,9 +19,9 @@ from services.gateway.answering.draft import Draft, cut, finished, searched, too
 from services.gateway.answering.fitting import may_exceed
 from services.gateway.answering.models import GROUNDED
 from services.gateway.answering.outgoing import Outgoing
-from services.gateway.answering.passages import RetrievalClient, Retrieved
-from services.gateway.answering.slots import ContextExceeded, Piece, Slots, SlotUnavailable
 from services.gateway.answering.turn import Answer, Question, Started
+from services.gateway.upstream.retrieval import RetrievalClient, Retrieved
+from services.gateway.upstream.slots import ContextExceeded, Piece, Slots, SlotUnavailable
 from services.kit.errors import ApiError
 
 log = logging.getLogger(__name__)

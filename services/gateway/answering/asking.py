@@ -10,11 +10,17 @@ from starlette.concurrency import run_in_threadpool
 
 from retrieval.answers.conversation import Conversation, Role
 from retrieval.filters import Filter
+from services.domain.jobs import Jobs
 from services.gateway.answering.models import GROUNDED, Choice, UnloadedVersion, choose, still_loading
 from services.gateway.answering.turn import Question
 from services.gateway.http.access import Scope, lacks
 from services.gateway.http.callers import Caller
+from services.gateway.settings import GatewaySettings
+from services.gateway.stores.stores import Stores
+from services.gateway.upstream.slots import Slots
+from services.gateway.versions.versions import Versions
 from services.kit.errors import ApiError
+from services.kit.settings import Platform
 
 LOADERS: tuple[Scope, ...] = ("voice", "operate")
 """The scopes by which a question may move weights: load a version that no slot serves."""
@@ -40,39 +46,72 @@ class Asked:
     place: str = "messages"
 
 
-async def to_question(asked: Asked, caller: Caller, state: Any) -> Question:
-    """Raises ApiError: 400 for a question that is too long, 404 for a model or a store that this workspace does not
-    have, 503 for weights that load."""
-    settings, workspace_id = state.settings, caller.workspace_id
-    _check_length(asked, settings.max_question_characters)
-    opening = next((text for role, text in asked.said if role == "user"), "")
-    conversation = f"{caller.key_id}:{opening}"
-    choice = await resolve(asked.model, caller, bool(asked.store_ids), state, conversation)
-    store_ids: tuple[str, ...] = ()
-    if choice.mode in GROUNDED:
-        store_ids = await run_in_threadpool(state.stores.resolve, workspace_id, asked.store_ids)
-    said = Conversation.of(asked.said)
-    return Question(
-        workspace_id=workspace_id,
-        text=said.question,
-        history=said.history,
-        choice=choice,
-        store_ids=store_ids,
-        top_k=asked.max_num_results or state.top_k,
-        sampling={
-            "temperature": settings.temperature,
-            **asked.sampling,
-            "max_tokens": asked.max_tokens or state.max_answer_tokens,
-        },
-        system=said.system or None,
-        answer_unsourced=settings.answer_unsourced,
-        min_answerability=state.min_answerability,
-        guarded=state.guarded,
-        keep_history=asked.keep_history,
-        filters=asked.filters,
-        score_threshold=asked.score_threshold,
-        place=asked.place,
-    )
+class Asking:
+    """Makes questions of requests: what a request leaves open is as the settings have it."""
+
+    def __init__(
+        self,
+        platform: Platform,
+        settings: GatewaySettings,
+        stores: Stores,
+        versions: Versions,
+        jobs: Jobs,
+        slots: Slots,
+    ) -> None:
+        self._platform, self._settings = platform, settings
+        self._stores, self._versions, self._jobs, self._slots = stores, versions, jobs, slots
+
+    async def question(self, asked: Asked, caller: Caller) -> Question:
+        """Raises ApiError: 400 for a question that is too long, 404 for a model or a store that this workspace does
+        not have, 503 for weights that load."""
+        platform, settings = self._platform, self._settings
+        _check_length(asked, settings.max_question_characters)
+        choice = await self._resolve(asked, caller)
+        store_ids: tuple[str, ...] = ()
+        if choice.mode in GROUNDED:
+            store_ids = await run_in_threadpool(self._stores.resolve, caller.workspace_id, asked.store_ids)
+        said = Conversation.of(asked.said)
+        return Question(
+            workspace_id=caller.workspace_id,
+            text=said.question,
+            history=said.history,
+            choice=choice,
+            store_ids=store_ids,
+            top_k=asked.max_num_results or platform.top_k,
+            sampling={
+                "temperature": settings.temperature,
+                **asked.sampling,
+                "max_tokens": asked.max_tokens or platform.max_answer_tokens,
+            },
+            system=said.system or None,
+            answer_unsourced=settings.answer_unsourced,
+            min_answerability=platform.min_answerability,
+            guarded=platform.guarded,
+            keep_history=asked.keep_history,
+            filters=asked.filters,
+            score_threshold=asked.score_threshold,
+            place=asked.place,
+        )
+
+    async def _resolve(self, asked: Asked, caller: Caller) -> Choice:
+        """The choice behind a model name. A version that no slot serves is loaded for a caller who may have that done,
+        and answered with 503; for another it is a 403.
+
+        The spare slot is taken for it from another such version, but from no training and no canary.
+        """
+        name, workspace_id, table = asked.model, caller.workspace_id, await self._slots.table()
+        versions = await run_in_threadpool(self._versions.names, workspace_id) if ":" in name else {}
+        opening = next((text for role, text in asked.said if role == "user"), "")
+        conversation, with_stores = f"{caller.key_id}:{opening}", bool(asked.store_ids)
+        try:
+            return choose(name, table, workspace_id, self._settings.model_aliases, versions, with_stores, conversation)
+        except UnloadedVersion as unloaded:
+            if caller.scopes.isdisjoint(LOADERS):
+                raise lacks(LOADERS, f"No slot serves '{name}' now, and loading it") from unloaded
+            training = await run_in_threadpool(self._jobs.training_now)
+            replace = not training and not table.canaries
+            await self._slots.load(workspace_id, unloaded.version_id, replace=replace)
+            raise still_loading(name) from unloaded
 
 
 def _check_length(asked: Asked, most: int) -> None:
@@ -81,21 +120,3 @@ def _check_length(asked: Asked, most: int) -> None:
         message = f"The question has {length} characters; {most} are the most (`gateway.max_question_characters`). "
         message += "Put long texts into a vector store, and ask about them."
         raise ApiError(400, message, code="question_too_long", param=asked.place)
-
-
-async def resolve(name: str, caller: Caller, with_stores: bool, state: Any, conversation: str) -> Choice:
-    """The choice behind a model name. A version that no slot serves is loaded for a caller who may have that done, and
-    answered with 503; for another it is a 403.
-
-    The spare slot is taken for it from another such version, but from no training and no canary.
-    """
-    workspace_id, table = caller.workspace_id, await state.slots.table()
-    versions = await run_in_threadpool(state.versions.names, workspace_id) if ":" in name else {}
-    try:
-        return choose(name, table, workspace_id, state.settings.model_aliases, versions, with_stores, conversation)
-    except UnloadedVersion as unloaded:
-        if caller.scopes.isdisjoint(LOADERS):
-            raise lacks(LOADERS, f"No slot serves '{name}' now, and loading it") from unloaded
-        training = await run_in_threadpool(state.jobs.training_now)
-        await state.slots.load(workspace_id, unloaded.version_id, replace=not training and not table.canaries)
-        raise still_loading(name) from unloaded

@@ -16,8 +16,8 @@ from starlette.concurrency import run_in_threadpool
 from services.database.engine import Sessions
 from services.database.tables import Canary
 from services.gateway.answering.models import Choice, Trial
-from services.gateway.answering.slots import Slots
 from services.gateway.answering.turn import Answer
+from services.gateway.upstream.slots import Slots
 from services.kit.errors import ApiError
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -18,10 +18,11 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from services.gateway.answering.answering import Answering
+from services.gateway.answering.canaries import Canaries
 from services.gateway.answering.metrics import ANSWERS, FIRST_TOKEN, IN_FLIGHT, TOKENS, UNJOURNALED
 from services.gateway.answering.turn import Answer, Question, Started
 from services.gateway.http.callers import Caller
-from services.gateway.settings import GatewaySettings
+from services.gateway.http.limits import Limits
 from services.kit.errors import ApiError, internal
 
 log = logging.getLogger(__name__)
@@ -30,11 +31,23 @@ Sent = list[str | ServerSentEvent]
 Result = TypeVar("Result")
 
 
-def admit(waiting: set[str], settings: GatewaySettings) -> None:
-    """Raises ApiError 429 where as many answers are under way as this gateway takes."""
-    if len(waiting) >= settings.max_waiting:
-        message = f"{len(waiting)} answers are under way, as many as this gateway takes; try again in 2 seconds."
-        raise ApiError(429, message, code="queue_full", retry_after=2)
+@dataclass(frozen=True)
+class Deliveries:
+    """What every delivery of a gateway needs. `most` answers are under way at once; `waiting` has their ids."""
+
+    answering: Answering
+    canaries: Canaries
+    limits: Limits
+    most: int
+    waiting: set[str] = field(default_factory=set)
+
+    def admit(self) -> None:
+        """Raises ApiError 429 where as many answers are under way as this gateway takes."""
+        if len(self.waiting) >= self.most:
+            message = (
+                f"{len(self.waiting)} answers are under way, as many as this gateway takes; try again in 2 seconds."
+            )
+            raise ApiError(429, message, code="queue_full", retry_after=2)
 
 
 @dataclass(frozen=True)
@@ -44,7 +57,7 @@ class Delivery:
     id: str
     caller: Caller
     question: Question
-    state: Any
+    deliveries: Deliveries
     keep: Callable[[Answer], None]
 
     async def answer(self) -> Answer:
@@ -57,9 +70,8 @@ class Delivery:
 
     async def events(self) -> AsyncGenerator[Started | str | Answer, None]:
         """What `Answering.stream` yields. Closing it frees the model."""
-        answering: Answering = self.state.answering
-        self.state.waiting.add(self.id)
-        stream = answering.stream(self.question)
+        self.deliveries.waiting.add(self.id)
+        stream = self.deliveries.answering.stream(self.question)
         outcome = "cancelled"
         try:
             with IN_FLIGHT.track_inprogress():
@@ -70,13 +82,13 @@ class Delivery:
                     yield event
         except ApiError as error:
             outcome = error.code
-            await self._counted(self.state.canaries.failed(self.question.choice, error))
+            await self._counted(self.deliveries.canaries.failed(self.question.choice, error))
             raise
         except Exception:
             outcome = "failed"
             raise
         finally:
-            self.state.waiting.discard(self.id)
+            self.deliveries.waiting.discard(self.id)
             await stream.aclose()
             ANSWERS.labels(self.question.choice.mode, outcome).inc()
 
@@ -86,8 +98,8 @@ class Delivery:
         TOKENS.labels(mode, "prompt").inc(answer.prompt_tokens)
         TOKENS.labels(mode, "completion").inc(answer.completion_tokens)
         await self._journal(answer)
-        await self._counted(self.state.canaries.answered(self.question.choice, answer))
-        await self._counted(self.state.limits.spend(self.caller, answer.prompt_tokens + answer.completion_tokens))
+        await self._counted(self.deliveries.canaries.answered(self.question.choice, answer))
+        await self._counted(self.deliveries.limits.spend(self.caller, answer.prompt_tokens + answer.completion_tokens))
 
     async def _counted(self, counting: Coroutine[Any, Any, None]) -> None:
         """Count what came of the answer. Where that fails in whatever way, what the client gets is the same."""

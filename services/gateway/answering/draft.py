@@ -11,12 +11,12 @@ from retrieval.answers.conversation import Conversation
 from retrieval.answers.grounding import cite, is_grounded, prompt_version
 from retrieval.answers.json_citations import cite_json
 from retrieval.model import Message, Passage
-from services.gateway.answering.fitting import Parts, Size, TooLong, fit, halved
+from services.gateway.answering.fitting import PromptParts, TooLong, fit, halved
 from services.gateway.answering.models import GROUNDED
 from services.gateway.answering.outgoing import Outgoing
-from services.gateway.answering.passages import Retrieved
-from services.gateway.answering.slots import Piece
 from services.gateway.answering.turn import Answer, EndedBy, Question
+from services.gateway.upstream.retrieval import Retrieved
+from services.gateway.upstream.slots import Piece, Size
 from services.kit.errors import ApiError
 
 
@@ -58,10 +58,12 @@ class Draft:
             sampling["min_tokens"] = min(sampling["min_tokens"], self.max_tokens)
         return {"messages": self.message_bodies(), **sampling}
 
-    def parts(self) -> Parts:
+    def parts(self) -> PromptParts:
         fixed = "".join(message.content for message in self._messages((), ()))
         asked = self.question
-        return Parts(fixed, self.history, self.retrieved.passages, asked.sampling["max_tokens"], asked.keep_history)
+        return PromptParts(
+            fixed, self.history, self.retrieved.passages, asked.sampling["max_tokens"], asked.keep_history
+        )
 
     def outgoing(self) -> Outgoing:
         """JSON goes out as it comes: cut or refused, it would be none; and who asks for a length gets it."""

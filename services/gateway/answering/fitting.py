@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from retrieval.model import Message, Passage
+from services.gateway.upstream.slots import Size
 
 LETTERS_A_TOKEN = 4.0
 """Of English in most vocabularies; a letter beyond ASCII counts as a token. Only the ratio of the two matters here."""
@@ -27,15 +28,7 @@ LEAST_PASSAGE = 200
 
 
 @dataclass(frozen=True)
-class Size:
-    """Tokens of a prompt, and of the model's whole context."""
-
-    tokens: int
-    context: int
-
-
-@dataclass(frozen=True)
-class Parts:
+class PromptParts:
     """What of a prompt may go: `history`, oldest first, and `passages`, best first. `max_tokens` is the longest answer.
 
     `fixed` is the text that stays: instructions and question. `keeps_history`: it is left whole.
@@ -52,7 +45,7 @@ class TooLong(Exception):
     """Nothing that may go is left, and the prompt is still too long."""
 
 
-def may_exceed(parts: Parts, context: int) -> bool:
+def may_exceed(parts: PromptParts, context: int) -> bool:
     """Whether the prompt could be too long with its answer, by a rough guess that errs on this side.
 
     With an answer as long as the context it is: the slot would refuse it.
@@ -61,7 +54,7 @@ def may_exceed(parts: Parts, context: int) -> bool:
     return sum(map(_most_tokens, _texts(parts))) + TOKENS_A_MESSAGE * len(parts.history) + most > context
 
 
-def _texts(parts: Parts) -> Iterator[str]:
+def _texts(parts: PromptParts) -> Iterator[str]:
     yield parts.fixed
     yield from (message.content for message in parts.history)
     for passage in parts.passages:
@@ -73,7 +66,7 @@ def _most_tokens(text: str) -> float:
     return ascii_letters / FEWEST_LETTERS_A_TOKEN + len(text.encode(errors="replace")) - ascii_letters
 
 
-def fit(parts: Parts, size: Size) -> Parts:
+def fit(parts: PromptParts, size: Size) -> PromptParts:
     """The parts that fit, with a cap on the answer that fits too. Raises TooLong."""
     kept_free = min(parts.max_tokens, max(1, int(size.context * ANSWER_SHARE)))
     if size.tokens + kept_free <= size.context:
@@ -89,7 +82,7 @@ def fit(parts: Parts, size: Size) -> Parts:
     return replace(fitted, max_tokens=min(parts.max_tokens, size.context - estimated))
 
 
-def halved(parts: Parts) -> Parts:
+def halved(parts: PromptParts) -> PromptParts:
     """The newer half of the history, else the better half of the passages, else half of the one passage.
 
     For a model's server that counts no tokens. Raises TooLong.
@@ -104,7 +97,7 @@ def halved(parts: Parts) -> Parts:
     return cut
 
 
-def _without_history(parts: Parts, room: float) -> Parts:
+def _without_history(parts: PromptParts, room: float) -> PromptParts:
     """With the newest turns that fit, from a user's on."""
     excess, gone, history = _weight(parts) - room, 0, parts.history
     if excess <= 0 or parts.keeps_history:
@@ -117,14 +110,14 @@ def _without_history(parts: Parts, room: float) -> Parts:
     return replace(parts, history=history[gone:])
 
 
-def _without_passages(parts: Parts, room: float) -> Parts:
+def _without_passages(parts: PromptParts, room: float) -> PromptParts:
     passages = parts.passages
     while len(passages) > 1 and _weight(replace(parts, passages=passages)) > room:
         passages = passages[:-1]
     return replace(parts, passages=passages)
 
 
-def _with_a_cut_passage(parts: Parts, room: float) -> Parts:
+def _with_a_cut_passage(parts: PromptParts, room: float) -> PromptParts:
     if not parts.passages:
         return parts
     passage = parts.passages[0]
@@ -143,7 +136,7 @@ def _at_a_gap(text: str) -> str:
     return text[: found.start()] if found else text
 
 
-def _weight(parts: Parts) -> float:
+def _weight(parts: PromptParts) -> float:
     history, passages = map(_message_weight, parts.history), map(_passage_weight, parts.passages)
     return _weight_of(parts.fixed) + sum(history) + sum(passages)
 

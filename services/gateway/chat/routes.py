@@ -13,8 +13,8 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
-from services.gateway.answering.asking import Asked, to_question
-from services.gateway.answering.delivery import CLIENT_CLOSED_REQUEST, Delivery, Sent, admit, streamed, whole
+from services.gateway.answering.asking import Asked, Asking
+from services.gateway.answering.delivery import CLIENT_CLOSED_REQUEST, Deliveries, Delivery, Sent, streamed, whole
 from services.gateway.answering.evidence import (
     citation_bodies,
     explained,
@@ -27,9 +27,15 @@ from services.gateway.chat.conversation import turns
 from services.gateway.chat.schemas import ChatRequest
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
+from services.gateway.http.parts import part
+from services.gateway.journal.journal import Journal
 from services.kit.errors import ApiError, body
 
 router = APIRouter()
+ASK = Depends(require("ask", counts="requests"))
+ASKING = part(Asking)
+DELIVERIES = part(Deliveries)
+JOURNAL = part(Journal)
 SAMPLING = (
     "temperature",
     "top_p",
@@ -46,16 +52,22 @@ SAMPLING = (
 
 @router.post("/v1/chat/completions", tags=["ask"])
 async def create_chat_completion(
-    chat: ChatRequest, request: Request, caller: Caller = Depends(require("ask", counts="requests"))
+    chat: ChatRequest,
+    request: Request,
+    caller: Caller = ASK,
+    asking: Asking = ASKING,
+    deliveries: Deliveries = DELIVERIES,
+    journal: Journal = JOURNAL,
 ) -> Response:
     """Answer the last user message in the mode that the model name stands for."""
-    state = request.app.state
-    question = await to_question(_asked(chat), caller, state)
-    admit(state.waiting, state.settings)
+    question = await asking.question(_asked(chat), caller)
+    deliveries.admit()
     shape = _Completion(f"chatcmpl-{secrets.token_hex(14)}", int(time.time()), question)
-    delivery = Delivery(
-        shape.id, caller, question, state, lambda answer: state.journal.record(shape.id, question, answer)
-    )
+
+    def keep(answer: Answer) -> None:
+        journal.record(shape.id, question, answer)
+
+    delivery = Delivery(shape.id, caller, question, deliveries, keep)
     if chat.stream:
         return await streamed(request, shape.chunks(delivery, chat.stream_options.include_usage), _failed)
     answer = await whole(request, delivery)

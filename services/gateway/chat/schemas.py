@@ -4,70 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from services.gateway.answering.formats import JsonFormat, JsonSchema, TextFormat
 from services.gateway.chat.conversation import ChatMessage
-from services.gateway.http.nulls import NullsAbsent
-from services.gateway.stores.schemas import AttributeFilter, JsonObject, RankingOptions
+from services.gateway.http.bodies import Body
+from services.gateway.http.fields import AttributeFilter, RankingOptions
+from services.gateway.http.refusing import refused, refused_even_empty
 
-MOST_TEXTS = 2048
 NO_TOOLS = "the models served here call no tools; leave it out, and give documents to search with `vector_store_ids`"
 NO_WEB = "the web is not searched; leave it out, and ask documents with the model 'tandem/rag' or 'tandem/hybrid'"
-
-
-class Body(NullsAbsent):
-    model_config = ConfigDict(extra="ignore")
-
-
-def refused(why: str, *harmless: Any) -> BeforeValidator:
-    """A field that may only be absent, or stand at a value that asks for nothing: `harmless`, or what is empty."""
-
-    def check(value: Any) -> None:
-        empty = value is None or value is False or value in ("", []) or _says_nothing(value)
-        if not empty and value not in harmless:
-            raise ValueError(why)
-
-    return BeforeValidator(check)
-
-
-def _says_nothing(value: Any) -> bool:
-    return isinstance(value, dict) and not any(value.values())
-
-
-def refused_even_empty(why: str) -> BeforeValidator:
-    """As `refused`, for a field that asks for something even as `{}`."""
-
-    def check(value: Any) -> None:
-        if value is not None:
-            raise ValueError(why)
-
-    return BeforeValidator(check)
-
-
-class JsonSchema(Body):
-    """OpenAI's `strict` has no effect: the schema is always kept to."""
-
-    name: str = Field(min_length=1, max_length=64)
-    description: str | None = None
-    schema_: JsonObject = Field(alias="schema")
-    strict: bool | None = None
-
-    def for_engine(self) -> dict[str, Any]:
-        return {"type": "json_schema", "json_schema": {"name": self.name, "schema": self.schema_}}
-
-
-class TextFormat(Body):
-    type: Literal["text"]
-
-    def for_engine(self) -> None:
-        return None
-
-
-class JsonFormat(Body):
-    type: Literal["json_object"]
-
-    def for_engine(self) -> dict[str, Any]:
-        return {"type": "json_object"}
 
 
 class JsonSchemaFormat(Body):
@@ -141,57 +87,3 @@ class ChatRequest(Body):
         if self.top_logprobs and not self.logprobs:
             raise ValueError("`top_logprobs` needs `logprobs` to be true")
         return self
-
-
-def _texts(given: Any) -> Any:
-    texts = [given] if isinstance(given, str) else given
-    if not isinstance(texts, list) or not 1 <= len(texts) <= MOST_TEXTS:
-        raise ValueError(f"send a text, or a list of 1 to {MOST_TEXTS} texts")
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise ValueError("token ids are not served, since each embedder has its own; send the text itself")
-        if not text:
-            raise ValueError(f"text {number} is empty; leave it out")
-    return texts
-
-
-class EmbeddingsRequest(Body):
-    """`dimensions` can only be what the embedder has: it is no model whose vectors may be cut shorter."""
-
-    model: str = ""
-    input: Annotated[list[str], BeforeValidator(_texts)]
-    encoding_format: Literal["float", "base64"] = "float"
-    dimensions: int | None = Field(default=None, ge=1)
-
-
-class ReindexRequest(Body):
-    """Sizes in tokens; what is absent is as the worker's settings have it. `force` switches though recall is low."""
-
-    chunk_size: int | None = Field(default=None, ge=32, le=2048)
-    chunk_overlap: int | None = Field(default=None, ge=0, le=512)
-    sparse_language: str | None = Field(default=None, max_length=32)
-    sparse_average_length: float | None = Field(default=None, gt=0, le=10_000)
-    sparse_tokenizer: Literal["multilingual", "word"] | None = None
-    force: Literal[True] | None = None
-
-
-class EmbedderCreate(Body):
-    """What is absent is as the defaults have it; without a store, the default one."""
-
-    vector_store_id: str | None = None
-    num_train_epochs: float | None = Field(default=None, gt=0, le=20)
-    max_steps: int | None = Field(default=None, ge=1, le=100_000)
-    learning_rate: float | None = Field(default=None, gt=0, le=1e-2)
-
-    def hyperparameters(self) -> dict[str, Any]:
-        return self.model_dump(exclude_none=True, exclude={"vector_store_id"})
-
-
-class DataSetCreate(Body):
-    """Without a name the file's; what is for `evaluation` is never trained on."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    file_id: str
-    name: str | None = Field(default=None, min_length=1, max_length=200)
-    use: Literal["training", "evaluation"] = "training"

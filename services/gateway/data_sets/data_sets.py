@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy import select, update
 
 from services.contracts.jobs import FINISHED, JobKind
 from services.database.engine import Sessions
-from services.database.tables import DataSet, File, Job, Turn
+from services.database.tables import DataSet, File, Job
 from services.domain.data_sets import ANY_NUMBER, FrozenSets, Use, latest, set_name
-from services.domain.lineage import Lineage, lineage
 from services.gateway.files.files import Files
 from services.gateway.jobs.dispatch import Dispatcher
 from services.kit.errors import ApiError
@@ -84,30 +83,6 @@ class DataSets:
             raise _refused(str(error), "training_file") from error
         if validation_file:
             self._check_validation(workspace_id, dataset, validation_file)
-
-    def lineage(self, workspace_id: str, origin_id: str) -> Lineage:
-        """What has the text of a file or an answer in it, deleted or not; nothing for an unknown id."""
-        with self._sessions() as session:
-            return lineage(session, workspace_id, origin_id)
-
-    def lineage_of_file(self, workspace_id: str, file_id: str, purposes: Collection[str]) -> Lineage:
-        """Raises ApiError 404 for a file that never was, or is of no such purpose."""
-        mine = File.id == file_id, File.workspace_id == workspace_id, File.purpose.in_(purposes)
-        with self._sessions() as session:
-            known = session.scalar(select(File.id).where(*mine))
-        if known is None:
-            raise ApiError(404, f"There is no file '{file_id}'.", code="file_not_found", param="file_id")
-        return self.lineage(workspace_id, file_id)
-
-    def lineage_of_answer(self, workspace_id: str, answer_id: str) -> Lineage:
-        """Raises ApiError 404 for an answer that the journal does not hold, unless something was made from it."""
-        found = self.lineage(workspace_id, answer_id)
-        mine = Turn.id == answer_id, Turn.workspace_id == workspace_id
-        with self._sessions() as session:
-            known = session.scalar(select(Turn.id).where(*mine))
-        if known is None and not (found.data_sets or found.versions):
-            raise ApiError(404, f"There is no answer '{answer_id}'.", code="answer_not_found", param="id")
-        return found
 
     def _under_way(self, row: DataSet) -> bool:
         with self._sessions() as session:

@@ -1,21 +1,24 @@
-"""Data sets: frozen, examined before any training; and where the text of a file has gone."""
+"""Data sets: frozen, and examined before any training."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 
 from services.database.tables import DataSet
-from services.gateway.chat.schemas import DataSetCreate
-from services.gateway.data_sets.lineage_body import lineage_body
+from services.gateway.data_sets.data_sets import DataSets
+from services.gateway.data_sets.schemas import DataSetCreate
+from services.gateway.files.files import Files, check_files
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
-from services.gateway.http.visibility import check_files, purposes
+from services.gateway.http.parts import part
 
 router = APIRouter(tags=["voice"])
 READ = Depends(require("voice", counts="reads"))
 WRITE = Depends(require("voice", counts="writes"))
+DATA_SETS = part(DataSets)
+FILES = part(Files)
 
 
 def data_set_body(row: DataSet) -> dict[str, Any]:
@@ -35,42 +38,27 @@ def data_set_body(row: DataSet) -> dict[str, Any]:
 
 
 @router.post("/v1/data_sets")
-def create_data_set(request: Request, body: DataSetCreate, caller: Caller = WRITE) -> dict[str, Any]:
+def create_data_set(
+    body: DataSetCreate, caller: Caller = WRITE, files: Files = FILES, data_sets: DataSets = DATA_SETS
+) -> dict[str, Any]:
     """Freeze an uploaded file. A job makes the report; the same content again is the data set that there is."""
-    check_files(request.app.state.files, caller, file_id=body.file_id)
-    return data_set_body(request.app.state.data_sets.create(caller.workspace_id, body.file_id, body.name, body.use))
+    check_files(files, caller, file_id=body.file_id)
+    return data_set_body(data_sets.create(caller.workspace_id, body.file_id, body.name, body.use))
 
 
 @router.get("/v1/data_sets")
-def list_data_sets(request: Request, caller: Caller = READ) -> dict[str, Any]:
-    rows = request.app.state.data_sets.list(caller.workspace_id)
+def list_data_sets(caller: Caller = READ, data_sets: DataSets = DATA_SETS) -> dict[str, Any]:
+    rows = data_sets.list(caller.workspace_id)
     return {"object": "list", "data": [data_set_body(row) for row in rows], "has_more": False}
 
 
 @router.get("/v1/data_sets/{data_set_id}")
-def retrieve_data_set(request: Request, data_set_id: str, caller: Caller = READ) -> dict[str, Any]:
-    return data_set_body(request.app.state.data_sets.find(caller.workspace_id, data_set_id))
+def retrieve_data_set(data_set_id: str, caller: Caller = READ, data_sets: DataSets = DATA_SETS) -> dict[str, Any]:
+    return data_set_body(data_sets.find(caller.workspace_id, data_set_id))
 
 
 @router.delete("/v1/data_sets/{data_set_id}")
-def delete_data_set(request: Request, data_set_id: str, caller: Caller = WRITE) -> dict[str, Any]:
+def delete_data_set(data_set_id: str, caller: Caller = WRITE, data_sets: DataSets = DATA_SETS) -> dict[str, Any]:
     """Remove a data set's content. Versions that were trained on it stay, and name its hash."""
-    request.app.state.data_sets.delete(caller.workspace_id, data_set_id)
+    data_sets.delete(caller.workspace_id, data_set_id)
     return {"id": data_set_id, "object": "data_set", "deleted": True}
-
-
-@router.get("/v1/files/{file_id}/lineage")
-def file_lineage(
-    request: Request, file_id: str, caller: Caller = Depends(require("knowledge", "voice", counts="reads"))
-) -> dict[str, Any]:
-    """The data sets and versions that have text of a file in them, deleted or not."""
-    found = request.app.state.data_sets.lineage_of_file(caller.workspace_id, file_id, purposes(caller))
-    return lineage_body(found, file_id)
-
-
-@router.get("/v1/answers/{answer_id}/lineage")
-def answer_lineage(
-    request: Request, answer_id: str, caller: Caller = Depends(require("ask", "voice", counts="reads"))
-) -> dict[str, Any]:
-    """The data sets and versions that were made from an answer of the journal."""
-    return lineage_body(request.app.state.data_sets.lineage_of_answer(caller.workspace_id, answer_id), answer_id)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 
-from services.contracts.jobs import JobKind
 from services.database.tables import TunedEmbedder
-from services.gateway.chat.schemas import EmbedderCreate
+from services.gateway.embedders.embedders import Embedders
+from services.gateway.embedders.schemas import EmbedderCreate
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
-from services.gateway.jobs.routes import job_body
-from services.kit.errors import ApiError
+from services.gateway.http.parts import part
+from services.gateway.jobs.bodies import job_body
 
 router = APIRouter(tags=["knowledge"])
 READ = Depends(require("voice", "operate", counts="reads"))
-TRAINING: JobKind = "embedder_training"
+OPERATE = Depends(require("operate", counts="writes"))
+EMBEDDERS = part(Embedders)
 
 
 def embedder_body(embedder: TunedEmbedder) -> dict[str, Any]:
@@ -35,28 +36,18 @@ def embedder_body(embedder: TunedEmbedder) -> dict[str, Any]:
 
 @router.post("/v1/embedders")
 def train_embedder(
-    request: Request, body: EmbedderCreate | None = None, caller: Caller = Depends(require("operate", counts="writes"))
+    body: EmbedderCreate | None = None, caller: Caller = OPERATE, embedders: Embedders = EMBEDDERS
 ) -> dict[str, Any]:
     """Tune the embedder on a store's documents and the feedback. Answers with the job; one at a time."""
-    state, asked = request.app.state, body or EmbedderCreate()
-    stores = state.stores.resolve(caller.workspace_id, [asked.vector_store_id] if asked.vector_store_id else None)
-    if not stores:
-        raise ApiError(
-            404, "There is no default vector store; name one.", code="store_not_found", param="vector_store_id"
-        )
-    for job in state.jobs.list(caller.workspace_id, TRAINING):
-        if job.status in ("queued", "running"):
-            return job_body(job)
-    wanted = {"store_id": stores[0], "hyperparameters": asked.hyperparameters()}
-    return job_body(state.dispatcher.start(caller.workspace_id, TRAINING, wanted))
+    return job_body(embedders.train(caller.workspace_id, body or EmbedderCreate()))
 
 
 @router.get("/v1/embedders")
-def list_embedders(request: Request, caller: Caller = READ) -> dict[str, Any]:
-    found = request.app.state.embedders.list(caller.workspace_id)
+def list_embedders(caller: Caller = READ, embedders: Embedders = EMBEDDERS) -> dict[str, Any]:
+    found = embedders.list(caller.workspace_id)
     return {"object": "list", "data": [embedder_body(one) for one in found], "has_more": False}
 
 
 @router.get("/v1/embedders/{embedder_id}")
-def retrieve_embedder(request: Request, embedder_id: str, caller: Caller = READ) -> dict[str, Any]:
-    return embedder_body(request.app.state.embedders.find(caller.workspace_id, embedder_id))
+def retrieve_embedder(embedder_id: str, caller: Caller = READ, embedders: Embedders = EMBEDDERS) -> dict[str, Any]:
+    return embedder_body(embedders.find(caller.workspace_id, embedder_id))

@@ -19,8 +19,8 @@ from services.domain.examples import (
     use_of,
     uses_of_examples,
 )
-from services.gateway.examples.proposals import new_example_id, plain, without_markers
 from services.gateway.examples.schemas import ExampleCreate, ExampleReview, ExampleUpdate
+from services.gateway.examples.texts import new_example_id, plain, without_markers
 from services.gateway.files.files import Files
 from services.gateway.http.paging import Cursor, Place, read_page
 from services.kit.errors import ApiError
@@ -121,18 +121,6 @@ class Examples:
         with self._sessions() as session:
             held = session.scalars(select(ExampleUse.example_id).where(ExampleUse.file_id == file.id)).all()
         return file, len(held), new
-
-
-def use_body(use: Use) -> dict[str, Any]:
-    """A file that has an example's text, and what was trained on it."""
-    return {
-        "example_id": use.example_id,
-        "file_id": use.file_id,
-        "filename": use.filename,
-        "frozen_at": int(use.frozen_at.timestamp()),
-        "jobs": use.job_ids,
-        "versions": use.versions,
-    }
 
 
 def _found(session: Session, workspace_id: str, example_ids: Sequence[str]) -> list[Example]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 
-from services.database.tables import Example
-from services.domain.examples import ExampleKind, ExampleStatus, Use
-from services.gateway.examples.examples import use_body
+from services.domain.examples import ExampleKind, ExampleStatus
+from services.gateway.examples.bodies import example_body, use_body
+from services.gateway.examples.examples import Examples
 from services.gateway.examples.schemas import (
     ExampleCreate,
     ExampleExport,
@@ -17,79 +16,61 @@ from services.gateway.examples.schemas import (
     ExampleReview,
     ExampleUpdate,
 )
-from services.gateway.files.routes import page
+from services.gateway.files.files import Files, check_files
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
-from services.gateway.http.paging import Cursor, cursor
-from services.gateway.http.visibility import check_files
+from services.gateway.http.paging import Cursor, cursor, page
+from services.gateway.http.parts import part
 
 router = APIRouter(tags=["voice"])
 READ = Depends(require("voice", counts="reads"))
 WRITE = Depends(require("voice", counts="writes"))
-
-
-def example_body(example: Example, uses: Sequence[Use]) -> dict[str, Any]:
-    """`uses` are the files that have its text, with the jobs and versions that were trained on them."""
-    return {
-        "id": example.id,
-        "object": "example",
-        "created_at": int(example.created_at.timestamp()),
-        "kind": example.kind,
-        "status": example.status,
-        "origin": example.origin,
-        "prompt": example.prompt,
-        "answer": example.answer,
-        "rejected": example.rejected,
-        "label": example.label,
-        "metadata": example.details,
-        "answer_id": example.turn_id,
-        "feedback_id": example.feedback_id,
-        "reviewed_by": example.reviewed_by,
-        "reviewed_at": int(example.reviewed_at.timestamp()) if example.reviewed_at else None,
-        "note": example.note,
-        "uses": [use_body(use) for use in uses],
-    }
+EXAMPLES = part(Examples)
+FILES = part(Files)
 
 
 @router.get("/v1/examples")
 def list_examples(
-    request: Request,
     status: ExampleStatus | None = None,
     kind: ExampleKind | None = None,
     wanted: Cursor = Depends(cursor),
     caller: Caller = READ,
+    examples: Examples = EXAMPLES,
 ) -> dict[str, Any]:
-    rows, more = request.app.state.examples.list(caller.workspace_id, status, kind, wanted)
+    rows, more = examples.list(caller.workspace_id, status, kind, wanted)
     return page([example_body(*row) for row in rows], more)
 
 
 @router.post("/v1/examples")
-def create_example(request: Request, body: ExampleCreate, caller: Caller = WRITE) -> dict[str, Any]:
+def create_example(body: ExampleCreate, caller: Caller = WRITE, examples: Examples = EXAMPLES) -> dict[str, Any]:
     """An example by hand. It waits for a review unless the body says `approved`."""
-    return example_body(*request.app.state.examples.create(caller.workspace_id, caller.key_id, body))
+    return example_body(*examples.create(caller.workspace_id, caller.key_id, body))
 
 
 @router.post("/v1/examples/import")
-def import_examples(request: Request, body: ExampleImport, caller: Caller = WRITE) -> dict[str, Any]:
+def import_examples(
+    body: ExampleImport, caller: Caller = WRITE, examples: Examples = EXAMPLES, files: Files = FILES
+) -> dict[str, Any]:
     """Each line of an uploaded training file as an example."""
-    examples = request.app.state.examples
-    check_files(request.app.state.files, caller, file_id=body.file_id)
+    check_files(files, caller, file_id=body.file_id)
     count = examples.import_file(caller.workspace_id, caller.key_id, body.file_id, body.status)
     return {"object": "example.import", "file_id": body.file_id, "examples": count, "status": body.status}
 
 
 @router.post("/v1/examples/review")
-def review_examples(request: Request, body: ExampleReview, caller: Caller = WRITE) -> dict[str, Any]:
+def review_examples(body: ExampleReview, caller: Caller = WRITE, examples: Examples = EXAMPLES) -> dict[str, Any]:
     """Approve or reject many at once."""
-    ids = request.app.state.examples.review(caller.workspace_id, caller.key_id, body)
+    ids = examples.review(caller.workspace_id, caller.key_id, body)
     return {"object": "example.review", "ids": ids, "status": body.status}
 
 
 @router.post("/v1/examples/export")
-def export_examples(request: Request, body: ExampleExport | None = None, caller: Caller = WRITE) -> dict[str, Any]:
+def export_examples(
+    body: ExampleExport | None = None, caller: Caller = WRITE, examples: Examples = EXAMPLES
+) -> dict[str, Any]:
     """Freeze the approved examples of a kind into a file with the purpose fine-tune."""
     kind = (body or ExampleExport()).kind
-    file, count, new = request.app.state.examples.freeze(caller.workspace_id, kind)
+    file, count, new = examples.freeze(caller.workspace_id, kind)
     return {
         "object": "example.export",
         "kind": kind,
@@ -102,19 +83,21 @@ def export_examples(request: Request, body: ExampleExport | None = None, caller:
 
 
 @router.get("/v1/examples/{example_id}")
-def retrieve_example(request: Request, example_id: str, caller: Caller = READ) -> dict[str, Any]:
-    return example_body(*request.app.state.examples.find(caller.workspace_id, example_id))
+def retrieve_example(example_id: str, caller: Caller = READ, examples: Examples = EXAMPLES) -> dict[str, Any]:
+    return example_body(*examples.find(caller.workspace_id, example_id))
 
 
 @router.post("/v1/examples/{example_id}")
-def update_example(request: Request, example_id: str, body: ExampleUpdate, caller: Caller = WRITE) -> dict[str, Any]:
+def update_example(
+    example_id: str, body: ExampleUpdate, caller: Caller = WRITE, examples: Examples = EXAMPLES
+) -> dict[str, Any]:
     """Change the text, or approve, reject or propose again."""
-    return example_body(*request.app.state.examples.update(caller.workspace_id, caller.key_id, example_id, body))
+    return example_body(*examples.update(caller.workspace_id, caller.key_id, example_id, body))
 
 
 @router.delete("/v1/examples/{example_id}")
-def delete_example(request: Request, example_id: str, caller: Caller = WRITE) -> dict[str, Any]:
+def delete_example(example_id: str, caller: Caller = WRITE, examples: Examples = EXAMPLES) -> dict[str, Any]:
     """Delete an example, and say where its text still is."""
-    uses = request.app.state.examples.delete(caller.workspace_id, example_id)
+    uses = examples.delete(caller.workspace_id, example_id)
     contained = [use_body(use) for use in uses]
     return {"id": example_id, "object": "example", "deleted": True, "contained_in": contained}

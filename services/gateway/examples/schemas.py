@@ -1,14 +1,14 @@
-"""Bodies of the feedback and example routes that clients send."""
+"""Bodies of the example routes that clients send."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 
 from services.domain.examples import ExampleKind, ExampleStatus
-from services.gateway.chat.schemas import Body
-from services.gateway.stores.schemas import JsonObject, Strict
+from services.gateway.http.bodies import Strict
+from services.gateway.http.fields import JsonObject
 
 LONGEST_TEXT = 20_000
 MOST_MESSAGES = 100
@@ -16,25 +16,6 @@ MOST_REVIEWED = 1000
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TEXT)]
 Verdict = Literal["approved", "rejected"]
-
-
-class FeedbackCreate(Body):
-    """`correct_file_id` says which file a wrong citation ought to have named, `correct_quote` which words of it."""
-
-    answer_id: str
-    rating: Literal["up", "down"]
-    reason: Literal["wrong_fact", "wrong_citation", "wrong_tone", "unsafe", "other"] | None = None
-    correction: str | None = Field(default=None, max_length=LONGEST_TEXT)
-    correct_file_id: str | None = None
-    correct_quote: Text | None = None
-
-    @model_validator(mode="after")
-    def _names_what_was_wrong(self) -> FeedbackCreate:
-        if self.correct_file_id is not None and self.reason != "wrong_citation":
-            raise ValueError("correct_file_id goes with the reason 'wrong_citation' only")
-        if self.correct_quote is not None and self.correct_file_id is None:
-            raise ValueError("correct_quote needs the correct_file_id that it stands in")
-        return self
 
 
 class PromptMessage(Strict):

@@ -15,7 +15,9 @@ from services.database.engine import Sessions
 from services.database.tables import File, not_expired, now
 from services.domain.data_sets import ANY_NUMBER
 from services.domain.removal import remove_file
+from services.gateway.http.callers import Caller
 from services.gateway.http.paging import Cursor, Place, read_page
+from services.gateway.http.visibility import purposes
 from services.kit.errors import ApiError
 from services.kit.texts import what_is_unfit
 from training.data.dataset import parse_dataset
@@ -132,6 +134,13 @@ class Files:
             stores = remove_file(session, file_id)
         _remove(row.path)
         return stores
+
+
+def check_files(files: Files, caller: Caller, **named: str | None) -> None:
+    """Raises ApiError 404 for a file that the caller does not see. `named` has ids by the fields that name them."""
+    for param, file_id in named.items():
+        if file_id is not None:
+            files.find(caller.workspace_id, file_id, purposes(caller), param)
 
 
 def _there() -> tuple[ColumnElement[bool], ...]:

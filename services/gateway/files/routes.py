@@ -5,28 +5,29 @@ from __future__ import annotations
 import time
 from typing import Any, Literal
 
-from fastapi import APIRouter, Depends, Form, Query, Request, UploadFile
+from fastapi import APIRouter, Depends, Form, Query, UploadFile
 from fastapi.responses import Response
 from starlette.concurrency import run_in_threadpool
 
 from services.database.tables import File
-from services.gateway.data_sets.lineage_body import lineage_body
+from services.gateway.files.files import Files
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
-from services.gateway.http.paging import Cursor, Order
+from services.gateway.http.paging import Cursor, Order, page
+from services.gateway.http.parts import part
 from services.gateway.http.visibility import check_purpose, purposes
+from services.gateway.lineage.bodies import lineage_body
+from services.gateway.lineage.lineage import Lineages
+from services.gateway.upstream.retrieval import RetrievalClient
 from services.kit.errors import ApiError
 
 router = APIRouter(tags=["knowledge"])
 READ = Depends(require("knowledge", "voice", counts="reads"))
 WRITE = Depends(require("knowledge", "voice", counts="writes"))
+FILES = part(Files)
+LINEAGES = part(Lineages)
+RETRIEVAL = part(RetrievalClient)
 HOUR, MONTH = 3600, 30 * 24 * 3600
-
-
-def page(data: list[dict[str, Any]], has_more: bool = False) -> dict[str, Any]:
-    """A list in OpenAI's shape."""
-    ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
-    return {"object": "list", "data": data, **ends, "has_more": has_more}
 
 
 def file_body(file: File) -> dict[str, Any]:
@@ -57,53 +58,59 @@ def expiry(
 
 @router.post("/v1/files")
 def create_file(
-    request: Request,
     file: UploadFile,
     purpose: str = Form(),
     expires_seconds: int | None = Depends(expiry),
     caller: Caller = WRITE,
+    files: Files = FILES,
 ) -> dict[str, Any]:
     """Store a file. One for fine-tuning is checked line by line."""
     check_purpose(caller, purpose)
-    name, files = file.filename or "file", request.app.state.files
+    name = file.filename or "file"
     return file_body(files.store(caller.workspace_id, name, purpose, file.file, expires_seconds))
 
 
 @router.get("/v1/files")
 def list_files(
-    request: Request,
     purpose: str | None = None,
     limit: int = Query(default=10_000, ge=1, le=10_000),
     order: Order = "desc",
     after: str | None = None,
     caller: Caller = READ,
+    files: Files = FILES,
 ) -> dict[str, Any]:
     """The files that the key sees, of one purpose where one is named."""
     seen = purposes(caller) & {purpose} if purpose else purposes(caller)
-    rows, more = request.app.state.files.list(caller.workspace_id, seen, Cursor(limit, order, after))
+    rows, more = files.list(caller.workspace_id, seen, Cursor(limit, order, after))
     return page([file_body(row) for row in rows], more)
 
 
 @router.get("/v1/files/{file_id}")
-def retrieve_file(request: Request, file_id: str, caller: Caller = READ) -> dict[str, Any]:
-    return file_body(request.app.state.files.find(caller.workspace_id, file_id, purposes(caller)))
+def retrieve_file(file_id: str, caller: Caller = READ, files: Files = FILES) -> dict[str, Any]:
+    return file_body(files.find(caller.workspace_id, file_id, purposes(caller)))
 
 
 @router.get("/v1/files/{file_id}/content")
-def retrieve_file_content(request: Request, file_id: str, caller: Caller = READ) -> Response:
+def retrieve_file_content(file_id: str, caller: Caller = READ, files: Files = FILES) -> Response:
     """The file's bytes, as a download: a stored document is never rendered from this origin."""
-    _, content = request.app.state.files.content(caller.workspace_id, file_id, purposes(caller))
+    _, content = files.content(caller.workspace_id, file_id, purposes(caller))
     headers = {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff"}
     return Response(content, media_type="application/octet-stream", headers=headers)
 
 
 @router.delete("/v1/files/{file_id}")
-async def delete_file(request: Request, file_id: str, caller: Caller = WRITE) -> dict[str, Any]:
+async def delete_file(
+    file_id: str,
+    caller: Caller = WRITE,
+    files: Files = FILES,
+    retrieval: RetrievalClient = RETRIEVAL,
+    lineages: Lineages = LINEAGES,
+) -> dict[str, Any]:
     """Delete a file. Its passages are hidden when this returns, and purged from the index. `lineage` names the data
     sets and versions that still have its text in them."""
-    state, asked_at = request.app.state, time.time()
+    asked_at = time.time()
     seen = purposes(caller)
-    for store_id in await run_in_threadpool(state.files.delete, caller.workspace_id, file_id, seen):
-        await state.retrieval.delete_file(caller.workspace_id, store_id, file_id, asked_at)
-    left = await run_in_threadpool(state.data_sets.lineage, caller.workspace_id, file_id)
+    for store_id in await run_in_threadpool(files.delete, caller.workspace_id, file_id, seen):
+        await retrieval.delete_file(caller.workspace_id, store_id, file_id, asked_at)
+    left = await run_in_threadpool(lineages.of, caller.workspace_id, file_id)
     return {"id": file_id, "object": "file", "deleted": True, "lineage": lineage_body(left, file_id)}

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from services.gateway.stores.schemas import Metadata, Strict
+from services.gateway.http.bodies import Strict
+from services.gateway.http.fields import Metadata
 
 Choice = Literal["auto"] | float
 METHODS = ("supervised", "dpo")

@@ -10,9 +10,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.http.access import wanted_access
-from services.gateway.http.bodies import Bounds, GoneAway, check_address, checked
+from services.gateway.http.bounds import Bounds, GoneAway, check_address, checked
 from services.gateway.http.callers import Keys, key_of
 from services.gateway.http.limits import Limits, Standing
+from services.gateway.http.parts import part_of
 from services.kit.errors import ApiError, respond
 
 API = "/v1/"
@@ -48,12 +49,11 @@ async def _admitted(scope: Scope) -> Standing:
 
     A request that no route takes costs as little as a read, and counts as one.
     """
-    keys: Keys = scope["app"].state.keys
-    limits: Limits = scope["app"].state.limits
-    caller = await keys.caller(key_of(Headers(scope=scope).get("authorization", "")))
+    app = scope["app"]
+    caller = await part_of(app, Keys).caller(key_of(Headers(scope=scope).get("authorization", "")))
     scope.setdefault("state", {})["caller"] = caller
     access = wanted_access(scope)
-    return await limits.admit(caller, access.counts if access else "reads")
+    return await part_of(app, Limits).admit(caller, access.counts if access else "reads")
 
 
 def _with_headers(send: Send, standing: Standing) -> Send:

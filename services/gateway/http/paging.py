@@ -39,6 +39,12 @@ def cursor(
     return Cursor(limit, order, after, before)
 
 
+def page(data: list[dict[str, Any]], has_more: bool = False) -> dict[str, Any]:
+    """A list in OpenAI's shape."""
+    ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
+    return {"object": "list", "data": data, **ends, "has_more": has_more}
+
+
 def event_number(event_id: str, prefix: str) -> int:
     """The number in an event's id. Raises ApiError 404 for what is no such id, as `ftevent-²` is none."""
     number = event_id.removeprefix(prefix)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Final, get_args
 
 from services.contracts.jobs import JobKind
-from services.gateway.files.files import Files
 from services.gateway.http.access import Scope, lacks
 from services.gateway.http.callers import Caller
 
@@ -36,10 +35,3 @@ def check_purpose(caller: Caller, purpose: str) -> None:
     for scope, some in PURPOSES.items():
         if purpose in some and scope not in caller.scopes:
             raise lacks([scope], f"Uploading a file with the purpose '{purpose}'")
-
-
-def check_files(files: Files, caller: Caller, **named: str | None) -> None:
-    """Raises ApiError 404 for a file that the caller does not see. `named` has ids by the fields that name them."""
-    for param, file_id in named.items():
-        if file_id is not None:
-            files.find(caller.workspace_id, file_id, purposes(caller), param)

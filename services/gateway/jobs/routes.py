@@ -4,106 +4,83 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query
 
 from services.contracts.jobs import JobStatus
-from services.database.tables import Job, JobEvent
+from services.database.tables import Job
+from services.domain.jobs import Jobs
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
+from services.gateway.http.parts import part
 from services.gateway.http.visibility import job_kinds
+from services.gateway.jobs.bodies import event_body, job_body
+from services.gateway.jobs.cancelling import Cancelling
+from services.gateway.jobs.dispatch import Dispatcher
 
 router = APIRouter(tags=["jobs"])
 READ = Depends(require("knowledge", "voice", "operate", counts="reads"))
 WRITE = Depends(require("knowledge", "voice", "operate", counts="writes"))
+CANCELLING = part(Cancelling)
+DISPATCHER = part(Dispatcher)
+JOBS = part(Jobs)
 
 
-def job_body(job: Job) -> dict[str, Any]:
-    def seconds(name: str) -> float | None:
-        moment = getattr(job, name)
-        return moment.timestamp() if moment else None
-
-    return {
-        "id": job.id,
-        "object": "job",
-        "kind": job.kind,
-        "status": job.status,
-        "stage": job.stage,
-        "progress": round(job.progress, 4),
-        "eta_seconds": job.eta_seconds,
-        "reason": job.reason,
-        "request": job.request,
-        "result": job.result,
-        "cancel_requested": job.cancel_requested,
-        "pause_requested": job.pause_requested,
-        **{name: seconds(name) for name in ("created_at", "started_at", "finished_at", "heartbeat_at", "deadline_at")},
-    }
-
-
-def event_body(event: JobEvent) -> dict[str, Any]:
-    return {
-        "id": f"ftevent-{event.id}",
-        "object": "fine_tuning.job.event",
-        "created_at": int(event.created_at.timestamp()),
-        "level": event.level,
-        "message": event.message,
-        "data": event.data,
-        "type": "metrics" if event.data else "message",
-    }
-
-
-def _seen(request: Request, caller: Caller, job_id: str) -> Job:
+def _seen(jobs: Jobs, caller: Caller, job_id: str) -> Job:
     """Raises UnknownJob for a job of a kind that the key's scopes do not show, as for one that is not there."""
-    job: Job = request.app.state.jobs.find(caller.workspace_id, job_id, job_kinds(caller))
-    return job
+    return jobs.find(caller.workspace_id, job_id, job_kinds(caller))
 
 
 @router.get("/v1/jobs")
 def list_jobs(
-    request: Request,
     limit: int = Query(default=50, ge=1, le=500),
     status: JobStatus | None = None,
     caller: Caller = READ,
+    jobs: Jobs = JOBS,
 ) -> dict[str, Any]:
     """The newest of the jobs that the key sees first, of one status where one is named."""
-    found = request.app.state.jobs.list(caller.workspace_id, *job_kinds(caller), limit=limit, status=status)
-    jobs = [job_body(job) for job in found]
-    return {"object": "list", "data": jobs, "has_more": len(jobs) == limit}
+    found = jobs.list(caller.workspace_id, *job_kinds(caller), limit=limit, status=status)
+    return {"object": "list", "data": [job_body(job) for job in found], "has_more": len(found) == limit}
 
 
 @router.get("/v1/jobs/{job_id}")
-def retrieve_job(request: Request, job_id: str, caller: Caller = READ) -> dict[str, Any]:
-    return job_body(_seen(request, caller, job_id))
+def retrieve_job(job_id: str, caller: Caller = READ, jobs: Jobs = JOBS) -> dict[str, Any]:
+    return job_body(_seen(jobs, caller, job_id))
 
 
 @router.post("/v1/jobs/{job_id}/cancel")
-def cancel_job(request: Request, job_id: str, caller: Caller = WRITE) -> dict[str, Any]:
-    _seen(request, caller, job_id)
-    job = request.app.state.jobs.request_cancel(caller.workspace_id, job_id)
-    request.app.state.store_files.job_cancelled(job)
-    return job_body(job)
+def cancel_job(
+    job_id: str, caller: Caller = WRITE, jobs: Jobs = JOBS, cancelling: Cancelling = CANCELLING
+) -> dict[str, Any]:
+    _seen(jobs, caller, job_id)
+    return job_body(cancelling.cancel(caller.workspace_id, job_id))
 
 
 @router.post("/v1/jobs/{job_id}/pause")
-def pause_job(request: Request, job_id: str, caller: Caller = WRITE) -> dict[str, Any]:
+def pause_job(job_id: str, caller: Caller = WRITE, jobs: Jobs = JOBS) -> dict[str, Any]:
     """Ask a re-indexing or a fine-tuning to wait. It keeps what it has done."""
-    _seen(request, caller, job_id)
-    return job_body(request.app.state.jobs.request_pause(caller.workspace_id, job_id))
+    _seen(jobs, caller, job_id)
+    return job_body(jobs.request_pause(caller.workspace_id, job_id))
 
 
 @router.post("/v1/jobs/{job_id}/resume")
-def resume_job(request: Request, job_id: str, caller: Caller = WRITE) -> dict[str, Any]:
+def resume_job(
+    job_id: str, caller: Caller = WRITE, jobs: Jobs = JOBS, dispatcher: Dispatcher = DISPATCHER
+) -> dict[str, Any]:
     """Let a paused job go on where it was."""
-    _seen(request, caller, job_id)
-    job, waits = request.app.state.jobs.resume(caller.workspace_id, job_id)
+    _seen(jobs, caller, job_id)
+    job, waits = jobs.resume(caller.workspace_id, job_id)
     if waits:
-        request.app.state.dispatcher.send(job)
+        dispatcher.send(job)
     return job_body(job)
 
 
 @router.get("/v1/jobs/{job_id}/events")
 def list_job_events(
-    request: Request, job_id: str, limit: int = Query(default=100, ge=1, le=1000), caller: Caller = READ
+    job_id: str,
+    limit: int = Query(default=100, ge=1, le=1000),
+    caller: Caller = READ,
+    jobs: Jobs = JOBS,
 ) -> dict[str, Any]:
-    _seen(request, caller, job_id)
-    events = [event_body(event) for event in request.app.state.jobs.events(caller.workspace_id, job_id, limit)]
+    _seen(jobs, caller, job_id)
+    events = [event_body(event) for event in jobs.events(caller.workspace_id, job_id, limit)]
     return {"object": "list", "data": events, "has_more": len(events) == limit}

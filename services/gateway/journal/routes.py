@@ -1,22 +1,21 @@
-"""What an answer rested on, verdicts on it, and its removal from the journal."""
+"""What an answer rested on, and its removal from the journal."""
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 
-from services.database.tables import Feedback
-from services.gateway.examples.examples import use_body
-from services.gateway.examples.schemas import FeedbackCreate
-from services.gateway.files.routes import page
+from services.gateway.examples.bodies import use_body
 from services.gateway.http.access import lacks, require
 from services.gateway.http.callers import Caller
-from services.gateway.http.paging import Cursor, cursor
+from services.gateway.http.parts import part
+from services.gateway.journal.journal import Journal
 
 router = APIRouter(tags=["ask"])
 READ = Depends(require("ask", "voice", counts="reads"))
 WRITE = Depends(require("ask", "voice", counts="writes"))
+JOURNAL = part(Journal)
 ANSWER_FIELDS = (
     "id",
     "model",
@@ -31,60 +30,22 @@ ANSWER_FIELDS = (
 )
 
 
-def feedback_body(row: Feedback) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "object": "feedback",
-        "created_at": int(row.created_at.timestamp()),
-        "answer_id": row.turn_id,
-        "key_id": row.key_id,
-        "rating": row.rating,
-        "reason": row.reason,
-        "correction": row.correction,
-        "correct_file_id": row.correct_file_id,
-        "correct_quote": row.correct_quote,
-    }
-
-
-@router.post("/v1/feedback")
-def create_feedback(
-    request: Request, body: FeedbackCreate, caller: Caller = Depends(require("ask", counts="writes"))
-) -> dict[str, Any]:
-    """A person's verdict on an answer, in place of what the same key said of it before."""
-    return feedback_body(request.app.state.verdicts.give(caller.workspace_id, caller.key_id, body))
-
-
-@router.get("/v1/feedback")
-def list_feedback(
-    request: Request,
-    answer_id: str | None = None,
-    rating: Literal["up", "down"] | None = None,
-    reason: str | None = None,
-    wanted: Cursor = Depends(cursor),
-    caller: Caller = READ,
-) -> dict[str, Any]:
-    """Verdicts: all of them with the scope `voice`, the key's own without."""
-    only_by = None if "voice" in caller.scopes else caller.key_id
-    rows, more = request.app.state.verdicts.list(caller.workspace_id, answer_id, rating, reason, wanted, only_by)
-    return page([feedback_body(row) for row in rows], more)
-
-
 @router.get("/v1/answers/{answer_id}")
-def retrieve_answer(request: Request, answer_id: str, caller: Caller = READ) -> dict[str, Any]:
+def retrieve_answer(answer_id: str, caller: Caller = READ, journal: Journal = JOURNAL) -> dict[str, Any]:
     """An answer from the journal, with its prompt, passages, citations, timings and versions."""
-    turn = request.app.state.journal.find(caller.workspace_id, answer_id)
+    turn = journal.find(caller.workspace_id, answer_id)
     fields = {name: getattr(turn, name) for name in ANSWER_FIELDS}
     return {"object": "answer", "created_at": int(turn.created_at.timestamp()), **fields}
 
 
 @router.delete("/v1/answers/{answer_id}")
 def delete_answer(
-    request: Request, answer_id: str, examples: Literal["keep", "delete"] = "keep", caller: Caller = WRITE
+    answer_id: str, examples: Literal["keep", "delete"] = "keep", caller: Caller = WRITE, journal: Journal = JOURNAL
 ) -> dict[str, Any]:
     """Delete an answer from the journal with the feedback on it, and say where its text still is."""
     if examples == "delete" and "voice" not in caller.scopes:
         raise lacks(["voice"], "Deleting examples")
-    deleted = request.app.state.journal.delete(caller, answer_id, examples == "delete")
+    deleted = journal.delete(caller, answer_id, examples == "delete")
     contained = [use_body(use) for use in deleted.uses]
     return {
         "id": answer_id,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from services.database.tables import ApiKey, Workspace
 from services.domain.keys import ALL_SCOPES
-from services.gateway.http.nulls import NullsAbsent
+from services.gateway.http.bodies import Strict
 
 HIGHEST_LIMIT = 1_000_000_000
 
@@ -32,11 +32,9 @@ Scope = Annotated[str, AfterValidator(_known)]
 Limit = Annotated[int, Field(ge=1, le=HIGHEST_LIMIT)]
 
 
-class KeyCreate(NullsAbsent):
+class KeyCreate(Strict):
     """Without `workspace_id` the key is one of the caller's own workspace. A limit that is not given is the usual one,
     or the caller's where that is lower."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: Name
     scopes: list[Scope] = Field(default=["ask"], min_length=1, max_length=100)
@@ -45,9 +43,7 @@ class KeyCreate(NullsAbsent):
     tokens_per_minute: Limit | None = None
 
 
-class WorkspaceCreate(NullsAbsent):
-    model_config = ConfigDict(extra="forbid")
-
+class WorkspaceCreate(Strict):
     name: Name
 
 

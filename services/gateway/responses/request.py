@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from retrieval.answers.conversation import Role
 from services.database.tables import Turn
 from services.gateway.answering.asking import Asked
+from services.gateway.answering.content import Content, words_of
+from services.gateway.answering.formats import JsonFormat, JsonSchema, TextFormat
 from services.gateway.answering.models import GROUNDED, Choice
-from services.gateway.chat.conversation import Content, words_of
-from services.gateway.chat.schemas import Body, JsonFormat, JsonSchema, TextFormat, refused
-from services.gateway.http.nulls import NullsAbsent
-from services.gateway.stores.schemas import AttributeFilter, RankingOptions
+from services.gateway.http.bodies import Body, Strict
+from services.gateway.http.fields import AttributeFilter, RankingOptions
+from services.gateway.http.refusing import refused
 from services.kit.errors import ApiError
 
 RESULTS, LOGPROBS = "file_search_call.results", "message.output_text.logprobs"
@@ -62,12 +63,10 @@ class TextConfig(Body):
     verbosity: Literal["medium"] | None = None
 
 
-class ResponseRequest(NullsAbsent):
+class ResponseRequest(Strict):
     """`input` is a list of messages, whatever it came as. An earlier answer's `file_search_call` may stand in it: the
     search is made afresh, so it is left out.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     model: str = "default"
     input: list[InputMessage] = Field(min_length=1)

@@ -12,12 +12,15 @@ from fastapi.responses import JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from services.database.tables import Turn
-from services.gateway.answering.asking import to_question
-from services.gateway.answering.delivery import CLIENT_CLOSED_REQUEST, Delivery, admit, streamed, whole
+from services.gateway.answering.asking import Asking
+from services.gateway.answering.delivery import CLIENT_CLOSED_REQUEST, Deliveries, Delivery, streamed, whole
 from services.gateway.answering.turn import Answer
-from services.gateway.data_sets.lineage_body import lineage_body
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
+from services.gateway.http.parts import part
+from services.gateway.journal.journal import Journal
+from services.gateway.lineage.bodies import lineage_body
+from services.gateway.lineage.lineage import Lineages
 from services.gateway.responses.body import ResponseShape, search_results
 from services.gateway.responses.events import ResponseEvents
 from services.gateway.responses.request import RESULTS, ResponseRequest, as_asked, check_search
@@ -27,27 +30,37 @@ router = APIRouter(tags=["ask"])
 ASK = Depends(require("ask", counts="requests"))
 READ = Depends(require("ask", counts="reads"))
 WRITE = Depends(require("ask", counts="writes"))
+ASKING = part(Asking)
+DELIVERIES = part(Deliveries)
+JOURNAL = part(Journal)
+LINEAGES = part(Lineages)
 
 
 @router.post("/v1/responses")
-async def create_response(asked: ResponseRequest, request: Request, caller: Caller = ASK) -> Response:
+async def create_response(
+    asked: ResponseRequest,
+    request: Request,
+    caller: Caller = ASK,
+    asking: Asking = ASKING,
+    deliveries: Deliveries = DELIVERIES,
+    journal: Journal = JOURNAL,
+) -> Response:
     """Answer the last user message, in the mode that the model name stands for, from the stores that the file_search
     tool names or, without it, from the default store."""
-    state = request.app.state
     earlier: list[Turn] = []
     if asked.previous_response_id:
-        earlier = await run_in_threadpool(state.journal.conversation, caller.workspace_id, asked.previous_response_id)
-    question = await to_question(as_asked(asked, earlier), caller, state)
+        earlier = await run_in_threadpool(journal.conversation, caller.workspace_id, asked.previous_response_id)
+    question = await asking.question(as_asked(asked, earlier), caller)
     check_search(asked, question.choice)
-    admit(state.waiting, state.settings)
+    deliveries.admit()
     shape = ResponseShape(secrets.token_hex(24), int(time.time()), asked, question)
 
     def keep(answer: Answer) -> None:
         if asked.store is not False:
             kept = {"body": shape.finished(answer), "input": shape.input_items()}
-            state.journal.record(shape.id, question, answer, kept)
+            journal.record(shape.id, question, answer, kept)
 
-    delivery = Delivery(shape.id, caller, question, state, keep)
+    delivery = Delivery(shape.id, caller, question, deliveries, keep)
     if asked.stream:
         events = ResponseEvents(shape)
         return await streamed(request, events.batches(delivery), events.failed)
@@ -57,46 +70,52 @@ async def create_response(asked: ResponseRequest, request: Request, caller: Call
 
 @router.get("/v1/responses/{response_id}")
 def retrieve_response(
-    request: Request,
     response_id: str,
     include: list[str] = Query(default=[], alias="include[]"),
     stream: bool = False,
     caller: Caller = READ,
+    journal: Journal = JOURNAL,
 ) -> dict[str, Any]:
     """A response from the journal, as it was sent; with `include`, what its search found too."""
     if stream:
         message = "A response that is over is not streamed again; retrieve it without `stream`."
         raise ApiError(400, message, code="invalid_value", param="stream")
-    turn = request.app.state.journal.response(caller.workspace_id, response_id)
-    return _with_results(turn) if RESULTS in include else dict(turn.response["body"])
+    turn = journal.response(caller.workspace_id, response_id)
+    return _with_results(turn) if RESULTS in include else dict(_kept(turn)["body"])
 
 
 @router.delete("/v1/responses/{response_id}")
-def delete_response(request: Request, response_id: str, caller: Caller = WRITE) -> dict[str, Any]:
+def delete_response(
+    response_id: str, caller: Caller = WRITE, journal: Journal = JOURNAL, lineages: Lineages = LINEAGES
+) -> dict[str, Any]:
     """Delete a response from the journal with the feedback on it; a conversation that goes on forgets it. `lineage`
     names the data sets and versions that still have its text in them."""
-    request.app.state.journal.forget(caller, response_id)
-    left = request.app.state.data_sets.lineage(caller.workspace_id, response_id)
+    journal.forget(caller, response_id)
+    left = lineages.of(caller.workspace_id, response_id)
     return {"id": response_id, "object": "response", "deleted": True, "lineage": lineage_body(left, response_id)}
 
 
 @router.get("/v1/responses/{response_id}/input_items")
 def list_input_items(
-    request: Request,
     response_id: str,
     after: str | None = None,
     limit: int = Query(default=20, ge=1, le=100),
     order: Literal["asc", "desc"] = "desc",
     caller: Caller = READ,
+    journal: Journal = JOURNAL,
 ) -> dict[str, Any]:
     """The messages that a response was asked with, without those of the responses before it."""
-    turn = request.app.state.journal.response(caller.workspace_id, response_id)
-    items = turn.response["input"] if order == "asc" else turn.response["input"][::-1]
-    return _page(items, after, limit)
+    turn = journal.response(caller.workspace_id, response_id)
+    items = _kept(turn)["input"]
+    return _page(items if order == "asc" else items[::-1], after, limit)
+
+
+def _kept(turn: Turn) -> dict[str, Any]:
+    return turn.response or {}
 
 
 def _with_results(turn: Turn) -> dict[str, Any]:
-    body = (turn.response or {})["body"]
+    body = _kept(turn)["body"]
     results = search_results(turn.passages)
     output = [{**item, "results": results} if item["type"] == "file_search_call" else item for item in body["output"]]
     return {**body, "output": output}

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 
 from services.database.tables import TrainingSchedule
+from services.gateway.files.files import Files, check_files
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
-from services.gateway.http.visibility import check_files
-from services.gateway.jobs.routes import job_body
-from services.gateway.schedules.schedules import Run
+from services.gateway.http.parts import part
+from services.gateway.jobs.bodies import job_body
+from services.gateway.schedules.schedules import Run, Schedules
 from services.gateway.schedules.schemas import ScheduleCreate, ScheduleUpdate
 
 router = APIRouter(tags=["voice"])
 READ = Depends(require("voice", counts="reads"))
 WRITE = Depends(require("voice", counts="writes"))
+FILES = part(Files)
+SCHEDULES = part(Schedules)
 
 
 def schedule_body(schedule: TrainingSchedule, last_run: Run | None) -> dict[str, Any]:
@@ -45,21 +48,25 @@ def run_body(run: Run) -> dict[str, Any]:
     return {"due_at": int(taken.due_at.timestamp()), "outcome": taken.outcome, "job_id": taken.job_id, **how}
 
 
-def _body(request: Request, schedule: TrainingSchedule) -> dict[str, Any]:
-    runs = request.app.state.schedules.last_runs(schedule.workspace_id, [schedule.id])
+def _body(schedule: TrainingSchedule, schedules: Schedules) -> dict[str, Any]:
+    runs = schedules.last_runs(schedule.workspace_id, [schedule.id])
     return schedule_body(schedule, runs.get(schedule.id))
 
 
 @router.post("/v1/schedules")
-def create_schedule(request: Request, body: ScheduleCreate, caller: Caller = WRITE) -> dict[str, Any]:
+def create_schedule(
+    body: ScheduleCreate,
+    caller: Caller = WRITE,
+    files: Files = FILES,
+    schedules: Schedules = SCHEDULES,
+) -> dict[str, Any]:
     """Retrain at times. The first due time is worked out within a minute."""
-    check_files(request.app.state.files, caller, training_file=body.training_file)
-    return _body(request, request.app.state.schedules.create(caller.workspace_id, body.columns()))
+    check_files(files, caller, training_file=body.training_file)
+    return _body(schedules.create(caller.workspace_id, body.columns()), schedules)
 
 
 @router.get("/v1/schedules")
-def list_schedules(request: Request, caller: Caller = READ) -> dict[str, Any]:
-    schedules = request.app.state.schedules
+def list_schedules(caller: Caller = READ, schedules: Schedules = SCHEDULES) -> dict[str, Any]:
     found = schedules.list(caller.workspace_id)
     runs = schedules.last_runs(caller.workspace_id, [schedule.id for schedule in found])
     data = [schedule_body(schedule, runs.get(schedule.id)) for schedule in found]
@@ -67,25 +74,31 @@ def list_schedules(request: Request, caller: Caller = READ) -> dict[str, Any]:
 
 
 @router.get("/v1/schedules/{schedule_id}")
-def retrieve_schedule(request: Request, schedule_id: str, caller: Caller = READ) -> dict[str, Any]:
+def retrieve_schedule(schedule_id: str, caller: Caller = READ, schedules: Schedules = SCHEDULES) -> dict[str, Any]:
     """A schedule with its next due time and what came of the last one."""
-    return _body(request, request.app.state.schedules.find(caller.workspace_id, schedule_id))
+    return _body(schedules.find(caller.workspace_id, schedule_id), schedules)
 
 
 @router.post("/v1/schedules/{schedule_id}")
-def update_schedule(request: Request, schedule_id: str, body: ScheduleUpdate, caller: Caller = WRITE) -> dict[str, Any]:
+def update_schedule(
+    schedule_id: str,
+    body: ScheduleUpdate,
+    caller: Caller = WRITE,
+    files: Files = FILES,
+    schedules: Schedules = SCHEDULES,
+) -> dict[str, Any]:
     """Change what is named."""
-    check_files(request.app.state.files, caller, training_file=body.training_file)
-    return _body(request, request.app.state.schedules.update(caller.workspace_id, schedule_id, body.columns()))
+    check_files(files, caller, training_file=body.training_file)
+    return _body(schedules.update(caller.workspace_id, schedule_id, body.columns()), schedules)
 
 
 @router.delete("/v1/schedules/{schedule_id}")
-def delete_schedule(request: Request, schedule_id: str, caller: Caller = WRITE) -> dict[str, Any]:
-    request.app.state.schedules.delete(caller.workspace_id, schedule_id)
+def delete_schedule(schedule_id: str, caller: Caller = WRITE, schedules: Schedules = SCHEDULES) -> dict[str, Any]:
+    schedules.delete(caller.workspace_id, schedule_id)
     return {"id": schedule_id, "object": "schedule", "deleted": True}
 
 
 @router.post("/v1/schedules/{schedule_id}/run")
-def run_schedule(request: Request, schedule_id: str, caller: Caller = WRITE) -> dict[str, Any]:
+def run_schedule(schedule_id: str, caller: Caller = WRITE, schedules: Schedules = SCHEDULES) -> dict[str, Any]:
     """Queue a run now, whatever the conditions are. Answers with the job."""
-    return job_body(request.app.state.schedules.run(caller.workspace_id, schedule_id))
+    return job_body(schedules.run(caller.workspace_id, schedule_id))

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from services.gateway.fine_tuning.schemas import Hyperparameters
-from services.gateway.http.nulls import NullsAbsent
+from services.gateway.http.bodies import Strict
 from services.gateway.sources.schemas import Name, Schedule
 
 SUFFIX = r"^[A-Za-z0-9_-]+$"
 
 
-class Conditions(NullsAbsent):
+class Conditions(Strict):
     """What has to hold at a due time for a run: all that are given, or with `match` "any" one of them.
 
     `new_examples` were approved since the last run; the style of live answers lies `style_drop` (in 0..1) below that
     at the gate; the live version is `older_than_days`, or none is live.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     new_examples: int | None = Field(default=None, ge=1, le=1_000_000)
     style_drop: float | None = Field(default=None, gt=0, le=1)
@@ -28,10 +26,8 @@ class Conditions(NullsAbsent):
     match: Literal["all", "any"] = "all"
 
 
-class ScheduleUpdate(NullsAbsent):
+class ScheduleUpdate(Strict):
     """Without `training_file`, the approved examples are trained on as they are at each run."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: Name | None = None
     schedule: Schedule | None = None

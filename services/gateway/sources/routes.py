@@ -5,17 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query
 
 from services.database.tables import File, Source, SourceDocument, StoreFile
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
-from services.gateway.jobs.routes import job_body
+from services.gateway.http.parts import part
+from services.gateway.jobs.bodies import job_body
 from services.gateway.sources.schemas import SourceCreate, SourceSync, SourceUpdate
+from services.gateway.sources.sources import Sources
 
 router = APIRouter(tags=["sources"])
 READ = Depends(require("operate", counts="reads"))
 WRITE = Depends(require("operate", counts="writes"))
+SOURCES = part(Sources)
 
 
 def source_body(source: Source, counts: dict[str, int]) -> dict[str, Any]:
@@ -60,9 +63,8 @@ def _seconds(moment: datetime | None) -> int | None:
 
 
 @router.post("/v1/sources")
-def create_source(request: Request, body: SourceCreate, caller: Caller = WRITE) -> dict[str, Any]:
+def create_source(body: SourceCreate, caller: Caller = WRITE, sources: Sources = SOURCES) -> dict[str, Any]:
     """Register a source. It is synchronised when asked to, or as its schedule says."""
-    sources = request.app.state.sources
     source = sources.create(
         caller.workspace_id, body.vector_store_id, body.kind, body.location, {"name": body.title(), **body.columns()}
     )
@@ -70,22 +72,21 @@ def create_source(request: Request, body: SourceCreate, caller: Caller = WRITE) 
 
 
 @router.get("/v1/sources")
-def list_sources(request: Request, caller: Caller = READ) -> dict[str, Any]:
-    sources = request.app.state.sources
+def list_sources(caller: Caller = READ, sources: Sources = SOURCES) -> dict[str, Any]:
     data = [source_body(source, sources.counts(source.id)) for source in sources.list(caller.workspace_id)]
     return {"object": "list", "data": data, "has_more": False}
 
 
 @router.get("/v1/sources/{source_id}")
-def retrieve_source(request: Request, source_id: str, caller: Caller = READ) -> dict[str, Any]:
-    sources = request.app.state.sources
+def retrieve_source(source_id: str, caller: Caller = READ, sources: Sources = SOURCES) -> dict[str, Any]:
     return source_body(sources.find(caller.workspace_id, source_id), sources.counts(source_id))
 
 
 @router.post("/v1/sources/{source_id}")
-def update_source(request: Request, source_id: str, body: SourceUpdate, caller: Caller = WRITE) -> dict[str, Any]:
+def update_source(
+    source_id: str, body: SourceUpdate, caller: Caller = WRITE, sources: Sources = SOURCES
+) -> dict[str, Any]:
     """Change what is named; other patterns and attributes take effect with the next sync."""
-    sources = request.app.state.sources
     before = sources.find(caller.workspace_id, source_id)
     source = sources.update(caller.workspace_id, source_id, body.columns(before.settings))
     return source_body(source, sources.counts(source_id))
@@ -93,33 +94,30 @@ def update_source(request: Request, source_id: str, body: SourceUpdate, caller: 
 
 @router.delete("/v1/sources/{source_id}")
 def delete_source(
-    request: Request,
-    source_id: str,
-    documents: Literal["remove", "keep"] = "remove",
-    caller: Caller = WRITE,
+    source_id: str, documents: Literal["remove", "keep"] = "remove", caller: Caller = WRITE, sources: Sources = SOURCES
 ) -> dict[str, Any]:
     """Forget a source. Its documents are hidden when this returns, or stay as files of the store with `keep`."""
-    job = request.app.state.sources.delete(caller.workspace_id, source_id, documents == "keep")
+    job = sources.delete(caller.workspace_id, source_id, documents == "keep")
     return {"id": source_id, "object": "source", "deleted": True, "job_id": job.id if job else None}
 
 
 @router.post("/v1/sources/{source_id}/sync")
 def sync_source(
-    request: Request, source_id: str, body: SourceSync | None = None, caller: Caller = WRITE
+    source_id: str, body: SourceSync | None = None, caller: Caller = WRITE, sources: Sources = SOURCES
 ) -> dict[str, Any]:
     """Bring a source's documents in step now. Answers with the job, whose result is the report."""
     asked = body or SourceSync()
-    return job_body(request.app.state.sources.sync(caller.workspace_id, source_id, asked.full, asked.confirm))
+    return job_body(sources.sync(caller.workspace_id, source_id, asked.full, asked.confirm))
 
 
 @router.get("/v1/sources/{source_id}/documents")
 def list_source_documents(
-    request: Request,
     source_id: str,
     status: Literal["in_progress", "completed", "failed"] | None = None,
     limit: int = Query(default=100, ge=1, le=1000),
     after: str | None = None,
     caller: Caller = READ,
+    sources: Sources = SOURCES,
 ) -> dict[str, Any]:
-    rows, more = request.app.state.sources.documents(caller.workspace_id, source_id, status, limit, after)
+    rows, more = sources.documents(caller.workspace_id, source_id, status, limit, after)
     return {"object": "list", "data": [document_body(*row) for row in rows], "has_more": more}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from retrieval.sources.port import Kind
-from services.gateway.http.nulls import NullsAbsent
-from services.gateway.stores.schemas import Finite
+from services.gateway.http.bodies import Strict
+from services.gateway.http.fields import Finite
 from services.kit.cron import check_cron, check_time_zone
 
 SETTINGS = ("include", "exclude", "hosts", "max_file_bytes", "attributes", "url_prefix")
@@ -18,20 +18,16 @@ AttributeName = Annotated[str, Field(min_length=1, max_length=64)]
 AttributeValue = Annotated[str, Field(max_length=512)] | bool | Finite
 
 
-class Schedule(NullsAbsent):
+class Schedule(Strict):
     """Five cron fields, counted in a time zone's wall-clock time."""
-
-    model_config = ConfigDict(extra="forbid")
 
     cron: Annotated[str, AfterValidator(check_cron), Field(max_length=200)]
     time_zone: Annotated[str, AfterValidator(check_time_zone), Field(max_length=64)] = "UTC"
 
 
-class SourceUpdate(NullsAbsent):
+class SourceUpdate(Strict):
     """`include` and `exclude` are patterns over a document's path or URL, `hosts` further hosts of a site,
     `url_prefix` makes, with a path behind it, the address that citations of a folder's documents link to."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: Name | None = None
     include: list[Pattern] | None = Field(default=None, max_length=100)
@@ -67,10 +63,8 @@ class SourceCreate(SourceUpdate):
         return self.name or self.location[:200]
 
 
-class SourceSync(NullsAbsent):
+class SourceSync(Strict):
     """`full` reads every document anew, `confirm` allows any number of removals."""
-
-    model_config = ConfigDict(extra="forbid")
 
     full: bool = False
     confirm: bool = False

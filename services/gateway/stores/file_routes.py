@@ -3,112 +3,104 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Literal
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Response
 from starlette.concurrency import run_in_threadpool
 
-from services.database.tables import File, StoreFile
-from services.gateway.files.routes import page
+from services.gateway.files.files import Files, check_files
 from services.gateway.http.access import require
 from services.gateway.http.callers import Caller
-from services.gateway.http.paging import Cursor, cursor
-from services.gateway.http.visibility import check_files
-from services.gateway.stores.files import Entry
-from services.gateway.stores.schemas import AutoChunking, StaticChunking, StoreFileCreate, StoreFileUpdate
+from services.gateway.http.paging import Cursor, cursor, page
+from services.gateway.http.parts import part
+from services.gateway.stores.bodies import POLL_AFTER, Status, store_file_body
+from services.gateway.stores.files import StoreFiles
+from services.gateway.stores.schemas import StoreFileCreate, StoreFileUpdate, entry
+from services.gateway.upstream.retrieval import RetrievalClient
 
 router = APIRouter(tags=["knowledge"])
 READ = Depends(require("knowledge", counts="reads"))
 WRITE = Depends(require("knowledge", counts="writes"))
-Status = Literal["in_progress", "completed", "failed", "cancelled"]
-POLL_AFTER = {"openai-poll-after-ms": "100"}  # OpenAI's SDK asks again after this long, not after a second
-
-
-def store_file_body(row: StoreFile, file: File) -> dict[str, Any]:
-    is_failed = row.status == "failed"
-    error = {"code": row.error_code or "server_error", "message": row.error or "no reason recorded"}
-    chunked = row.chunking or row.chunked
-    return {
-        "id": row.file_id,
-        "object": "vector_store.file",
-        "created_at": int(row.created_at.timestamp()),
-        "vector_store_id": row.store_id,
-        "status": row.status,
-        "usage_bytes": file.bytes if row.status == "completed" else 0,
-        "last_error": error if is_failed else None,
-        "attributes": row.attributes,
-        "chunking_strategy": {"type": "static", "static": chunked} if chunked else {"type": "other"},
-        "filename": file.filename,
-        "sha256": file.sha256,
-        "chunk_count": row.chunk_count,
-    }
-
-
-def sizes(strategy: AutoChunking | StaticChunking | None) -> dict[str, int] | None:
-    """A file's own chunk sizes; None where it goes with its store."""
-    return strategy.static.model_dump() if isinstance(strategy, StaticChunking) else None
-
-
-def entry(body: StoreFileCreate) -> Entry:
-    return Entry(body.file_id, body.attributes or {}, sizes(body.chunking_strategy))
+FILES = part(Files)
+RETRIEVAL = part(RetrievalClient)
+STORE_FILES = part(StoreFiles)
 
 
 @router.post("/v1/vector_stores/{store_id}/files")
-def create_store_file(request: Request, store_id: str, body: StoreFileCreate, caller: Caller = WRITE) -> dict[str, Any]:
+def create_store_file(
+    store_id: str,
+    body: StoreFileCreate,
+    caller: Caller = WRITE,
+    store_files: StoreFiles = STORE_FILES,
+    files: Files = FILES,
+) -> dict[str, Any]:
     """Attach a file and queue its indexing; poll the file's status."""
-    held = request.app.state.store_files
-    check_files(request.app.state.files, caller, file_id=body.file_id)
-    held.attach(caller.workspace_id, store_id, [entry(body)])
-    return store_file_body(*held.find(caller.workspace_id, store_id, body.file_id))
+    check_files(files, caller, file_id=body.file_id)
+    store_files.attach(caller.workspace_id, store_id, [entry(body)])
+    return store_file_body(*store_files.find(caller.workspace_id, store_id, body.file_id))
 
 
 @router.get("/v1/vector_stores/{store_id}/files")
 def list_store_files(
-    request: Request,
     store_id: str,
     wanted: Cursor = Depends(cursor),
     filter: Status | None = None,
     caller: Caller = READ,
+    store_files: StoreFiles = STORE_FILES,
 ) -> dict[str, Any]:
-    rows, more = request.app.state.store_files.list(caller.workspace_id, store_id, wanted, filter)
+    rows, more = store_files.list(caller.workspace_id, store_id, wanted, filter)
     return page([store_file_body(row, file) for row, file in rows], more)
 
 
 @router.get("/v1/vector_stores/{store_id}/files/{file_id}")
 def retrieve_store_file(
-    request: Request, response: Response, store_id: str, file_id: str, caller: Caller = READ
+    response: Response, store_id: str, file_id: str, caller: Caller = READ, store_files: StoreFiles = STORE_FILES
 ) -> dict[str, Any]:
     response.headers.update(POLL_AFTER)
-    return store_file_body(*request.app.state.store_files.find(caller.workspace_id, store_id, file_id))
+    return store_file_body(*store_files.find(caller.workspace_id, store_id, file_id))
 
 
 @router.post("/v1/vector_stores/{store_id}/files/{file_id}")
 async def update_store_file(
-    request: Request, store_id: str, file_id: str, body: StoreFileUpdate, caller: Caller = WRITE
+    store_id: str,
+    file_id: str,
+    body: StoreFileUpdate,
+    caller: Caller = WRITE,
+    store_files: StoreFiles = STORE_FILES,
+    retrieval: RetrievalClient = RETRIEVAL,
 ) -> dict[str, Any]:
     """Give a file other attributes; filters go by them when this returns. Nothing is embedded anew."""
-    state, workspace_id = request.app.state, caller.workspace_id
-    update = state.store_files.update
+    workspace_id, update = caller.workspace_id, store_files.update
     row, file = await run_in_threadpool(update, workspace_id, store_id, file_id, body.attributes or {})
-    await state.retrieval.set_attributes(workspace_id, store_id, file_id)
+    await retrieval.set_attributes(workspace_id, store_id, file_id)
     return store_file_body(row, file)
 
 
 @router.delete("/v1/vector_stores/{store_id}/files/{file_id}")
-async def delete_store_file(request: Request, store_id: str, file_id: str, caller: Caller = WRITE) -> dict[str, Any]:
-    state, asked_at = request.app.state, time.time()
-    await run_in_threadpool(state.store_files.detach, caller.workspace_id, store_id, file_id)
-    await state.retrieval.delete_file(caller.workspace_id, store_id, file_id, asked_at)
+async def delete_store_file(
+    store_id: str,
+    file_id: str,
+    caller: Caller = WRITE,
+    store_files: StoreFiles = STORE_FILES,
+    retrieval: RetrievalClient = RETRIEVAL,
+) -> dict[str, Any]:
+    asked_at = time.time()
+    await run_in_threadpool(store_files.detach, caller.workspace_id, store_id, file_id)
+    await retrieval.delete_file(caller.workspace_id, store_id, file_id, asked_at)
     return {"id": file_id, "object": "vector_store.file.deleted", "deleted": True}
 
 
 @router.get("/v1/vector_stores/{store_id}/files/{file_id}/content")
 async def retrieve_store_file_content(
-    request: Request, store_id: str, file_id: str, caller: Caller = READ
+    store_id: str,
+    file_id: str,
+    caller: Caller = READ,
+    store_files: StoreFiles = STORE_FILES,
+    retrieval: RetrievalClient = RETRIEVAL,
 ) -> dict[str, Any]:
     """The file's text as the index has it, a chunk an entry; nothing before it is indexed."""
-    state, named = request.app.state, (caller.workspace_id, store_id, file_id)
-    row, file = await run_in_threadpool(state.store_files.find, *named)
-    data = [{"type": "text", "text": chunk.text} for chunk in await state.retrieval.chunks(*named)]
+    named = (caller.workspace_id, store_id, file_id)
+    row, file = await run_in_threadpool(store_files.find, *named)
+    data = [{"type": "text", "text": chunk.text} for chunk in await retrieval.chunks(*named)]
     head = {"object": "vector_store.file_content.page", "file_id": file_id, "filename": file.filename}
     return {**head, "attributes": row.attributes, "data": data, "has_more": False, "next_page": None}

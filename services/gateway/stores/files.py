@@ -101,16 +101,6 @@ class StoreFiles:
             session.execute(update(StoreFile).where(*_row(store_id, file_id)).values(gone))
             self._jobs.cancel_all(session, [row.job_id] if row.job_id else [], "the file was taken from the store")
 
-    def job_cancelled(self, job: Job) -> None:
-        """Note beside the file that its indexing was cancelled."""
-        if job.kind != "index_file":
-            return
-        asked = job.request
-        waiting = StoreFile.revision == asked["revision"], StoreFile.status == "in_progress"
-        with self._sessions.begin() as session:
-            rows = update(StoreFile).where(*_row(asked["store_id"], asked["file_id"]), *waiting)
-            session.execute(rows.values(status="cancelled", revision=StoreFile.revision + 1))
-
 
 def held_files(store_id: str) -> Select[StoreFile, File]:
     query = select(StoreFile, File).join(File, File.id == StoreFile.file_id)

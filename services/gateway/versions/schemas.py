@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from services.gateway.http.nulls import NullsAbsent
+from services.gateway.http.bodies import Strict
 
 
-class Reasoned(NullsAbsent):
+class Reasoned(Strict):
     """`reason` goes into the history."""
-
-    model_config = ConfigDict(extra="forbid")
 
     reason: str = Field(default="", max_length=2000)
 

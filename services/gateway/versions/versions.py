@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import or_, select, update
 
@@ -10,6 +11,8 @@ from services.database.engine import Sessions
 from services.database.tables import Canary, LivePointer, Publication, Version
 from services.domain.versions import REMOVED, remove_version
 from services.gateway.http.paging import Cursor, Place, read_page
+from services.gateway.settings import GatewaySettings
+from services.gateway.versions.schemas import CanaryCreate
 from services.kit.errors import ApiError
 
 Event = tuple[Publication, str | None]
@@ -17,8 +20,10 @@ Event = tuple[Publication, str | None]
 
 
 class Versions:
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
+    """The settings say how a canary is judged where its caller does not."""
+
+    def __init__(self, sessions: Sessions, settings: GatewaySettings) -> None:
+        self._sessions, self._settings = sessions, settings
 
     def page(self, workspace_id: str, wanted: Cursor) -> tuple[Sequence[Version], bool]:
         """A page of the list, and whether there are more."""
@@ -104,6 +109,16 @@ class Versions:
             message = f"'{version.name}' did not pass. {verdict} Send `override` with a `reason` to publish it anyway."
             raise ApiError(409, message, code="gate_not_passed", param="override")
         return True
+
+    def canary_bounds(self, asked: CanaryCreate) -> dict[str, Any]:
+        """How a canary is judged; what the body leaves out is as the settings have it. Raises ApiError 400."""
+        settings = self._settings
+        least = asked.min_requests or settings.canary_min_requests
+        if asked.promote_after and asked.promote_after < least:
+            message = f"`promote_after` is below `min_requests` ({least}), so errors would not be judged before."
+            raise ApiError(400, message, code="invalid_value", param="promote_after")
+        margin = settings.canary_margin if asked.margin is None else asked.margin
+        return {"share": asked.share, "margin": margin, "min_requests": least, "promote_after": asked.promote_after}
 
     def _place(self, workspace_id: str, name: str) -> Place:
         version = self.find(workspace_id, name)

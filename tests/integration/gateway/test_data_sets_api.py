@@ -77,7 +77,7 @@ def test_a_data_set_is_frozen_once_examined_and_found_again(desk: Knowledge, cli
     assert (first["name"], first["version"], first["examples"], first["report"]) == ("prices", 1, 12, None)
     claim = Jobs(desk.sessions).claim(first["job_id"])
     assert claim is not None
-    frozen = FrozenSets(desk.sessions, str(Path(desk.gateway.state.files._root)))
+    frozen = FrozenSets(desk.sessions, str(Path(desk.gateway_parts.files._root)))
     perform(claim.id, desk.sessions, frozen, lambda: lambda ones: [9 for _ in ones])
     found = ask(client, "GET", f"/data_sets/{first['id']}").json()
     assert found["report"]["to_50"] == 38

@@ -77,13 +77,13 @@ def _many_times(call: Any, *arguments: Any) -> None:
 def test_an_ingest_that_is_polled_fifty_times_leaves_chat_its_requests(
     desk: Knowledge, client: OpenAI, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counts, polls = desk.gateway.state.batches.counts, list[str]()
+    counts, polls = desk.gateway_parts.batches.counts, list[str]()
 
     def counted(batch: Any) -> Any:
         polls.append(batch.id)
         return counts(batch)
 
-    monkeypatch.setattr(desk.gateway.state.batches, "counts", counted)
+    monkeypatch.setattr(desk.gateway_parts.batches, "counts", counted)
     upload = client.vector_stores.file_batches.upload_and_poll
     file = ("gate.md", b"# Gate\n\nThe gate code is changed every Monday.")
     with ThreadPoolExecutor(1) as pool:
@@ -130,16 +130,16 @@ def test_searches_and_embeddings_count_as_questions_do(client: OpenAI, store: st
 def test_reads_have_a_bound_of_their_own(
     desk: Knowledge, client: OpenAI, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(desk.gateway.state.limits, "_reads_per_minute", READS)
+    monkeypatch.setattr(desk.gateway_parts.limits, "_reads_per_minute", READS)
     assert "7 reads a minute" in refused(client.models.list).message
     assert ask(client, store).status_code == 200
 
 
 def test_tokens_that_are_used_up_stop_questions_and_no_polls(desk: Knowledge, workspace: str, store: str) -> None:
     client = desk.client(workspace, tokens=1)
-    caller = asyncio.run(desk.gateway.state.keys.caller(client.api_key))
-    desk.http.portal.call(desk.gateway.state.limits.spend, caller, 10)  # type: ignore[union-attr]
-    desk.http.portal.call(desk.gateway.state.limits.spend, caller, 10)  # type: ignore[union-attr]
+    caller = asyncio.run(desk.gateway_parts.keys.caller(client.api_key))
+    desk.http.portal.call(desk.gateway_parts.limits.spend, caller, 10)  # type: ignore[union-attr]
+    desk.http.portal.call(desk.gateway_parts.limits.spend, caller, 10)  # type: ignore[union-attr]
     with pytest.raises(openai.RateLimitError, match="1 tokens a minute"):
         ask(client, store)
     assert client.vector_stores.retrieve(store).id == store

@@ -306,7 +306,7 @@ def broker(tmp_path: Path) -> Iterator[str]:
 
 
 def test_a_key_with_a_limit_is_limited_and_no_other_key_with_it(desk: Desk, broker: str) -> None:
-    desk.app.state.limits = Limits(redis_client(broker), reads_per_minute=6000)
+    desk.replace(limits=Limits(redis_client(broker), reads_per_minute=6000))
     few, many = desk.made(TENANT, requests_per_minute=1)["secret"], desk.made(TENANT)["secret"]
     body = {"model": "all-minilm-l6-v2", "input": "a"}
 

@@ -15,9 +15,10 @@ from services.database.engine import Sessions, migrate, open_sessions
 from services.database.tables import ApiKey, File, Job, Source, SourceDocument, Store, StoreFile, Workspace
 from services.domain.keys import digest
 from services.gateway.app import create_app
-from services.gateway.settings import GatewaySettings
+from services.gateway.parts import Connections, make_parts
+from services.gateway.settings import Settings
 from services.kit.queue import make_celery, redis_client
-from services.kit.settings import SourceSettings
+from services.kit.settings import Platform, SourceSettings
 
 NO_BROKER = "redis+socket://:x@/nonexistent/broker.sock"
 
@@ -42,21 +43,16 @@ def sessions(tmp_path: Path) -> Sessions:
 def http(tmp_path: Path, sessions: Sessions) -> Iterator[TestClient]:
     (tmp_path / "srv" / "docs").mkdir(parents=True)
     nobody = httpx.MockTransport(lambda _request: httpx.Response(503))
-    app = create_app(
-        settings=GatewaySettings(),
+    allowed = SourceSettings(folders=[str(tmp_path / "srv")], private_hosts=["listed.test"])
+    settings = Settings(Platform(home=tmp_path), sources=allowed)
+    connections = Connections(
         sessions=sessions,
-        files_url=f"file://{tmp_path}/files",
-        base_model="base",
-        top_k=3,
-        min_answerability=0.5,
-        guarded=False,
-        max_answer_tokens=64,
         retrieval=httpx.AsyncClient(transport=nobody),
         generation=httpx.AsyncClient(transport=nobody),
         celery=make_celery(NO_BROKER),
         counters=redis_client(NO_BROKER),
-        source_settings=SourceSettings(folders=[str(tmp_path / "srv")], private_hosts=["listed.test"]),
     )
+    app = create_app(settings.gateway, make_parts(settings, connections))
     with TestClient(app, headers={"Authorization": "Bearer operator"}) as client:
         yield client
 

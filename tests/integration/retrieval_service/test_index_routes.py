@@ -15,7 +15,8 @@ from starlette.testclient import TestClient
 from services.database.tables import ApiKey, Collection, Workspace
 from services.domain.keys import SCOPES
 from services.gateway.app import create_app
-from services.gateway.settings import GatewaySettings
+from services.gateway.parts import Connections, make_parts
+from services.gateway.settings import Settings
 from services.kit.queue import make_celery, redis_client
 from tests.integration.worker.test_reindexing import TYRES
 from tests.worker_desk import TOKEN, Desk, open_desk
@@ -52,20 +53,15 @@ def front(tmp_path: Path) -> Iterator[Front]:
         desk.index("tyres.md", TYRES)
         service = httpx.ASGITransport(app=desk.client.app)
         nowhere = httpx.MockTransport(lambda _request: httpx.Response(503, json={}))
-        app = create_app(
-            GatewaySettings(),
+        settings = Settings(desk.platform)
+        connections = Connections(
             desk.sessions,
-            desk.platform.files_url,
-            "base",
-            3,
-            0.5,
-            False,
-            64,
             httpx.AsyncClient(transport=service, base_url="http://x", headers={"Authorization": f"Bearer {TOKEN}"}),
             httpx.AsyncClient(transport=nowhere, base_url="http://x"),
             make_celery("memory://"),
             redis_client(f"redis+socket://{tmp_path}/none.sock"),
         )
+        app = create_app(settings.gateway, make_parts(settings, connections))
         with TestClient(app) as http:
             yield Front(desk, http)
 

@@ -16,9 +16,9 @@ from services.contracts.generation import Route, RoutingTable
 from services.contracts.retrieval import SearchResponse
 from services.gateway.answering.answering import Answering
 from services.gateway.answering.models import Choice, Mode
-from services.gateway.answering.passages import RetrievalClient
-from services.gateway.answering.slots import Slots
 from services.gateway.answering.turn import Answer, Question, Started
+from services.gateway.upstream.retrieval import RetrievalClient
+from services.gateway.upstream.slots import Slots
 from services.kit.errors import ApiError
 
 TEXT = "Customers may return a bike within 30 days of delivery."

@@ -16,8 +16,8 @@ from retrieval.answers.grounding import REFUSAL
 from services.command.verbs.asking import answer_in_words
 from services.gateway.answering import draft
 from services.gateway.answering.answering import Answering
-from services.gateway.answering.passages import RetrievalClient
-from services.gateway.answering.slots import Slots
+from services.gateway.upstream.retrieval import RetrievalClient
+from services.gateway.upstream.slots import Slots
 from services.kit.remarks import ENDED_BY, UNGROUNDED
 from services.kit.settings import Platform
 from tests.gateway_fakes import PIECES, Gateway
@@ -77,7 +77,7 @@ def test_a_finished_answer_is_delivered_though_it_cannot_be_counted(
     async def broken(*_arguments: object) -> None:
         raise ZeroDivisionError("a fault of ours")
 
-    monkeypatch.setattr(getattr(gateway.app.state, part), name, broken)
+    monkeypatch.setattr(getattr(gateway.parts.deliveries, part), name, broken)
     response = gateway.http().post("/v1/chat/completions", json=QUESTION)
     assert response.status_code == 200
     assert response.json()["choices"][0]["message"]["content"] == "".join(PIECES)
@@ -91,7 +91,7 @@ def test_a_failed_answer_says_why_though_the_failure_cannot_be_counted(
         raise ZeroDivisionError("a fault of ours")
 
     gateway.model.breaks = True
-    monkeypatch.setattr(gateway.app.state.canaries, "failed", broken)
+    monkeypatch.setattr(gateway.parts.deliveries.canaries, "failed", broken)
     assert gateway.http().post("/v1/chat/completions", json=QUESTION).status_code == 502
 
 
@@ -180,7 +180,7 @@ def test_every_shape_says_whether_a_passage_supports_the_answer_and_who_ended_it
 
 @pytest.mark.parametrize("guarded", [True, False])
 def test_the_setting_guard_reaches_the_answer(gateway: Gateway, guarded: bool) -> None:
-    gateway.app.state.guarded = guarded
+    gateway.set(guard="first_sentence" if guarded else "off")
     gateway.model.pieces = ("Your share price ", "is 1.25% of the company [2].")
     answer = gateway.http().post("/v1/chat/completions", json=QUESTION).json()
     assert (answer["choices"][0]["message"]["content"] == REFUSAL) is guarded

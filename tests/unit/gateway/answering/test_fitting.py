@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from retrieval.model import Chunk, FileRef, Message, Passage
-from services.gateway.answering.fitting import Parts, Size, TooLong, fit, halved, may_exceed
+from services.gateway.answering.fitting import PromptParts, TooLong, fit, halved, may_exceed
+from services.gateway.upstream.slots import Size
 
 ENGLISH = "The workshop opens at nine and closes at five on every working day of the week. "
 CHINESE = "工作日的早上九点开门，下午五点关门，周末和节假日不营业。"
@@ -17,11 +18,11 @@ def turns(count: int, text: str = "And then?") -> tuple[Message, ...]:
     return tuple(Message("user" if place % 2 == 0 else "assistant", f"{text} {place}") for place in range(count))
 
 
-def parts(history: int = 0, passages: int = 2, text: str = ENGLISH, max_tokens: int = 200) -> Parts:
-    return Parts("Answer.\n\nWhen?", turns(history), tuple(passage(text) for _ in range(passages)), max_tokens)
+def parts(history: int = 0, passages: int = 2, text: str = ENGLISH, max_tokens: int = 200) -> PromptParts:
+    return PromptParts("Answer.\n\nWhen?", turns(history), tuple(passage(text) for _ in range(passages)), max_tokens)
 
 
-def tokens(one: Parts) -> int:
+def tokens(one: PromptParts) -> int:
     """As a tokenizer counts that is kinder to English than the estimate is, and less kind to Chinese."""
     texts = [one.fixed, *(m.content for m in one.history), *(p.chunk.title + p.chunk.text for p in one.passages)]
     ascii_letters = sum(letter.isascii() for text in texts for letter in text)
@@ -37,7 +38,7 @@ def test_an_answer_longer_than_the_context_is_capped_to_what_the_prompt_leaves()
 @pytest.mark.parametrize("text", [ENGLISH, CHINESE])
 @pytest.mark.parametrize("count", [40, 400, 4000])
 def test_the_oldest_turns_go_in_one_step_and_the_newest_that_fit_stay(count: int, text: str) -> None:
-    asked = Parts("When?", turns(count, text), (passage(ENGLISH * 3),), 512)
+    asked = PromptParts("When?", turns(count, text), (passage(ENGLISH * 3),), 512)
     fitted = fit(asked, Size(tokens(asked), 2048))
     assert tokens(fitted) + fitted.max_tokens <= 2048
     assert tokens(fitted) > min(1200, tokens(asked) - 1)  # no more went than had to
@@ -48,7 +49,7 @@ def test_the_oldest_turns_go_in_one_step_and_the_newest_that_fit_stay(count: int
 
 
 def test_history_in_one_language_and_passages_in_another_still_fit() -> None:
-    asked = Parts("When?", turns(60, CHINESE), tuple(passage(ENGLISH * 5) for _ in range(3)), 512)
+    asked = PromptParts("When?", turns(60, CHINESE), tuple(passage(ENGLISH * 5) for _ in range(3)), 512)
     fitted = fit(asked, Size(tokens(asked), 2048))
     assert tokens(fitted) + fitted.max_tokens <= 2048
     assert fitted.history
@@ -71,9 +72,9 @@ def test_one_passage_that_is_too_long_is_cut_between_words() -> None:
 
 def test_a_question_that_is_too_long_by_itself_is_told() -> None:
     with pytest.raises(TooLong):
-        fit(Parts(ENGLISH * 200, (), (passage(ENGLISH),), 200), Size(4000, 2048))
+        fit(PromptParts(ENGLISH * 200, (), (passage(ENGLISH),), 200), Size(4000, 2048))
     with pytest.raises(TooLong):
-        fit(Parts("When?", turns(400), (), 200, keeps_history=True), Size(4000, 2048))
+        fit(PromptParts("When?", turns(400), (), 200, keeps_history=True), Size(4000, 2048))
 
 
 def test_a_server_that_counts_no_tokens_is_asked_with_half_each_time() -> None:
@@ -83,7 +84,7 @@ def test_a_server_that_counts_no_tokens_is_asked_with_half_each_time() -> None:
     assert steps <= 10
     assert len(halved(asked).passages) == 1
     with pytest.raises(TooLong):
-        halved(Parts("When?", (), (), 200))
+        halved(PromptParts("When?", (), (), 200))
 
 
 def test_only_prompts_that_come_near_the_context_are_counted_beforehand() -> None:

@@ -63,10 +63,10 @@ def test_errors_carry_the_headers(page: TestClient, gateway: Gateway) -> None:
         404: page.get("/v1/nothing", headers=KEY),
         413: page.post(CHAT, content=b" " * (2**20 + 1), headers=KEY),
     }
-    gateway.app.state.waiting.update(str(n) for n in range(64))
+    gateway.parts.deliveries.waiting.update(str(n) for n in range(64))
     answers[429] = page.post(CHAT, json=ASKED, headers=KEY)
-    del gateway.app.state.stores
-    gateway.app.state.waiting.clear()
+    gateway.replace(asking=None)
+    gateway.parts.deliveries.waiting.clear()
     answers[500] = page.post(CHAT, json=ASKED, headers=KEY)
     for status, answer in answers.items():
         assert answer.status_code == status

@@ -15,7 +15,7 @@ from starlette.types import Message
 
 from services.database.tables import ApiKey, File, Store, Turn
 from services.domain.keys import SCOPES
-from services.gateway.http.bodies import HALF_OR_NUL
+from services.gateway.http.bounds import HALF_OR_NUL
 from services.kit.texts import place_of_unfit, read_stored_json
 from tests.gateway_fakes import Gateway
 

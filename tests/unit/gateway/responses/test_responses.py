@@ -14,7 +14,6 @@ from openai.types.responses import ResponseFileSearchToolCall, ResponseOutputMes
 from pydantic import BaseModel
 
 from retrieval.answers.grounding import REFUSAL
-from services.gateway.settings import GatewaySettings
 from tests.gateway_fakes import PIECES, TEXT, Gateway
 
 QUESTION = "How long may I return it?"
@@ -353,7 +352,8 @@ def test_what_fails_before_the_first_text_is_an_http_error_and_later_an_event(cl
 
 
 def test_unsourced_answers_show_that_their_search_failed(client: OpenAI, gateway: Gateway) -> None:
-    gateway.app.state.settings, gateway.retrieval.up = GatewaySettings(answer_unsourced=True), False
+    gateway.set(answer_unsourced=True)
+    gateway.retrieval.up = False
     response: Any = client.responses.create(model="tandem/rag", input=QUESTION)
     assert (response.output[0].status, response.unsourced) == ("failed", True)
     events = list(client.responses.create(model="tandem/rag", input=QUESTION, stream=True))
@@ -372,7 +372,7 @@ def test_a_client_that_disconnects_frees_the_model(gateway: Gateway, stream: boo
     body = json.dumps({"model": "tandem/base", "input": QUESTION, "stream": stream}).encode()
     asyncio.run(asyncio.wait_for(_ask_and_leave(gateway, body), timeout=20))
     assert gateway.model.freed
-    assert gateway.app.state.waiting == set()
+    assert gateway.parts.deliveries.waiting == set()
 
 
 async def _ask_and_leave(gateway: Gateway, body: bytes) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway.examples.feedback import UNSAFE_NOTE
-from services.gateway.examples.proposals import Proposing
+from services.gateway.feedback.feedback import UNSAFE_NOTE
+from services.gateway.feedback.proposals import Proposing
 from tests.feedback_desk import FeedbackDesk
 
 

@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from services.gateway.chat.schemas import ChatRequest, EmbeddingsRequest, ReindexRequest
-from services.gateway.examples.schemas import FeedbackCreate
+from services.gateway.chat.schemas import ChatRequest
+from services.gateway.embeddings.schemas import EmbeddingsRequest
+from services.gateway.feedback.schemas import FeedbackCreate
 from services.gateway.fine_tuning.schemas import DpoHyperparameters, FineTuningCreate, FineTuningMethod
+from services.gateway.http.fields import RankingOptions
 from services.gateway.responses.request import InputMessage, ResponseRequest, TextConfig
 from services.gateway.schedules.schemas import Conditions, ScheduleCreate
 from services.gateway.sources.schemas import SourceCreate, SourceSync
-from services.gateway.stores.schemas import BatchCreate, RankingOptions, StoreCreate, StoreFileCreate, StoreSearch
+from services.gateway.stores.schemas import BatchCreate, ReindexRequest, StoreCreate, StoreFileCreate, StoreSearch
 from services.gateway.versions.schemas import VersionPublish
 
 LEAST: list[tuple[type[BaseModel], dict[str, Any]]] = [

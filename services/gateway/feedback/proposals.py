@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from retrieval.text.words import strip_markers
 from services.database.tables import Example, Feedback, Turn
+from services.gateway.examples.texts import new_example_id, plain, without_markers
 
 
 @dataclass(frozen=True)
@@ -19,10 +17,6 @@ class Proposing:
     praised: bool = False
     ratings: bool = False
     reviewed: bool = True
-
-
-def new_example_id() -> str:
-    return f"ex-{secrets.token_hex(12)}"
 
 
 def proposals(turn: Turn, feedback: Feedback, document: str | None, wanted: Proposing) -> list[Example]:
@@ -66,16 +60,3 @@ def prompt(turn: Turn) -> list[dict[str, str]]:
     said = [(one["role"], one["content"]) for one in turn.messages[:-1] if one["role"] != "system"]
     return without_markers([*({"role": role, "content": content} for role, content in said),
                             {"role": "user", "content": turn.question}])  # fmt: skip
-
-
-def without_markers(messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """The conversation with the markers taken out of what the assistant said."""
-    return [
-        {"role": one["role"], "content": plain(one["content"]) if one["role"] == "assistant" else one["content"]}
-        for one in messages
-    ]
-
-
-def plain(text: str) -> str:
-    """A text as training wants it: without citation markers."""
-    return strip_markers(text).strip()

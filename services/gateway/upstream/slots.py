@@ -14,7 +14,6 @@ from typing import Any
 import httpx
 
 from services.contracts.generation import Route, RoutingTable
-from services.gateway.answering.fitting import Size
 from services.kit.errors import ApiError
 from services.kit.events import read_events_async
 from services.kit.http import async_client
@@ -43,6 +42,14 @@ class Piece:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     logprobs: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True)
+class Size:
+    """Tokens of a prompt, and of the model's whole context."""
+
+    tokens: int
+    context: int
 
 
 class ContextExceeded(Exception):

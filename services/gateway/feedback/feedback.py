@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from services.database.engine import Sessions
 from services.database.tables import Example, Feedback, Turn, now
-from services.gateway.examples.proposals import Proposing, proposals
-from services.gateway.examples.schemas import FeedbackCreate
+from services.gateway.feedback.proposals import Proposing, proposals
+from services.gateway.feedback.schemas import FeedbackCreate
 from services.gateway.files.files import Files
 from services.gateway.http.paging import Cursor, Place, read_page
 from services.gateway.http.visibility import DOCUMENTS

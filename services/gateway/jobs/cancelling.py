@@ -1,0 +1,29 @@
+"""Jobs ended by a person, and what waits for them told of it."""
+
+from __future__ import annotations
+
+from sqlalchemy import update
+
+from services.database.engine import Sessions
+from services.database.tables import Job, StoreFile
+from services.domain.jobs import Jobs
+
+
+class Cancelling:
+    def __init__(self, sessions: Sessions, jobs: Jobs) -> None:
+        self._sessions, self._jobs = sessions, jobs
+
+    def cancel(self, workspace_id: str, job_id: str) -> Job:
+        """Ask a job to end; a file whose indexing it was says so. Raises UnknownJob, WrongJobState."""
+        job = self._jobs.request_cancel(workspace_id, job_id)
+        if job.kind == "index_file":
+            self._mark_file(job)
+        return job
+
+    def _mark_file(self, job: Job) -> None:
+        asked = job.request
+        row = StoreFile.store_id == asked["store_id"], StoreFile.file_id == asked["file_id"]
+        waiting = StoreFile.revision == asked["revision"], StoreFile.status == "in_progress"
+        with self._sessions.begin() as session:
+            marked = update(StoreFile).where(*row, *waiting)
+            session.execute(marked.values(status="cancelled", revision=StoreFile.revision + 1))
