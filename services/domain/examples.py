@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from services.contracts.jobs import JobKind
 from services.database.engine import Sessions
 from services.database.tables import Example, ExampleUse, File, Job, Version, not_expired
-from services.domain.documents import new_file, remove_bytes
+from services.domain.files import new_file, remove_bytes
 from training.config import DatasetSettings
 
 ExampleKind = Literal["supervised", "preference", "rating"]

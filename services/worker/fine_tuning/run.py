@@ -16,13 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import torch
 
 from services.database.checkpoints import record_checkpoint
 from services.database.engine import Sessions, open_sessions
 from services.database.tables import File, Job, Version
 from services.domain.data_sets import FrozenSets
+from services.domain.files import read_bytes
 from services.domain.jobs import Jobs
 from services.domain.versions import REMOVED
 from services.kit.http import client
@@ -226,8 +226,7 @@ def _kept(sessions: Sessions, file_id: str | None, copy: Path) -> bytes:
         with sessions() as session:
             path = session.get_one(File, file_id).path
         try:
-            with fsspec.open(path, "rb") as stored:
-                frozen.keep(copy, stored.read())
+            frozen.keep(copy, read_bytes(path))
         except FileNotFoundError as error:
             raise TrainingError(f"The file '{file_id}' was deleted before the run began; upload it again.") from error
     return copy.read_bytes()

@@ -14,7 +14,7 @@ from retrieval.index.recipe import bm25_encoder
 from retrieval.model import FileRef
 from services.contracts.retrieval import SearchRequest
 from services.database.tables import Collection, StoreFile
-from services.domain.documents import want_again
+from services.domain.store_files import want_again
 from services.worker.heartbeat import JobCancelled, JobPaused, JobTaken
 from services.worker.reindexing.builders import BUILDER
 from services.worker.retrieval_client import RetrievalDown
