@@ -8,7 +8,7 @@ from typing import Any
 from services.command.api import Api, escape
 from services.command.errors import CommandError
 from services.command.output import Output, seconds
-from services.contracts.jobs import FINISHED
+from services.contracts.jobs import ACTIVE
 
 ASK_EVERY_S = 1.0
 LOAD_WITHIN_S = 900.0
@@ -70,7 +70,7 @@ def follow(api: Api, job_id: str, output: Output, title: str) -> Job:
         while True:
             job = find(api, job_id)
             last_event = _tell_events(api, job_id, last_event, output)
-            if job["status"] in (*FINISHED, "paused"):
+            if job["status"] not in ACTIVE:
                 bar.show(1.0 if job["status"] == "succeeded" else job["progress"], job["status"])
                 return job
             left = f", {seconds(job['eta_seconds'])} left" if job.get("eta_seconds") else ""

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 
-from services.contracts.jobs import JobKind
+from services.contracts.jobs import ACTIVE, JobKind
 from services.database.tables import TunedEmbedder
 from services.gateway.chat.schemas import EmbedderCreate
 from services.gateway.http.access import require
@@ -45,7 +45,7 @@ def train_embedder(
             404, "There is no default vector store; name one.", code="store_not_found", param="vector_store_id"
         )
     for job in state.jobs.list(caller.workspace_id, TRAINING):
-        if job.status in ("queued", "running"):
+        if job.status in ACTIVE:
             return job_body(job)
     wanted = {"store_id": stores[0], "hyperparameters": asked.hyperparameters()}
     return job_body(state.dispatcher.start(caller.workspace_id, TRAINING, wanted))

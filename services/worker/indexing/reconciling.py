@@ -15,6 +15,7 @@ import fsspec
 from sqlalchemy import ColumnElement, or_, select, update
 
 from retrieval.errors import RepairStopped
+from services.contracts.jobs import ACTIVE
 from services.contracts.retrieval import TidyRequest
 from services.database.engine import Sessions
 from services.database.tables import Collection, File, Job, Store, StoreFile, Workspace, not_expired, now
@@ -157,7 +158,7 @@ class Reconciling:
         return [row.file_id for row in again]
 
     def _files_with_a_job(self, workspace_id: str, store_id: str) -> set[str]:
-        waiting = Job.kind == "index_file", Job.status.in_(("queued", "running")), Job.workspace_id == workspace_id
+        waiting = Job.kind == "index_file", Job.status.in_(ACTIVE), Job.workspace_id == workspace_id
         with self._sessions() as session:
             requests = [job.request for job in session.scalars(select(Job).where(*waiting))]
         return {str(asked["file_id"]) for asked in requests if asked["store_id"] == store_id}
