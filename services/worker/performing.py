@@ -1,4 +1,4 @@
-"""One job from its claim to its outcome."""
+"""One job as a worker performs it, from its claim to its outcome."""
 
 from __future__ import annotations
 

@@ -33,10 +33,10 @@ def main(job_id: str) -> None:
     configure("examine-data-set")
     platform = Platform()
     sessions = open_sessions(platform.database_url, WorkerSettings().silent_seconds)
-    perform(job_id, sessions, FrozenSets(sessions, platform.files_url), lambda: _counter(platform))
+    run_claimed(job_id, sessions, FrozenSets(sessions, platform.files_url), lambda: _counter(platform))
 
 
-def perform(job_id: str, sessions: Sessions, frozen: FrozenSets, open_counter: OpenCounter) -> None:
+def run_claimed(job_id: str, sessions: Sessions, frozen: FrozenSets, open_counter: OpenCounter) -> None:
     """Do the claimed job, and record its end."""
     jobs = Jobs(sessions)
     with sessions() as session:
