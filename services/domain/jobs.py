@@ -179,14 +179,19 @@ class Jobs:
             sent = session.execute(paused.values(**values, tries=0)).rowcount == 1  # type: ignore[attr-defined]
         return self.find(workspace_id, job_id), sent
 
-    def put_aside(self, job_id: str, status: JobStatus, reason: str, *, counts: bool = True) -> None:
+    def put_aside(self, job_id: str, status: JobStatus, reason: str) -> None:
         """Take a running job from its worker: `paused`, or `queued` to be offered again by `abandoned`.
 
-        While it waits it has no deadline; its time begins anew with its next start. A try that could do nothing, since
-        something else was away, does not count.
+        While it waits it has no deadline; its time begins anew with its next start.
         """
-        values: dict[str, Any] = {"status": status, "reason": reason, "pause_requested": False, "deadline_at": None}
-        self._update(job_id, **values, **({} if counts else {"tries": Job.tries - 1}))
+        self._put_aside(job_id, status=status, reason=reason)
+
+    def put_back(self, job_id: str, reason: str) -> None:
+        """As `put_aside`, `queued`, after a try that does not count: it could do nothing, something else was away."""
+        self._put_aside(job_id, status="queued", reason=reason, tries=Job.tries - 1)
+
+    def _put_aside(self, job_id: str, **values: Any) -> None:
+        self._update(job_id, **values, pause_requested=False, deadline_at=None)
 
     def current(self, job_id: str) -> Job | None:
         """The job as it stands, with what was asked of it since; None where its row is gone."""

@@ -56,11 +56,14 @@ def order(api: Api, job_id: str, what: str) -> Job:
     return api.post(f"/v1/jobs/{escape(job_id)}/{what}")
 
 
-def reindex(api: Api, store_id: str, settings: dict[str, Any], back: bool) -> Job:
-    """Queue a re-indexing with other settings, or the way back to the build before."""
-    if back:
-        return api.post(f"/v1/vector_stores/{escape(store_id)}/rollback")
+def reindex(api: Api, store_id: str, settings: dict[str, Any]) -> Job:
+    """Queue a re-indexing with other settings."""
     return api.post(f"/v1/vector_stores/{escape(store_id)}/reindex", settings)
+
+
+def reindex_back(api: Api, store_id: str) -> Job:
+    """Queue the way back to the index before."""
+    return api.post(f"/v1/vector_stores/{escape(store_id)}/rollback")
 
 
 def follow(api: Api, job_id: str, output: Output, title: str) -> Job:

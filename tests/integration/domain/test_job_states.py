@@ -20,6 +20,7 @@ ORDERS: dict[str, Callable[[Jobs, str], object]] = {
     "pause": lambda jobs, job_id: jobs.request_pause("w1", job_id),
     "resume": lambda jobs, job_id: jobs.resume("w1", job_id),
     "put aside": lambda jobs, job_id: jobs.put_aside(job_id, "queued", "waits"),
+    "put back": lambda jobs, job_id: jobs.put_back(job_id, "waits"),
     "paused by its worker": lambda jobs, job_id: jobs.put_aside(job_id, "paused", "paused"),
     "succeed": lambda jobs, job_id: jobs.finish(job_id, "succeeded", None),
     "fail": lambda jobs, job_id: jobs.finish(job_id, "failed", "it broke"),
