@@ -18,6 +18,7 @@ from services.gateway.answering import draft
 from services.gateway.answering.answering import Answering
 from services.gateway.answering.passages import RetrievalClient
 from services.gateway.answering.slots import Slots
+from services.kit.events import read_events
 from services.kit.remarks import ENDED_BY, UNGROUNDED
 from services.kit.settings import Platform
 from tests.gateway_fakes import PIECES, Gateway
@@ -33,8 +34,7 @@ def gateway(tmp_path: Path) -> Gateway:
 
 def events(gateway: Gateway, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
     with gateway.http().stream("POST", path, json={**body, "stream": True}) as response:
-        lines = [line[6:] for line in response.iter_lines() if line.startswith("data: ")]
-    return [json.loads(line) for line in lines if line != "[DONE]"]
+        return [json.loads(data) for data in read_events(response) if data != "[DONE]"]
 
 
 def without_a_journal(gateway: Gateway) -> None:
