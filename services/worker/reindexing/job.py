@@ -10,7 +10,7 @@ import sys
 from threading import Thread
 
 
-class ReindexProcess:
+class ReindexingJob:
     """One process at a time. It claims its job itself, and ends with this worker."""
 
     def __init__(self) -> None:
