@@ -37,6 +37,10 @@ def read_bytes(path: str) -> bytes:
 
 def remove_bytes(path: str) -> None:
     """Nothing happens where there are none."""
-    filesystem, name = fsspec.core.url_to_fs(path)
+    remove_listed(*fsspec.core.url_to_fs(path))
+
+
+def remove_listed(filesystem: fsspec.AbstractFileSystem, name: str) -> None:
+    """As `remove_bytes`, by the name that the file system lists: one with `::` in it is no URL."""
     if filesystem.exists(name):
         filesystem.rm(name)

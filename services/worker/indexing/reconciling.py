@@ -19,7 +19,7 @@ from services.contracts.jobs import ACTIVE
 from services.contracts.retrieval import TidyRequest
 from services.database.engine import Sessions
 from services.database.tables import Collection, File, Job, Store, StoreFile, Workspace, not_expired, now
-from services.domain.files import remove_bytes
+from services.domain.files import remove_listed
 from services.domain.jobs import new_job
 from services.worker.files.stored import exists, place_exists
 from services.worker.heartbeat import Heartbeat
@@ -186,8 +186,7 @@ class Reconciling:
 
         Where they are many and most, none is removed: an older copy of the database does not know the files since.
         """
-        folder = f"{self._files_url}/{workspace_id}"
-        filesystem, root = fsspec.core.url_to_fs(folder)
+        filesystem, root = fsspec.core.url_to_fs(f"{self._files_url}/{workspace_id}")
         with self._sessions() as session:
             mine = File.workspace_id == workspace_id, File.deleted_at.is_(None)
             known = set(session.scalars(select(File.id).where(*mine)))
@@ -201,9 +200,9 @@ class Reconciling:
                 "whether this is the right database, and not an older copy."
             )
             old = []
+        for one in old:
+            remove_listed(filesystem, one["name"])
         names, removed = ([Path(one["name"]).name for one in some] for some in (unknown, old))
-        for name in removed:
-            remove_bytes(f"{folder}/{name}")
         return {"bytes_without_a_file": _named(names), "removed_bytes_of": _named(removed), "left": left}
 
 
