@@ -121,7 +121,7 @@ async def stream(http: httpx.AsyncClient, body: dict[str, Any]) -> float:
     started, first = time.perf_counter(), 0.0
     async with http.stream("POST", "/v1/chat/completions", json={**body, "stream": True}) as response:
         response.raise_for_status()
-        async for data in read_events_async(response.aiter_bytes()):
+        async for data in read_events_async(response):
             if not first and data != "[DONE]" and has_text(data):
                 first = time.perf_counter() - started
     return first

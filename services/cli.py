@@ -1,4 +1,8 @@
-"""The `tandem` command.
+"""The `tandem` command: it starts and watches the platform, and calls the public API.
+
+It owns the processes of a platform that runs without containers, and the folder of its state; everything else it asks
+the gateway for. Here stand the commands' names and options. `command/verbs/` does what they say, `command/supervisor/`
+starts the processes, watches and ends them, `command/api.py` is the client of the public API.
 
 Exit codes: 0 done, 1 failed, 2 called wrongly, 3 the platform is not running or not ready.
 """
@@ -161,7 +165,7 @@ def train(
     with connect(home) as api:
         job = work.train(api, file, suffix)
         if not follow:
-            output.result(job, f"Queued as {job['id']}; `tandem jobs {job['id']} --follow` shows how it goes.")
+            _tell_queued(output, job)
             return
         output.remark(f"Queued as {job['id']}.")
         _follow(api, job["id"], output, "Training")
@@ -182,7 +186,7 @@ def train_embedder(
         if follow:
             _follow(api, job["id"], output, "Training the embedder")
         else:
-            output.result(job, f"Queued as {job['id']}; `tandem jobs {job['id']} --follow` shows how it goes.")
+            _tell_queued(output, job)
 
 
 @app.command()
@@ -229,7 +233,8 @@ def reindex(
         raise typer.BadParameter("--back takes the index before as it is, without other settings")
     output = Output(as_json)
     with connect(home) as api:
-        job = work.reindex(api, store or api.default_store(), settings, back)
+        store_id = store or api.default_store()
+        job = work.reindex_back(api, store_id) if back else work.reindex(api, store_id, settings)
         _follow_or_tell(api, job, output, "Re-indexing", wait)
 
 
@@ -274,6 +279,10 @@ def rollback(home: Home = None, as_json: Json = False) -> None:
     with connect(home) as api:
         moved = work.roll_back(api, output)
     output.result(moved, f"{moved['version']} is live again.")
+
+
+def _tell_queued(output: Output, job: work.Job) -> None:
+    output.result(job, f"Queued as {job['id']}; `tandem jobs {job['id']} --follow` shows how it goes.")
 
 
 def _follow_or_tell(api: Api, job: work.Job, output: Output, title: str, wait: bool) -> None:

@@ -189,7 +189,7 @@ def knowledge(home: Path, monkeypatch: pytest.MonkeyPatch, counters: Redis | Non
         parts = Parts(Jobs(sessions), indexing, reindexing, reconciling)
         monkeypatch.setattr(tasks, "parts", lambda: parts)
         monkeypatch.setattr(tasks, "jobs", lambda: parts.jobs)
-        monkeypatch.setattr(tasks, "background", lambda: InThisThread(parts))
+        monkeypatch.setattr(tasks, "reindexing_job", lambda: InThisThread(parts))
         try:
             yield Knowledge(gateway, gateway_parts, http, retrieval, sessions, worker, writer, embedder)
         finally:

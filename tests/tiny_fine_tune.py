@@ -11,7 +11,7 @@ from services.database.tables import Job, Version
 from services.kit.parent import die_with_parent
 from services.kit.settings import Platform
 from services.worker.fine_tuning.ports import VersionList
-from services.worker.fine_tuning.run import data_sets_of, perform
+from services.worker.fine_tuning.run import data_sets_of, run_claimed
 from services.worker.settings import WorkerSettings
 from tests.tiny import PASSAGES
 from tests.training_fakes import FunctionAnswerer, MemorySlots, WordRetriever
@@ -47,7 +47,7 @@ def main(job_id: str) -> None:
     with sessions() as session:
         job = session.get_one(Job, job_id)
     gpus = tuple(os.environ.get(GPUS, "").split())
-    perform(sessions, job, platform, WorkerSettings(), tiny_ports(sessions, job), gpus)
+    run_claimed(sessions, job, platform, WorkerSettings(), tiny_ports(sessions, job), gpus)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from services.database.checkpoints import record_checkpoint
 from services.database.engine import open_sessions
+from services.domain.checkpoints import record_checkpoint
 from services.domain.jobs import Jobs
 from services.kit.parent import die_with_parent
 from services.kit.settings import Platform

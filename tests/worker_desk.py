@@ -32,8 +32,8 @@ from services.retrieval.settings import RetrievalSettings
 from services.worker.heartbeat import Heartbeat
 from services.worker.indexing.indexing import Indexing
 from services.worker.indexing.reconciling import Reconciling
-from services.worker.reindexing.abandoned import Builds
-from services.worker.reindexing.builders import BUILDER
+from services.worker.reindexing.abandoned import AbandonedBuilds
+from services.worker.reindexing.builders import BUILDER_COMMAND
 from services.worker.reindexing.reindexing import Reindexing
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.settings import WorkerSettings
@@ -155,13 +155,13 @@ class Desk:
         return result
 
     def reindexing(
-        self, embedder: Embedder | None = None, min_recall: float = 0.0, command: Sequence[str] = BUILDER
+        self, embedder: Embedder | None = None, min_recall: float = 0.0, command: Sequence[str] = BUILDER_COMMAND
     ) -> Reindexing:
         indexing, folder = self.indexing(embedder or self.embedder), self.platform.index_folder
         return Reindexing(self.sessions, indexing, self.writer, folder, min_recall, command)
 
-    def builds(self) -> Builds:
-        return Builds(self.sessions, self.writer, self.platform.index_folder)
+    def builds(self) -> AbandonedBuilds:
+        return AbandonedBuilds(self.sessions, self.writer, self.platform.index_folder)
 
     def reindex(self, **changes: Any) -> dict[str, Any]:
         return self.run(self.reindexing().reindex, self.start("reindex", {"store_id": "s1", **changes}))

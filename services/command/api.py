@@ -88,7 +88,7 @@ class Api:
                 if response.status_code >= 400:
                     response.read()
                     raise self._failure(response)
-                yield read_events(response.iter_bytes())
+                yield read_events(response)
         except httpx.TransportError as error:
             raise self._silence(error) from error
         except UnicodeEncodeError as error:

@@ -1,4 +1,4 @@
-"""Names of queues, tasks and job kinds."""
+"""Names of queues, tasks and job kinds; the states of a job, and which may follow which."""
 
 from __future__ import annotations
 
@@ -29,9 +29,28 @@ JobKind = Literal[
     "index_file", "reindex", "reconcile", "fine_tuning", "sync_source", "embedder_training", "examine_data_set"
 ]
 JobStatus = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
-FINISHED: Final = frozenset({"succeeded", "failed", "cancelled"})
+UNSUCCESSFUL: Final = frozenset[JobStatus]({"failed", "cancelled"})
+FINISHED: Final = frozenset[JobStatus]({"succeeded", *UNSUCCESSFUL})
+"""Such a job stays as it is."""
+ACTIVE: Final = frozenset[JobStatus]({"queued", "running"})
+"""Such a job goes on by itself; a paused one waits until somebody resumes it."""
+WAITING: Final = frozenset[JobStatus]({"queued", "paused"})
+"""No worker has such a job, so whatever is asked of it happens at once."""
+MAY_FOLLOW: Final[Mapping[JobStatus, frozenset[JobStatus]]] = {
+    "queued": frozenset({"running", "paused", *FINISHED}),
+    "running": frozenset({"queued", "paused", *FINISHED}),
+    "paused": frozenset({"queued", *FINISHED}),
+    **dict.fromkeys(FINISHED, frozenset[JobStatus]()),
+}
+"""The states that may follow each. A running job is queued again where its worker puts it aside for another try."""
 PAUSABLE: Final = frozenset({"reindex", "fine_tuning"})
 """Kinds of jobs that keep what they have done when they are told to wait."""
+
+
+def may_become(status: JobStatus) -> frozenset[JobStatus]:
+    """The states that `status` may follow."""
+    return frozenset(before for before, after in MAY_FOLLOW.items() if status in after)
+
 
 LATER: Final = 6
 """The broker's priority of work that no person waits for; 0, the usual one, comes first."""

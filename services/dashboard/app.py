@@ -1,4 +1,8 @@
-"""The operator's pages, on a FastAPI app of their own."""
+"""The operator's pages, on a FastAPI app of their own.
+
+The service owns browser sessions and nothing else: whatever a page shows or changes goes through the public API, by
+`gateway.py`. `pages.py` has the pages, `keys.py` that of keys and workspaces, `dialogs.py` the questions they ask.
+"""
 
 from __future__ import annotations
 

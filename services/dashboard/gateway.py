@@ -104,7 +104,7 @@ class Gateway:
 
 
 async def _events(response: httpx.Response) -> AsyncGenerator[dict[str, Any], None]:
-    async for data in read_events_async(response.aiter_bytes()):
+    async for data in read_events_async(response):
         if data != "[DONE]":
             event = json.loads(data)
             if "error" in event:

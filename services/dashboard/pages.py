@@ -13,6 +13,7 @@ import httpx
 from fastapi.responses import RedirectResponse
 from nicegui import app, ui
 
+from services.contracts.jobs import ACTIVE
 from services.dashboard.gateway import Gateway, GatewayError, KeyRefused
 from services.dashboard.keys import KeysPage
 from services.dashboard.sessions import SignedIn
@@ -212,7 +213,7 @@ class ReindexButton:
 
     async def _follow(self, job: dict[str, Any]) -> None:
         self._bar.visible = True
-        while job["status"] in ("queued", "running"):
+        while job["status"] in ACTIVE:
             self._bar.value = job["progress"]
             self._stage.text = job["stage"]
             await asyncio.sleep(POLL_SECONDS)

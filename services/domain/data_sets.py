@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from retrieval.model import Message
 from services.database.engine import Sessions
 from services.database.tables import DataSet, now
+from services.domain.files import read_bytes, remove_bytes
 from services.domain.lineage import EXAMPLES, add_origins
 from training.config import DatasetSettings
 from training.data.dataset import canonical, digest, parse_dataset
@@ -67,8 +68,7 @@ class FrozenSets:
     def read(self, row: DataSet) -> Dataset:
         """As `examples`, whole."""
         try:
-            with fsspec.open(row.path, "rb") as source:
-                content: bytes = source.read()
+            content = read_bytes(row.path)
         except FileNotFoundError as error:
             message = f"The content of the data set '{row.id}' is gone from {row.path}; restore it from its copy."
             raise InvalidDataset(message) from error
@@ -107,9 +107,8 @@ class FrozenSets:
             session.execute(update(DataSet).where(DataSet.id == row.id).values(deleted_at=now(), report={}))
             others = select(DataSet.id).where(DataSet.path == row.path, DataSet.deleted_at.is_(None))
             shared = session.scalar(others.limit(1)) is not None
-        filesystem, path = fsspec.core.url_to_fs(row.path)
-        if not shared and filesystem.exists(path):
-            filesystem.rm(path)
+        if not shared:
+            remove_bytes(row.path)
 
     def _write(self, workspace_id: str, dataset: Dataset) -> str:
         """Under a name of its own first: a start that is cut short leaves no half content under the hash."""

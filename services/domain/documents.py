@@ -7,49 +7,15 @@ takes nothing away. Every function works in the caller's transaction; bytes are 
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
-import fsspec
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from services.database.tables import File, Job, Source, SourceDocument, StoreFile, now
 from services.domain.jobs import new_job
-
-GONE: dict[str, Any] = {"deleted": True, "revision": StoreFile.revision + 1, "status": "cancelled"}
-
-
-@dataclass(frozen=True)
-class Withdrawn:
-    """A file that nobody sees any more; its points in these stores and its bytes are to be purged after the commit."""
-
-    file_id: str
-    path: str
-    store_ids: tuple[str, ...]
-
-
-def new_file(
-    files_url: str, workspace_id: str, filename: str, data: bytes, url: str | None, purpose: str = "assistants"
-) -> File:
-    """Write a file's bytes; returns its row, to be added to a session."""
-    file_id = f"file-{secrets.token_hex(12)}"
-    path = f"{files_url.rstrip('/')}/{workspace_id}/{file_id}"
-    with fsspec.open(path, "wb", auto_mkdir=True) as target:
-        target.write(data)
-    sha256 = hashlib.sha256(data).hexdigest()
-    return File(id=file_id, workspace_id=workspace_id, filename=filename[-255:], purpose=purpose, bytes=len(data),
-                sha256=sha256, path=path, url=url)  # fmt: skip
-
-
-def remove_bytes(path: str) -> None:
-    """Nothing happens where there are none."""
-    filesystem, name = fsspec.core.url_to_fs(path)
-    if filesystem.exists(name):
-        filesystem.rm(name)
+from services.domain.removal import Withdrawn, withdraw
+from services.domain.store_files import stop_indexing, want_again
 
 
 def put(
@@ -88,20 +54,6 @@ def index_again(session: Session, source: Source, file_id: str, deadline_seconds
     return _index(session, row, deadline_seconds)
 
 
-def want_again(row: StoreFile) -> None:
-    """Want another revision of a file in a store. What answers now goes on answering until that one is indexed.
-
-    A file that was taken out, or never was indexed, has nothing that answers.
-    """
-    if row.deleted:
-        row.indexed_at = None
-    if row.indexed_at is None:
-        row.former_revision = None
-    elif row.former_revision is None:
-        row.former_revision = row.revision
-    row.revision += 1
-
-
 def withdraw_former(session: Session, file_id: str) -> list[Withdrawn]:
     """Withdraw what an indexed file replaces."""
     document = session.scalar(
@@ -111,18 +63,6 @@ def withdraw_former(session: Session, file_id: str) -> list[Withdrawn]:
         return []
     former, document.former_file_id = document.former_file_id, None
     return withdraw(session, [former])
-
-
-def withdraw(session: Session, file_ids: Sequence[str]) -> list[Withdrawn]:
-    """Hide files at once, in every store. One that is gone already is not named again."""
-    held = StoreFile.file_id.in_(file_ids), StoreFile.deleted.is_(False)
-    stores: dict[str, list[str]] = {}
-    for store_id, file_id in session.execute(select(StoreFile.store_id, StoreFile.file_id).where(held[0])):
-        stores.setdefault(file_id, []).append(store_id)
-    files = session.execute(select(File.id, File.path).where(File.id.in_(file_ids), File.deleted_at.is_(None))).all()
-    session.execute(update(File).where(File.id.in_(file_ids), File.deleted_at.is_(None)).values(deleted_at=now()))
-    session.execute(update(StoreFile).where(*held).values(**GONE))
-    return [Withdrawn(file_id, path, tuple(stores.get(file_id, ()))) for file_id, path in files]
 
 
 def withdraw_documents(session: Session, source_id: str, keys: Sequence[str]) -> list[Withdrawn]:
@@ -139,8 +79,7 @@ def _answers(session: Session, store_id: str, file_id: str) -> bool:
     The update decides, not a read before it.
     """
     unindexed = StoreFile.store_id == store_id, StoreFile.file_id == file_id, StoreFile.indexed_at.is_(None)
-    stop = update(StoreFile).where(*unindexed).values(revision=StoreFile.revision + 1, status="cancelled")
-    if session.execute(stop).rowcount:  # type: ignore[attr-defined]
+    if stop_indexing(session, *unindexed):
         return False
     row = session.get(StoreFile, (store_id, file_id), populate_existing=True)
     return row is not None and not row.deleted

@@ -12,10 +12,10 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.orm import Session
 
-from services.contracts.jobs import JobKind
+from services.contracts.jobs import UNSUCCESSFUL, JobKind
 from services.database.engine import Sessions
 from services.database.tables import Example, ExampleUse, File, Job, Version, not_expired
-from services.domain.documents import new_file, remove_bytes
+from services.domain.files import new_file, remove_bytes
 from training.config import DatasetSettings
 
 ExampleKind = Literal["supervised", "preference", "rating"]
@@ -101,7 +101,7 @@ def use_of(example: Example, file_id: str) -> ExampleUse:
 def count_new(sessions: Sessions, workspace_id: str, kind: ExampleKind) -> int:
     """How many approved examples no fine-tuning job has taken yet, but for jobs that failed or were cancelled."""
     taken = select(Job.request["training_file"].as_string()).where(
-        Job.workspace_id == workspace_id, Job.kind == FINE_TUNING, Job.status.not_in(("failed", "cancelled"))
+        Job.workspace_id == workspace_id, Job.kind == FINE_TUNING, Job.status.not_in(UNSUCCESSFUL)
     )
     used = select(ExampleUse.example_id).where(ExampleUse.workspace_id == workspace_id, ExampleUse.file_id.in_(taken))
     fresh = _approved(workspace_id, kind).where(Example.id.not_in(used))

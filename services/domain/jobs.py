@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Insert, Update, and_, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from services.contracts.jobs import FINISHED, PAUSABLE, JobKind, JobStatus
+from services.contracts.jobs import FINISHED, PAUSABLE, WAITING, JobKind, JobStatus, may_become
 from services.database.engine import Sessions
 from services.database.patience import outlast, patience
 from services.database.tables import Job, JobEvent, now
@@ -134,7 +134,7 @@ class Jobs:
         values |= {"finished_at": now(), "eta_seconds": None}
         values |= {"progress": 1.0} if status == "succeeded" else {}
         values |= {"result": result} if result is not None else {}
-        self._change(update(Job).where(Job.id == job_id, Job.status.not_in(FINISHED)).values(**values))
+        self._change(update(Job).where(Job.id == job_id, Job.status.in_(may_become(status))).values(**values))
 
     def request_cancel(self, workspace_id: str, job_id: str) -> Job:
         """Ask a job to stop. One that no worker has is cancelled at once; a finished one stays as it is."""
@@ -146,7 +146,7 @@ class Jobs:
     def cancel_all(self, session: Session, job_ids: Sequence[str], reason: str) -> None:
         """As `request_cancel`, for many jobs, in the caller's transaction."""
         session.execute(update(Job).where(Job.id.in_(job_ids)).values(cancel_requested=True))
-        waiting = update(Job).where(Job.id.in_(job_ids), Job.status.in_(("queued", "paused")))
+        waiting = update(Job).where(Job.id.in_(job_ids), Job.status.in_(WAITING))
         session.execute(waiting.values(status="cancelled", stage="cancelled", reason=reason, finished_at=now()))
 
     def request_pause(self, workspace_id: str, job_id: str) -> Job:
@@ -179,14 +179,19 @@ class Jobs:
             sent = session.execute(paused.values(**values, tries=0)).rowcount == 1  # type: ignore[attr-defined]
         return self.find(workspace_id, job_id), sent
 
-    def put_aside(self, job_id: str, status: JobStatus, reason: str, *, counts: bool = True) -> None:
+    def put_aside(self, job_id: str, status: JobStatus, reason: str) -> None:
         """Take a running job from its worker: `paused`, or `queued` to be offered again by `abandoned`.
 
-        While it waits it has no deadline; its time begins anew with its next start. A try that could do nothing, since
-        something else was away, does not count.
+        While it waits it has no deadline; its time begins anew with its next start.
         """
-        values: dict[str, Any] = {"status": status, "reason": reason, "pause_requested": False, "deadline_at": None}
-        self._update(job_id, **values, **({} if counts else {"tries": Job.tries - 1}))
+        self._put_aside(job_id, status=status, reason=reason)
+
+    def put_back(self, job_id: str, reason: str) -> None:
+        """As `put_aside`, `queued`, after a try that does not count: it could do nothing, something else was away."""
+        self._put_aside(job_id, status="queued", reason=reason, tries=Job.tries - 1)
+
+    def _put_aside(self, job_id: str, **values: Any) -> None:
+        self._update(job_id, **values, pause_requested=False, deadline_at=None)
 
     def current(self, job_id: str) -> Job | None:
         """The job as it stands, with what was asked of it since; None where its row is gone."""

@@ -1,23 +1,52 @@
-"""Taking a file away: its row, and its place in every store."""
+"""Taking files away: their rows, and their places in every store.
+
+Every function works in the caller's transaction. The files' bytes, and their points in the stores' indexes, are for the
+caller to remove after the commit.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from services.database.tables import File, StoreFile, now
+from services.domain.store_files import hide, mark_cancelled
 
 
-def remove_file(session: Session, file_id: str) -> Sequence[str]:
-    """Hide a file everywhere, in the caller's transaction; returns the stores that held it.
+@dataclass(frozen=True)
+class Withdrawn:
+    """A file that nobody sees any more; its points in these stores and its bytes are to be purged after the commit."""
 
-    Its bytes, and its points in those stores' indexes, are for the caller to remove afterwards.
+    file_id: str
+    path: str
+    store_ids: tuple[str, ...]
+
+
+def remove_files(session: Session, file_ids: Sequence[str]) -> Sequence[str]:
+    """Hide files at once, in every store; returns the stores that held one of them until now.
+
+    One that is gone already stays as it is.
     """
-    session.execute(update(File).where(File.id == file_id).values(deleted_at=now()))
-    held = StoreFile.file_id == file_id, StoreFile.deleted.is_(False)
-    stores = session.scalars(select(StoreFile.store_id).where(*held)).all()
-    gone = {"deleted": True, "revision": StoreFile.revision + 1, "status": "cancelled"}
-    session.execute(update(StoreFile).where(*held).values(**gone))
-    return stores
+    session.execute(update(File).where(File.id.in_(file_ids), File.deleted_at.is_(None)).values(deleted_at=now()))
+    these = StoreFile.file_id.in_(file_ids)
+    stores = session.scalars(select(StoreFile.store_id).where(these, StoreFile.deleted.is_(False))).all()
+    mark_cancelled(session, these)
+    hide(session, these)
+    return list(dict.fromkeys(stores))
+
+
+def withdraw(session: Session, file_ids: Sequence[str]) -> list[Withdrawn]:
+    """As `remove_files`; returns what is to be purged. One that is gone already is not named again.
+
+    Stores that hid a file earlier are named too: its points may still be there.
+    """
+    stores: dict[str, list[str]] = {}
+    ever = select(StoreFile.store_id, StoreFile.file_id).where(StoreFile.file_id.in_(file_ids))
+    for store_id, file_id in session.execute(ever):
+        stores.setdefault(file_id, []).append(store_id)
+    files = session.execute(select(File.id, File.path).where(File.id.in_(file_ids), File.deleted_at.is_(None))).all()
+    remove_files(session, file_ids)
+    return [Withdrawn(file_id, path, tuple(stores.get(file_id, ()))) for file_id, path in files]

@@ -1,4 +1,9 @@
-"""The retrieval service's web application."""
+"""The retrieval service's web application.
+
+The service owns the search indexes: nobody else opens a collection or says which one a store serves. Its rooms:
+`index/` keeps collections, their catalog and their points, `search/` answers questions, `reindexing/` tries a newly
+built collection and switches to it.
+"""
 
 from __future__ import annotations
 

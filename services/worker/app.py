@@ -1,5 +1,9 @@
 """The Celery app of the workers and of beat.
 
+The workers own long work: they claim jobs, do them and record how they end. `tasks.py` and `light.py` have the tasks;
+a room has what its jobs do: `indexing/`, `reindexing/`, `sources/`, `fine_tuning/`, `embedders/`, `data_sets/`; and
+`schedules/`, `versions/` and `files/` have what the tick does each minute, with what files leave behind.
+
 A worker is told which tasks it knows, so that one without an embedder imports none:
 `celery -A services.worker.app worker -Q index -I services.worker.tasks`, and
 `celery -A services.worker.app worker -Q tick,sync -I services.worker.light` for the tick and the syncs.

@@ -20,7 +20,7 @@ from services.worker.app import app
 from services.worker.files.expiry import Expiry
 from services.worker.indexing.reconciling import Reconciling
 from services.worker.performing import perform
-from services.worker.reindexing.abandoned import Builds
+from services.worker.reindexing.abandoned import AbandonedBuilds
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.schedules.retraining import Retraining
 from services.worker.settings import WorkerSettings
@@ -101,7 +101,7 @@ def ticking() -> Ticking:
         SourceSettings().deadline,
         Reconciling(sessions(), writer(), platform.files_url, platform.index_folder, settings.reconcile_hours),
         Retraining(sessions(), versions, examples, platform.base_model, settings.deadline_train),
-        Builds(sessions(), writer(), platform.index_folder),
+        AbandonedBuilds(sessions(), writer(), platform.index_folder),
         Expiry(sessions(), writer(), settings.journal_days),
         Clearing(sessions(), versions, settings.keep_versions),
     )

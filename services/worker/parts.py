@@ -11,10 +11,10 @@ from retrieval.embedding.runtime import make_embedder
 from services.domain.jobs import Jobs
 from services.kit.http import client
 from services.kit.settings import Platform
-from services.worker.fine_tuning.job import FineTuning
+from services.worker.fine_tuning.job import FineTuningJob
 from services.worker.indexing.indexing import Indexing
 from services.worker.indexing.reconciling import Reconciling
-from services.worker.reindexing.background import Background
+from services.worker.reindexing.job import ReindexingJob
 from services.worker.reindexing.reindexing import Reindexing
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.settings import WorkerSettings
@@ -38,13 +38,13 @@ def parts() -> Parts:
 
 
 @cache
-def fine_tuning() -> FineTuning:
-    return FineTuning(jobs(), sessions(), Platform(), WorkerSettings())
+def fine_tuning_job() -> FineTuningJob:
+    return FineTuningJob(jobs(), sessions(), Platform(), WorkerSettings())
 
 
 @cache
-def background() -> Background:
-    return Background()
+def reindexing_job() -> ReindexingJob:
+    return ReindexingJob()
 
 
 def make_parts(platform: Platform, settings: WorkerSettings, parser: Parser, threads: int) -> Parts:

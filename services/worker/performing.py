@@ -1,4 +1,4 @@
-"""One job from its claim to its outcome."""
+"""One job as a worker performs it, from its claim to its outcome."""
 
 from __future__ import annotations
 
@@ -72,7 +72,10 @@ def _wait(jobs: Jobs, job: Job, error: Exception, on_failure: OnFailure | None) 
         fail(jobs, job, f"tried {job.tries} times, and it was the same each time: {what}", error, on_failure)
         return
     reason = f"waits, and is tried again every minute: {what}"
-    jobs.put_aside(job.id, "queued", reason, counts=not is_away)
+    if is_away:
+        jobs.put_back(job.id, reason)
+    else:
+        jobs.put_aside(job.id, "queued", reason)
 
 
 def fail(jobs: Jobs, job: Job, reason: str, error: Exception | None, on_failure: OnFailure | None) -> None:

@@ -22,7 +22,7 @@ from services.contracts.jobs import (
 )
 from services.worker.app import app
 from services.worker.files.stored import FilesAway
-from services.worker.parts import background, fine_tuning, parts
+from services.worker.parts import fine_tuning_job, parts, reindexing_job
 from services.worker.performing import perform
 from services.worker.shared import jobs
 from services.worker.training_process import RunLost, run_training
@@ -48,7 +48,7 @@ def index_file(job_id: str) -> None:
 @app.task(name=REINDEX_STORE)  # type: ignore[untyped-decorator]
 def reindex_store(job_id: str) -> None:
     """Start the job's process; files that come meanwhile are indexed by this one."""
-    if not background().start(job_id):
+    if not reindexing_job().start(job_id):
         jobs().explain(job_id, "waits for another re-indexing on this worker")
 
 
@@ -60,7 +60,7 @@ def reconcile(job_id: str) -> None:
 
 @app.task(name=FINE_TUNE)  # type: ignore[untyped-decorator]
 def fine_tune(job_id: str) -> None:
-    perform(jobs(), job_id, fine_tuning().run, passing=(RunLost,))
+    perform(jobs(), job_id, fine_tuning_job().run, passing=(RunLost,))
 
 
 @app.task(name=TRAIN_EMBEDDER)  # type: ignore[untyped-decorator]

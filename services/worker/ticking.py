@@ -16,7 +16,7 @@ from services.worker.fine_tuning.leftovers import sweep_work
 from services.worker.indexing.indexed import record_failure
 from services.worker.indexing.reconciling import Reconciling
 from services.worker.performing import fail
-from services.worker.reindexing.abandoned import Builds
+from services.worker.reindexing.abandoned import AbandonedBuilds
 from services.worker.schedules.retraining import Retraining
 from services.worker.schedules.scheduling import due_syncs
 from services.worker.versions.clearing import Clearing
@@ -35,7 +35,7 @@ class Ticking:
     sync_deadline: float
     reconciling: Reconciling
     retraining: Retraining
-    builds: Builds
+    builds: AbandonedBuilds
     expiry: Expiry
     clearing: Clearing
 

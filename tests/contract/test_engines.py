@@ -36,7 +36,7 @@ def question(**more: object) -> dict[str, object]:
 
 
 def events(response: httpx.Response) -> Iterator[dict[str, Any]]:
-    for data in read_events(response.iter_bytes()):
+    for data in read_events(response):
         if data != "[DONE]":
             yield json.loads(data)
 

@@ -8,7 +8,7 @@ from typing import Any
 from services.command.api import Api, escape
 from services.command.errors import CommandError
 from services.command.output import Output, seconds
-from services.contracts.jobs import FINISHED
+from services.contracts.jobs import ACTIVE
 
 ASK_EVERY_S = 1.0
 LOAD_WITHIN_S = 900.0
@@ -56,11 +56,14 @@ def order(api: Api, job_id: str, what: str) -> Job:
     return api.post(f"/v1/jobs/{escape(job_id)}/{what}")
 
 
-def reindex(api: Api, store_id: str, settings: dict[str, Any], back: bool) -> Job:
-    """Queue a re-indexing with other settings, or the way back to the build before."""
-    if back:
-        return api.post(f"/v1/vector_stores/{escape(store_id)}/rollback")
+def reindex(api: Api, store_id: str, settings: dict[str, Any]) -> Job:
+    """Queue a re-indexing with other settings."""
     return api.post(f"/v1/vector_stores/{escape(store_id)}/reindex", settings)
+
+
+def reindex_back(api: Api, store_id: str) -> Job:
+    """Queue the way back to the index before."""
+    return api.post(f"/v1/vector_stores/{escape(store_id)}/rollback")
 
 
 def follow(api: Api, job_id: str, output: Output, title: str) -> Job:
@@ -70,7 +73,7 @@ def follow(api: Api, job_id: str, output: Output, title: str) -> Job:
         while True:
             job = find(api, job_id)
             last_event = _tell_events(api, job_id, last_event, output)
-            if job["status"] in (*FINISHED, "paused"):
+            if job["status"] not in ACTIVE:
                 bar.show(1.0 if job["status"] == "succeeded" else job["progress"], job["status"])
                 return job
             left = f", {seconds(job['eta_seconds'])} left" if job.get("eta_seconds") else ""

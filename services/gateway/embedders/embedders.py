@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import select
 
-from services.contracts.jobs import JobKind
+from services.contracts.jobs import ACTIVE, JobKind
 from services.database.engine import Sessions
 from services.database.tables import Job, TunedEmbedder
 from services.domain.jobs import Jobs
@@ -32,7 +32,7 @@ class Embedders:
             message = "There is no default vector store; name one."
             raise ApiError(404, message, code="store_not_found", param="vector_store_id")
         for job in self._jobs.list(workspace_id, TRAINING):
-            if job.status in ("queued", "running"):
+            if job.status in ACTIVE:
                 return job
         wanted = {"store_id": stores[0], "hyperparameters": asked.hyperparameters()}
         return self._dispatcher.start(workspace_id, TRAINING, wanted)

@@ -14,7 +14,8 @@ from sqlalchemy import ColumnElement, select
 from services.database.engine import Sessions
 from services.database.tables import File, not_expired, now
 from services.domain.data_sets import ANY_NUMBER
-from services.domain.removal import remove_file
+from services.domain.files import read_bytes, remove_bytes
+from services.domain.removal import remove_files
 from services.gateway.http.callers import Caller
 from services.gateway.http.paging import Cursor, Place, read_page
 from services.gateway.http.visibility import purposes
@@ -59,7 +60,7 @@ class Files:
             with self._sessions.begin() as session:
                 session.add(row)
         except BaseException:
-            _remove(path)
+            remove_bytes(path)
             raise
         return row
 
@@ -80,7 +81,7 @@ class Files:
             raise ApiError(413, message, code="file_too_large")
         if purpose == "fine-tune":
             try:
-                parse_dataset(_read(path), ANY_NUMBER)
+                parse_dataset(read_bytes(path), ANY_NUMBER)
             except InvalidDataset as error:
                 raise ApiError(400, f"'{filename}': {error}", code="invalid_training_file", param="file") from error
 
@@ -125,14 +126,14 @@ class Files:
 
     def content(self, workspace_id: str, file_id: str, purposes: Collection[str] | None = None) -> tuple[File, bytes]:
         row = self.find(workspace_id, file_id, purposes)
-        return row, _read(row.path)
+        return row, read_bytes(row.path)
 
     def delete(self, workspace_id: str, file_id: str, purposes: Collection[str] | None = None) -> Sequence[str]:
         """Hide the file at once, in every store, then remove its bytes. Returns the stores that held it."""
         row = self.find(workspace_id, file_id, purposes)
         with self._sessions.begin() as session:
-            stores = remove_file(session, file_id)
-        _remove(row.path)
+            stores = remove_files(session, [file_id])
+        remove_bytes(row.path)
         return stores
 
 
@@ -150,15 +151,3 @@ def _there() -> tuple[ColumnElement[bool], ...]:
 
 def _in(seconds: int | None) -> datetime | None:
     return now() + timedelta(seconds=seconds) if seconds is not None else None
-
-
-def _read(path: str) -> bytes:
-    with fsspec.open(path, "rb") as source:
-        content: bytes = source.read()
-        return content
-
-
-def _remove(path: str) -> None:
-    filesystem, name = fsspec.core.url_to_fs(path)
-    if filesystem.exists(name):
-        filesystem.rm(name)

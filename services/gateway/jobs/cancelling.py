@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import update
-
 from services.database.engine import Sessions
 from services.database.tables import Job, StoreFile
 from services.domain.jobs import Jobs
+from services.domain.store_files import stop_indexing
 
 
 class Cancelling:
@@ -25,5 +24,4 @@ class Cancelling:
         row = StoreFile.store_id == asked["store_id"], StoreFile.file_id == asked["file_id"]
         waiting = StoreFile.revision == asked["revision"], StoreFile.status == "in_progress"
         with self._sessions.begin() as session:
-            marked = update(StoreFile).where(*row, *waiting)
-            session.execute(marked.values(status="cancelled", revision=StoreFile.revision + 1))
+            stop_indexing(session, *row, *waiting)

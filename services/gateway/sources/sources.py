@@ -13,6 +13,7 @@ from retrieval.sources.port import Kind
 from services.database.engine import Sessions
 from services.database.tables import File, Job, Source, SourceDocument, StoreFile, now
 from services.domain.sources import begin_sync
+from services.domain.store_files import hide, mark_cancelled
 from services.gateway.jobs.dispatch import Dispatcher
 from services.gateway.stores.stores import Stores
 from services.kit.errors import ApiError
@@ -82,9 +83,9 @@ class Sources:
             if keep_documents:
                 return None
             source = session.get_one(Source, source_id)
-            hidden = {"deleted": True, "revision": StoreFile.revision + 1, "status": "cancelled"}
-            ours = StoreFile.file_id.in_(of_source.union(former)), StoreFile.deleted.is_(False)
-            session.execute(update(StoreFile).where(*ours).values(**hidden))
+            ours = StoreFile.file_id.in_(of_source.union(former))
+            mark_cancelled(session, ours)
+            hide(session, ours)
             job, _ = begin_sync(session, source, self._deadline)
         self._dispatcher.send(job)
         return job

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from services.database.engine import Sessions
 from services.database.tables import File, Job, StoreFile, now
-from services.domain.documents import want_again
 from services.domain.jobs import Jobs
+from services.domain.store_files import hide, mark_cancelled, want_again
 from services.gateway.files.files import Files
 from services.gateway.http.paging import Cursor, Place, read_page
 from services.gateway.jobs.dispatch import Dispatcher
@@ -96,9 +96,9 @@ class StoreFiles:
     def detach(self, workspace_id: str, store_id: str, file_id: str) -> None:
         """Hide a file's passages from a store at once."""
         row, _ = self.find(workspace_id, store_id, file_id)
-        gone = {"deleted": True, "revision": StoreFile.revision + 1, "status": "cancelled"}
         with self._sessions.begin() as session:
-            session.execute(update(StoreFile).where(*_row(store_id, file_id)).values(gone))
+            mark_cancelled(session, *_row(store_id, file_id))
+            hide(session, *_row(store_id, file_id))
             self._jobs.cancel_all(session, [row.job_id] if row.job_id else [], "the file was taken from the store")
 
 

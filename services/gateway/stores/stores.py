@@ -15,6 +15,7 @@ from services.contracts.jobs import FINISHED
 from services.database.engine import Sessions
 from services.database.tables import File, Job, Store, StoreFile, now
 from services.domain.jobs import Jobs
+from services.domain.store_files import hide
 from services.gateway.http.paging import Cursor, Place, read_page
 from services.kit.errors import ApiError
 
@@ -115,12 +116,14 @@ class Stores:
         return self.find(workspace_id, store_id)
 
     def delete(self, workspace_id: str, store_id: str) -> None:
-        """Hide the store and its files' passages at once, and end the work that is under way for it."""
+        """Hide the store and its files' passages at once, and end the work that is under way for it.
+
+        None is marked as cancelled: a source that filled the store goes on showing how far its documents came.
+        """
         self.find(workspace_id, store_id)
         with self._sessions.begin() as session:
             session.execute(update(Store).where(Store.id == store_id).values(deleted_at=now(), is_default=False))
-            gone = {"deleted": True, "revision": StoreFile.revision + 1}
-            session.execute(update(StoreFile).where(StoreFile.store_id == store_id).values(**gone))
+            hide(session, StoreFile.store_id == store_id)
             unfinished = select(Job).where(Job.workspace_id == workspace_id, Job.status.not_in(FINISHED))
             concerned = [job.id for job in session.scalars(unfinished) if job.request.get("store_id") == store_id]
             self._jobs.cancel_all(session, concerned, "its vector store was deleted")

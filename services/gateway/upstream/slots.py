@@ -192,7 +192,7 @@ def _check(route: Route, body: dict[str, Any]) -> None:
 
 async def _pieces(response: httpx.Response) -> AsyncIterator[Piece]:
     finish, counts, logprobs = None, (0, 0), list[dict[str, Any]]()
-    async for data in read_events_async(response.aiter_bytes()):
+    async for data in read_events_async(response):
         if data == "[DONE]":
             continue
         event = json.loads(data)

@@ -123,7 +123,7 @@ class Fleet:
             slot.role, slot.state = "live", "ready"
             self._pin(slot, self._groups.live)
             if former:
-                self._retire(former)
+                self._keep_warm(former)
                 self._pin(former, self._groups.spare)
 
     def withdraw(self, workspace_id: str) -> None:
@@ -131,7 +131,7 @@ class Fleet:
         with self._lock:
             former = self._live_of(workspace_id)
             if former:
-                self._retire(former)
+                self._keep_warm(former)
                 self._pin(former, self._groups.spare)
 
     def stop_all(self) -> None:
@@ -229,9 +229,14 @@ class Fleet:
         if slot.role == "retired":
             self._slots.remove(slot)
 
-    def _retire(self, slot: Slot, keep_warm: bool = True) -> None:
+    def _keep_warm(self, slot: Slot) -> None:
+        """Retire a slot that stays ready for a rollback once it has finished what it has."""
+        slot.keep_warm = True
+        self._retire(slot)
+
+    def _retire(self, slot: Slot) -> None:
         """Out of the routing table; finishes what it has."""
-        slot.role, slot.keep_warm = "retired", keep_warm
+        slot.role = "retired"
         if slot.engine is None:
             self._drop(slot)
             return
@@ -244,7 +249,8 @@ class Fleet:
         if slot.role == "retired" and slot.state == "ready":
             self._stop(slot)
         else:
-            self._retire(slot, keep_warm=False)
+            slot.keep_warm = False
+            self._retire(slot)
 
     def _drop(self, slot: Slot) -> None:
         """Forget a slot that has no engine yet; one that comes up all the same is stopped."""

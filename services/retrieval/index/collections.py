@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from threading import Condition, Lock
 
@@ -39,15 +39,29 @@ class OpenCollections:
         with self._changed:
             return self._writing[store_id]
 
-    @contextmanager
-    def use(self, ref: CollectionRef, *, create: bool = False, dimension: int | None = None) -> Iterator[VectorIndex]:
+    def use(self, ref: CollectionRef) -> AbstractContextManager[VectorIndex]:
         """The open collection, which stays open for the length of the context.
 
-        With `create`, one that is not there is made, of `dimension` numbers a vector (the embedder's that is set).
-        Raises UnknownCollection where there is none and `create` is not set.
+        Raises UnknownCollection where there is none.
         """
+        return self._using(ref, self._engine.open)
+
+    def use_or_create(self, ref: CollectionRef, dimension: int | None = None) -> AbstractContextManager[VectorIndex]:
+        """As `use`; one that is not there is made, of `dimension` numbers a vector (the embedder's that is set)."""
+
+        def find(ref: CollectionRef) -> VectorIndex:
+            if self._engine.exists(ref):
+                return self._engine.open(ref)
+            return self._engine.create(ref, dimension or self._dimension)
+
+        return self._using(ref, find)
+
+    @contextmanager
+    def _using(self, ref: CollectionRef, find: Callable[[CollectionRef], VectorIndex]) -> Iterator[VectorIndex]:
         with self._changed:
-            handle = self._handles.get(ref) or self._open(ref, create, dimension or self._dimension)
+            handle = self._handles.get(ref)
+            if handle is None:
+                handle = self._handles[ref] = _Handle(find(ref))
             self._handles.move_to_end(ref)
             handle.users += 1
         try:
@@ -78,12 +92,6 @@ class OpenCollections:
         for ref in list(self._handles):
             self.close(ref)
         self._engine.close()
-
-    def _open(self, ref: CollectionRef, create: bool, dimension: int) -> _Handle:
-        make = create and not self._engine.exists(ref)
-        index = self._engine.create(ref, dimension) if make else self._engine.open(ref)
-        self._handles[ref] = _Handle(index)
-        return self._handles[ref]
 
     def _close_idle(self) -> None:
         idle = [ref for ref, handle in self._handles.items() if handle.users == 0]

@@ -48,7 +48,7 @@ class Points:
             target = self._target(request) if self._is_wanted(request) else None
             if target:
                 ref, made = target
-                with self._collections.use(ref, create=True, dimension=made.embedder.dimension) as index:
+                with self._collections.use_or_create(ref, made.embedder.dimension) as index:
                     count = self._write(ref, index, request)
                     if self._is_wanted(request):
                         if request.last:
@@ -148,7 +148,7 @@ class Points:
         made = MadeWith(self._embedder, request.settings)
         _check_recipe(request, made)
         ref = new_collection(request.workspace_id, request.store_id)
-        with self._collections.use(ref, create=True):
+        with self._collections.use_or_create(ref):
             pass
         try:
             self._catalog.add_live(ref, made)

@@ -72,7 +72,8 @@ class Switching:
 
     def _check_and_move(self, ref: CollectionRef, live_id: str | None, request: SwitchRequest) -> SwitchResponse:
         dimension = self._catalog.made_with(ref).embedder.dimension
-        with self._collections.use(ref, create=request.expected_count == 0, dimension=dimension) as new:
+        is_empty = request.expected_count == 0  # nothing was written to it, so it may not be there
+        with self._collections.use_or_create(ref, dimension) if is_empty else self._collections.use(ref) as new:
             if request.expected_count is not None:
                 self._check(ref, new, request.expected_count)
             first = self._catch_up(ref, new)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-import fsspec
 from sqlalchemy import select
 
 from services.database.engine import Sessions, open_sessions
 from services.database.tables import DataSet, File, Job
 from services.domain.data_sets import ANY_NUMBER, FrozenSets
+from services.domain.files import read_bytes
 from services.domain.jobs import Jobs
 from services.kit.logging import configure
 from services.kit.parent import die_with_parent
@@ -33,10 +33,10 @@ def main(job_id: str) -> None:
     configure("examine-data-set")
     platform = Platform()
     sessions = open_sessions(platform.database_url, WorkerSettings().silent_seconds)
-    perform(job_id, sessions, FrozenSets(sessions, platform.files_url), lambda: _counter(platform))
+    run_claimed(job_id, sessions, FrozenSets(sessions, platform.files_url), lambda: _counter(platform))
 
 
-def perform(job_id: str, sessions: Sessions, frozen: FrozenSets, open_counter: OpenCounter) -> None:
+def run_claimed(job_id: str, sessions: Sessions, frozen: FrozenSets, open_counter: OpenCounter) -> None:
     """Do the claimed job, and record its end."""
     jobs = Jobs(sessions)
     with sessions() as session:
@@ -64,8 +64,7 @@ def _as_uploaded(sessions: Sessions, job: Job, row: DataSet) -> Dataset | None:
         file = session.scalar(select(File).where(*wanted, File.deleted_at.is_(None)))
     if file is None:
         return None
-    with fsspec.open(file.path, "rb") as source:
-        dataset = parse_dataset(source.read(), ANY_NUMBER)
+    dataset = parse_dataset(read_bytes(file.path), ANY_NUMBER)
     return dataset if dataset.sha256 == row.sha256 else None
 
 

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
-import fsspec
 from sqlalchemy import select
 
 from retrieval.documents.chunking import chunk
@@ -16,6 +15,7 @@ from retrieval.model import Chunk, FileRef
 from retrieval.text.words import share_of_words
 from services.database.engine import Sessions
 from services.database.tables import Feedback, File, StoreFile, Turn
+from services.domain.files import read_bytes
 from services.domain.journal import passage_chunk
 from services.worker.settings import WorkerSettings
 from training.embedders.pairs import PraisedAnswer
@@ -36,8 +36,7 @@ def store_chunks(
         for row, file in files:
             source = FileRef(row.workspace_id, row.store_id, row.file_id, row.revision, row.attributes)
             try:
-                with fsspec.open(file.path, "rb") as stored:
-                    document = parser.load(stored.read(), file.filename, file.url)
+                document = parser.load(read_bytes(file.path), file.filename, file.url)
             except (RetrievalError, OSError) as error:
                 log.warning("'%s' teaches nothing: %s", file.filename, error)
                 continue

@@ -37,10 +37,10 @@ CANCEL_CHECK_SECONDS = 0.5
 def main(job_id: str) -> None:
     die_with_parent()
     configure("train-embedder")
-    perform(job_id)
+    run_claimed(job_id)
 
 
-def perform(job_id: str) -> None:
+def run_claimed(job_id: str) -> None:
     """Do the claimed job, and record its end."""
     platform, settings = Platform(), WorkerSettings()
     sessions = open_sessions(platform.database_url, settings.silent_seconds)
@@ -52,7 +52,7 @@ def perform(job_id: str) -> None:
     try:
         request = _request(sessions, job, platform, settings)
         jobs.add_event(job, f"{len(request.pairs)} pairs from {len(request.passages)} chunks and the feedback")
-        result = train_embedder(request, _loader(request.settings.threads), heard.progress, heard.cancelled)
+        result = train_embedder(request, _loader(request.settings.threads), heard.progress, heard.must_stop)
     except Cancelled as stopped:
         jobs.add_event(job, str(stopped), level="warn")
         jobs.finish(job.id, "cancelled", str(stopped))
@@ -65,20 +65,20 @@ def perform(job_id: str) -> None:
 
 
 class _Report:
-    """Progress into the job's row, and the run's ear for cancellation."""
+    """Progress into the job's row, and whether the run must stop."""
 
     def __init__(self, jobs: Jobs, job: Job) -> None:
         self._jobs, self._job = jobs, job
-        self._asked_at, self._cancelled = 0.0, False
+        self._asked_at, self._stop_asked = 0.0, False
 
     def progress(self, stage: str, fraction: float) -> None:
         self._jobs.progress(self._job.id, stage[:250], fraction)
 
-    def cancelled(self) -> bool:
+    def must_stop(self) -> bool:
         if time.monotonic() - self._asked_at >= CANCEL_CHECK_SECONDS:
             self._asked_at = time.monotonic()
-            self._cancelled = self._jobs.cancel_requested(self._job.id)
-        return self._cancelled
+            self._stop_asked = self._jobs.cancel_requested(self._job.id)
+        return self._stop_asked
 
 
 def _request(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSettings) -> EmbedderRequest:

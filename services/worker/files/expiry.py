@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-import fsspec
 from sqlalchemy import select
 
 from retrieval.errors import IndexUnavailable
 from services.database.engine import Sessions
 from services.database.tables import File, now
+from services.domain.files import remove_bytes
 from services.domain.journal import forget_before
-from services.domain.removal import remove_file
+from services.domain.removal import remove_files
 from services.worker.alone import alone
 from services.worker.retrieval_client import RetrievalDown, RetrievalWriter
 
@@ -55,10 +55,8 @@ class Expiry:
     def _remove(self, file: File) -> bool:
         """Whether the retrieval service answered."""
         with self._sessions.begin() as session:
-            stores = remove_file(session, file.id)
-        filesystem, path = fsspec.core.url_to_fs(file.path)
-        if filesystem.exists(path):
-            filesystem.rm(path)
+            stores = remove_files(session, [file.id])
+        remove_bytes(file.path)
         for store_id in stores:
             try:
                 self._writer.delete_file(file.workspace_id, store_id, file.id)

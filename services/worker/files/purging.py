@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from retrieval.errors import IndexUnavailable
-from services.domain.documents import Withdrawn, remove_bytes
+from services.domain.files import remove_bytes
+from services.domain.removal import Withdrawn
 from services.worker.retrieval_client import RetrievalWriter
 
 log = logging.getLogger(__name__)

@@ -6,6 +6,7 @@ import fsspec
 
 from retrieval.errors import UnreadableFile
 from services.database.tables import File
+from services.domain.files import read_bytes
 
 
 class FilesAway(Exception):
@@ -18,8 +19,7 @@ class FilesAway(Exception):
 def read(file: File) -> bytes:
     """A file's bytes. Raises UnreadableFile where they are gone, FilesAway where all are, or may not be read."""
     try:
-        with fsspec.open(file.path, "rb") as stored:
-            content: bytes = stored.read()
+        return read_bytes(file.path)
     except FileNotFoundError as error:
         if not place_exists(file):
             raise FilesAway(f"the folder of the files, with '{file.filename}', is not there: is it mounted?") from error
@@ -28,7 +28,6 @@ def read(file: File) -> bytes:
         ) from error
     except PermissionError as error:
         raise FilesAway(f"'{file.filename}' may not be read; give the worker the right to read all files") from error
-    return content
 
 
 def exists(file: File) -> bool:

@@ -1,4 +1,4 @@
-"""A fine-tuning job as its worker sees it: a process that is watched, and cleared up after."""
+"""A fine-tuning job as the worker sees it: a process, `run.py`, that is started, watched and cleared up after."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from services.worker.training_process import RunFailed, RunLost, run_training
 UNLOAD_SECONDS = 30.0
 
 
-class FineTuning:
+class FineTuningJob:
     """`module` is run for each job, with the job's id."""
 
     def __init__(

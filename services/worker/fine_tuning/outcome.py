@@ -8,11 +8,11 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-import fsspec
 from sqlalchemy import select
 
 from services.database.engine import Sessions
 from services.database.tables import File, Job, LivePointer, Version
+from services.domain.files import write_bytes
 from services.domain.jobs import Jobs
 from training.model import StepMetrics
 
@@ -73,8 +73,7 @@ def _store(sessions: Sessions, job: Job, content: bytes, files_url: str) -> str:
     """Keep the job's one result file; a second time is the same file. Returns its id."""
     file_id = f"file-{job.id.removeprefix('ftjob-')}"
     path = f"{files_url.rstrip('/')}/{job.workspace_id}/{file_id}"
-    with fsspec.open(path, "wb", auto_mkdir=True) as target:
-        target.write(content)
+    write_bytes(path, content)
     row = File(id=file_id, workspace_id=job.workspace_id, filename=RESULTS_NAME, purpose=RESULTS_PURPOSE,
                bytes=len(content), sha256=hashlib.sha256(content).hexdigest(), path=path)  # fmt: skip
     with sessions.begin() as session:

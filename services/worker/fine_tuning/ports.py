@@ -24,7 +24,7 @@ from services.kit.http import client
 from services.worker.fine_tuning.code_version import code_version
 from services.worker.retrieval_client import RetrievalWriter
 from training.errors import Cancelled, EngineUnavailable
-from training.model import Cancelled as IsCancelled
+from training.model import Cancelled as MustStop
 from training.model import Completion, GateReport
 from training.weights.candidate import Candidate, report
 from training.weights.registry import read_manifest, weights_fingerprint
@@ -158,15 +158,15 @@ class GenerationSlots:
     def __init__(self, http: httpx.Client, workspace_id: str, load_timeout: float) -> None:
         self._http, self._workspace_id, self._load_timeout = http, workspace_id, load_timeout
 
-    def load(self, version_id: str, cancelled: IsCancelled) -> None:
+    def load(self, version_id: str, must_stop: MustStop) -> None:
         """Raises EngineUnavailable where the slot fails or does not answer in time, Cancelled."""
         deadline = time.monotonic() + self._load_timeout
         asked = LoadRequest(workspace_id=self._workspace_id, version_id=version_id, replace=True)
         while self._order("/load", asked, refused=409) == 409:
-            self._pause(deadline, cancelled, "another version is being loaded")
+            self._pause(deadline, must_stop, "another version is being loaded")
         while version_id not in self._table().versions:
             self._raise_on_failure(version_id)
-            self._pause(deadline, cancelled, "the candidate did not answer")
+            self._pause(deadline, must_stop, "the candidate did not answer")
 
     def answerer(self, version_id: str) -> SlotAnswerer:
         route = self._table().versions.get(version_id)
@@ -189,8 +189,8 @@ class GenerationSlots:
     def unload(self, version_id: str) -> None:
         self._order("/unload", UnloadRequest(workspace_id=self._workspace_id, version_id=version_id))
 
-    def _pause(self, deadline: float, cancelled: IsCancelled, why: str) -> None:
-        if cancelled():
+    def _pause(self, deadline: float, must_stop: MustStop, why: str) -> None:
+        if must_stop():
             raise Cancelled("The run was cancelled while its candidate was being loaded.")
         if time.monotonic() > deadline:
             raise EngineUnavailable(f"No slot took the candidate within {self._load_timeout:.0f} s: {why}.")

@@ -1,6 +1,6 @@
-"""One fine-tuning job, in a process of its own: `python -m services.worker.fine_tuning.run JOB`.
+"""One fine-tuning job in its own process: `python -m services.worker.fine_tuning.run JOB`.
 
-It writes progress, events and outcome of its job to the database; the worker that started it watches and ends it.
+It writes progress, events and outcome of its job to the database; the worker, by `job.py`, starts, watches and ends it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import torch
 
-from services.database.checkpoints import record_checkpoint
 from services.database.engine import Sessions, open_sessions
 from services.database.tables import File, Job, Version
+from services.domain.checkpoints import record_checkpoint
 from services.domain.data_sets import FrozenSets
+from services.domain.files import read_bytes
 from services.domain.jobs import Jobs
 from services.domain.versions import REMOVED
 from services.kit.http import client
@@ -55,11 +55,11 @@ ETA_FROM = 0.05
 
 
 class Report:
-    """Progress of a run into its job's row and events, and the run's ear for being stopped."""
+    """Progress of a run into its job's row and events, and whether the run must stop."""
 
     def __init__(self, sessions: Sessions, jobs: Jobs, job: Job) -> None:
         self._sessions, self._jobs, self._job = sessions, jobs, job
-        self._started, self._asked_at, self._must_stop = time.monotonic(), 0.0, False
+        self._started, self._asked_at, self._told_to_stop = time.monotonic(), 0.0, False
         self._stage, self._said_at = "", 0.0
 
     def progress(self, step: RunProgress) -> None:
@@ -73,11 +73,11 @@ class Report:
             self._jobs.add_event(self._job, step.message, data=dict(step.data))
             self._stage, self._said_at = step.stage, time.monotonic()
 
-    def stopped(self) -> bool:
+    def must_stop(self) -> bool:
         if time.monotonic() - self._asked_at >= CANCEL_CHECK_SECONDS:
             self._asked_at = time.monotonic()
-            self._must_stop = self._jobs.must_stop(self._job)
-        return self._must_stop
+            self._told_to_stop = self._jobs.must_stop(self._job)
+        return self._told_to_stop
 
 
 def main(job_id: str) -> None:
@@ -88,7 +88,7 @@ def main(job_id: str) -> None:
     sessions = open_sessions(platform.database_url, settings.silent_seconds)
     with sessions() as session:
         job = session.get_one(Job, job_id)
-    perform(sessions, job, platform, settings, _ports(sessions, job, platform, settings), gpus)
+    run_claimed(sessions, job, platform, settings, _ports(sessions, job, platform, settings), gpus)
 
 
 def take_gpus() -> tuple[str, ...]:
@@ -117,7 +117,7 @@ def data_sets_of(sessions: Sessions, job: Job, platform: Platform) -> RunDataSet
     return RunDataSets(kept, job.workspace_id, file, past_runs)
 
 
-def perform(
+def run_claimed(
     sessions: Sessions,
     job: Job,
     platform: Platform,
@@ -166,7 +166,7 @@ def _run(
     report = Report(sessions, jobs, job)
     request = _request(sessions, job, platform, settings, work, gpus)
     check_room(request)
-    result = run(request, ports, report.progress, report.stopped)
+    result = run(request, ports, report.progress, report.must_stop)
     return record_outcome(sessions, jobs, job, result.version_id, result.lora.history, platform.files_url)
 
 
@@ -226,8 +226,7 @@ def _kept(sessions: Sessions, file_id: str | None, copy: Path) -> bytes:
         with sessions() as session:
             path = session.get_one(File, file_id).path
         try:
-            with fsspec.open(path, "rb") as stored:
-                frozen.keep(copy, stored.read())
+            frozen.keep(copy, read_bytes(path))
         except FileNotFoundError as error:
             raise TrainingError(f"The file '{file_id}' was deleted before the run began; upload it again.") from error
     return copy.read_bytes()

@@ -15,9 +15,11 @@ import fsspec
 from sqlalchemy import ColumnElement, or_, select, update
 
 from retrieval.errors import RepairStopped
+from services.contracts.jobs import ACTIVE
 from services.contracts.retrieval import TidyRequest
 from services.database.engine import Sessions
 from services.database.tables import Collection, File, Job, Store, StoreFile, Workspace, not_expired, now
+from services.domain.files import remove_listed
 from services.domain.jobs import new_job
 from services.worker.files.stored import exists, place_exists
 from services.worker.heartbeat import Heartbeat
@@ -156,7 +158,7 @@ class Reconciling:
         return [row.file_id for row in again]
 
     def _files_with_a_job(self, workspace_id: str, store_id: str) -> set[str]:
-        waiting = Job.kind == "index_file", Job.status.in_(("queued", "running")), Job.workspace_id == workspace_id
+        waiting = Job.kind == "index_file", Job.status.in_(ACTIVE), Job.workspace_id == workspace_id
         with self._sessions() as session:
             requests = [job.request for job in session.scalars(select(Job).where(*waiting))]
         return {str(asked["file_id"]) for asked in requests if asked["store_id"] == store_id}
@@ -199,7 +201,7 @@ class Reconciling:
             )
             old = []
         for one in old:
-            filesystem.rm(one["name"])
+            remove_listed(filesystem, one["name"])
         names, removed = ([Path(one["name"]).name for one in some] for some in (unknown, old))
         return {"bytes_without_a_file": _named(names), "removed_bytes_of": _named(removed), "left": left}
 

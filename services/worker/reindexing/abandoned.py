@@ -1,4 +1,4 @@
-"""Builds of indexes that are given up: their collections and what lies on this machine's disk for them."""
+"""Builds that are given up: their collections are dropped, and what lies on this machine's disk for them is removed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from services.worker.retrieval_client import RetrievalDown, RetrievalWriter
 log = logging.getLogger(__name__)
 
 
-class Builds:
+class AbandonedBuilds:
     """`index_folder` is where an embedded index has its collections."""
 
     def __init__(self, sessions: Sessions, writer: RetrievalWriter, index_folder: Path) -> None:
@@ -41,7 +41,7 @@ class Builds:
     def clear(self, ref: CollectionRef) -> bool:
         """Drop a build with all that was made for it; whether the retrieval service answered."""
         answered = self.drop(ref)
-        clear_build(self._index_folder / ref.workspace_id / ref.store_id / ref.collection_id)
+        remove_build_folders(self._index_folder / ref.workspace_id / ref.store_id / ref.collection_id)
         return answered
 
     def drop(self, ref: CollectionRef) -> bool:
@@ -55,7 +55,7 @@ class Builds:
         return True
 
 
-def clear_build(collection: Path) -> None:
+def remove_build_folders(collection: Path) -> None:
     """Remove what was needed for building a collection's folder only."""
     for left in (points_folder(collection), unfinished_folder(collection)):
         shutil.rmtree(left, ignore_errors=True)

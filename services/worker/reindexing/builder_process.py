@@ -1,17 +1,18 @@
-"""The builder as a worker starts it: `python -m services.worker.reindexing.builder_process SPEC.json`.
+"""The process that `FolderBuilder` starts: `python -m services.worker.reindexing.builder_process SPEC.json`.
 
-It ends with the worker, so that a job that another worker takes over never finds a builder at work on its folder.
+It is `retrieval.index.collection_builder`, at low priority and tied to its worker: it ends with that one, so that a job
+that another worker takes over never finds a builder at work on its folder.
 """
 
 from __future__ import annotations
 
 import sys
 
-from retrieval.index import collection_builder as build
+from retrieval.index import collection_builder
 from services.kit.parent import die_with_parent
 from services.kit.quiet import be_quiet
 
 if __name__ == "__main__":
     die_with_parent()
     be_quiet()
-    sys.exit(build.main(sys.argv[1:]))
+    sys.exit(collection_builder.main(sys.argv[1:]))

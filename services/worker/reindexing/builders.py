@@ -1,4 +1,4 @@
-"""How the points of a new collection get into the index: as a folder built beside it, or through the service.
+"""How a reindexing job fills its new collection: as a folder built beside the index, or through the service.
 
 Either way a file that is done is not done again: what a killed worker left is where the next one goes on.
 """
@@ -19,13 +19,13 @@ from retrieval.index.recipe import Recipe
 from retrieval.index.records import revision_key, write_whole
 from retrieval.model import FileRef, Point
 from services.worker.heartbeat import Heartbeat
-from services.worker.reindexing.abandoned import clear_build
+from services.worker.reindexing.abandoned import remove_build_folders
 from services.worker.retrieval_client import RetrievalWriter
 
 BUILDING = 0.8  # where a job stands once its points are made
 POLL_SECONDS = 0.5
-BUILDS = 3  # a builder that somebody killed is started again
-BUILDER = (sys.executable, "-m", "services.worker.reindexing.builder_process")
+MOST_STARTS = 3  # a builder that somebody killed is started again
+BUILDER_COMMAND = (sys.executable, "-m", "services.worker.reindexing.builder_process")
 
 
 class Builder(Protocol):
@@ -60,7 +60,7 @@ class FolderBuilder:
     """
 
     def __init__(
-        self, index_folder: Path, ref: CollectionRef, recipe: Recipe, command: Sequence[str] = BUILDER
+        self, index_folder: Path, ref: CollectionRef, recipe: Recipe, command: Sequence[str] = BUILDER_COMMAND
     ) -> None:
         self._folder = index_folder / ref.workspace_id / ref.store_id / ref.collection_id
         self._points = points_folder(self._folder)
@@ -93,7 +93,7 @@ class FolderBuilder:
         return sum(int(path.name.split(".")[-2]) for path in self._points.glob("*.jsonl"))
 
     def clear(self) -> None:
-        clear_build(self._folder)
+        remove_build_folders(self._folder)
 
 
 class ServiceBuilder:
@@ -135,7 +135,7 @@ class ServiceBuilder:
 
 
 def _run(command: list[str], heartbeat: Heartbeat) -> None:
-    for _ in range(BUILDS):
+    for _ in range(MOST_STARTS):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         _, errors = _attended(process, heartbeat)
         if process.returncode >= 0:

@@ -21,8 +21,8 @@ from services.database.tables import Collection, CollectionFile, File, Job, Stor
 from services.worker.files.stored import FilesAway
 from services.worker.heartbeat import Heartbeat, JobPaused, JobTaken
 from services.worker.indexing.indexing import Indexing, own_recipe, recorded_sizes
-from services.worker.reindexing.abandoned import Builds
-from services.worker.reindexing.builders import BUILDER, BUILDING, Builder, FolderBuilder, ServiceBuilder
+from services.worker.reindexing.abandoned import AbandonedBuilds
+from services.worker.reindexing.builders import BUILDER_COMMAND, BUILDING, Builder, FolderBuilder, ServiceBuilder
 from services.worker.retrieval_client import RetrievalDown, RetrievalWriter
 
 log = logging.getLogger(__name__)
@@ -42,11 +42,11 @@ class Reindexing:
         writer: RetrievalWriter,
         index_folder: Path,
         min_recall: float = 0.0,
-        builder: Sequence[str] = BUILDER,
+        builder: Sequence[str] = BUILDER_COMMAND,
     ) -> None:
         self._sessions, self._indexing, self._writer = sessions, indexing, writer
         self._index_folder, self._min_recall, self._command = index_folder, min_recall, builder
-        self._builds = Builds(sessions, writer, index_folder)
+        self._abandoned = AbandonedBuilds(sessions, writer, index_folder)
 
     def reindex(self, job: Job, heartbeat: Heartbeat) -> dict[str, Any]:
         """Make the points of every wanted file anew for a new collection, and switch to it.
@@ -67,7 +67,7 @@ class Reindexing:
         except GOES_ON:
             raise
         except Exception:
-            self._builds.drop(ref)
+            self._abandoned.drop(ref)
             builder.clear()
             raise
         builder.clear()
@@ -220,4 +220,4 @@ class Reindexing:
             ids = session.scalars(left.where(Collection.workspace_id == ref.workspace_id)).all()
         for collection_id in ids:
             if collection_id != ref.collection_id:
-                self._builds.clear(CollectionRef(ref.workspace_id, ref.store_id, collection_id))
+                self._abandoned.clear(CollectionRef(ref.workspace_id, ref.store_id, collection_id))

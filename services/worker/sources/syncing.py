@@ -25,6 +25,7 @@ from retrieval.sources.port import Source as Place
 from services.database.engine import Sessions
 from services.database.tables import Job, Source, now
 from services.domain import documents
+from services.domain.files import new_file, remove_bytes
 from services.kit.settings import SourceSettings
 from services.worker.files.purging import purge
 from services.worker.heartbeat import Heartbeat, JobCancelled, JobTaken
@@ -219,13 +220,13 @@ class _Run:
         if self._max_bytes is not None and len(content.data) > self._max_bytes:
             raise DocumentRefused(f"{key} has {len(content.data)} bytes; this source's limit is {self._max_bytes}.")
         workspace_id, deadline = self._source.workspace_id, self._syncing.index_deadline
-        file = documents.new_file(self._syncing.files_url, workspace_id, content.filename, content.data, content.url)
+        file = new_file(self._syncing.files_url, workspace_id, content.filename, content.data, content.url)
         try:
             with self._syncing.sessions.begin() as session:
                 self._state.check_held(session)
                 job, withdrawn = documents.put(session, self._source, key, file, content.digest, content.hint, deadline)
         except BaseException:
-            documents.remove_bytes(file.path)
+            remove_bytes(file.path)
             raise
         purge(self._syncing.writer, workspace_id, withdrawn)
         self._syncing.send(job)

@@ -22,7 +22,7 @@ from services.domain.jobs import Jobs, new_job
 from services.kit.settings import Platform
 from services.worker import heartbeat, training_process
 from services.worker.embedders import run as train_embedder
-from services.worker.fine_tuning.job import FineTuning
+from services.worker.fine_tuning.job import FineTuningJob
 from services.worker.heartbeat import Heartbeat
 from services.worker.performing import perform
 from services.worker.settings import WorkerSettings
@@ -165,7 +165,7 @@ def test_a_training_whose_process_and_worker_are_at_work_comes_to_its_end_in_one
     monkeypatch.setenv("DOUBLE", "trains")
     job_id = queue(sessions, "fine_tuning")
     settings = WorkerSettings(load_timeout=1.0, stuck_seconds=60.0)
-    training = FineTuning(held, sessions, Platform(), settings, "tests.training_double")
+    training = FineTuningJob(held, sessions, Platform(), settings, "tests.training_double")
     worker = threading.Thread(target=perform, args=(held, job_id, training.run, None, (RunLost,)))
     worker.start()
     while not (home / "child").exists():

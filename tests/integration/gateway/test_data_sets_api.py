@@ -15,7 +15,7 @@ from services.database.tables import Version
 from services.domain.data_sets import FrozenSets
 from services.domain.jobs import Jobs
 from services.domain.lineage import add_version_origins
-from services.worker.data_sets.examine import perform
+from services.worker.data_sets.examine import run_claimed
 from tests.knowledge import Knowledge, knowledge
 
 Pair = tuple[str, str]
@@ -78,7 +78,7 @@ def test_a_data_set_is_frozen_once_examined_and_found_again(desk: Knowledge, cli
     claim = Jobs(desk.sessions).claim(first["job_id"])
     assert claim is not None
     frozen = FrozenSets(desk.sessions, str(Path(desk.gateway_parts.files._root)))
-    perform(claim.id, desk.sessions, frozen, lambda: lambda ones: [9 for _ in ones])
+    run_claimed(claim.id, desk.sessions, frozen, lambda: lambda ones: [9 for _ in ones])
     found = ask(client, "GET", f"/data_sets/{first['id']}").json()
     assert found["report"]["to_50"] == 38
     assert found["report"]["lengths"]["tokens"]["p95"] == 9

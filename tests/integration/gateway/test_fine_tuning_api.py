@@ -9,8 +9,8 @@ import openai
 import pytest
 from openai import OpenAI
 
-from services.database.checkpoints import record_checkpoint
 from services.database.tables import Version, now
+from services.domain.checkpoints import record_checkpoint
 from services.domain.jobs import Jobs
 from services.domain.versions import protected, remove_version
 from tests.knowledge import Knowledge, knowledge

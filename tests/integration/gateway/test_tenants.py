@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from services.database.checkpoints import record_checkpoint
 from services.database.tables import Canary, Job, Store, TunedEmbedder, Turn, Version
+from services.domain.checkpoints import record_checkpoint
 from services.domain.jobs import new_job
 from tests.knowledge import Knowledge, knowledge
 

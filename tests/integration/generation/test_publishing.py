@@ -132,7 +132,7 @@ class Streamer:
             client(route.address, token="", timeout=60) as http,
             http.stream("POST", "/v1/chat/completions", json=body | {"stream": True, "ignore_eos": True}) as response,
         ):
-            for data in read_events(response.raise_for_status().iter_bytes()):
+            for data in read_events(response.raise_for_status()):
                 if data != "[DONE]":
                     now = time.monotonic()
                     self.longest_wait, last = max(self.longest_wait, now - last), now

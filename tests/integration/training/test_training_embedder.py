@@ -137,7 +137,7 @@ def test_the_job_reads_the_store_trains_and_records_what_came_of_it(platform: Se
     with platform.begin() as session:
         session.add(job)
     jobs.claim(job.id)
-    process.perform(job.id)
+    process.run_claimed(job.id)
     done = jobs.find("w", job.id)
     assert done.status == "succeeded", done.reason
     with platform() as session:
@@ -156,7 +156,7 @@ def test_a_store_without_documents_fails_the_job_with_what_to_do(platform: Sessi
     with platform.begin() as session:
         session.add(job)
     jobs.claim(job.id)
-    process.perform(job.id)
+    process.run_claimed(job.id)
     done = jobs.find("w", job.id)
     assert done.status == "failed"
     assert "at least 60 are needed" in (done.reason or "")

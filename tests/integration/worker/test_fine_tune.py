@@ -21,7 +21,7 @@ from services.domain.jobs import Jobs, new_job
 from services.kit.settings import Platform
 from services.worker import performing
 from services.worker.fine_tuning import run as fine_tune
-from services.worker.fine_tuning.job import FineTuning
+from services.worker.fine_tuning.job import FineTuningJob
 from services.worker.fine_tuning.leftovers import work_folder
 from services.worker.fine_tuning.outcome import record_outcome
 from services.worker.fine_tuning.run import run_settings
@@ -59,7 +59,7 @@ class Home:
 
     def perform(self, job: Job, ports: Ports | None = None) -> Job:
         chosen = ports or tiny_ports(self.sessions, job)
-        fine_tune.perform(self.sessions, job, self.platform, WorkerSettings(), chosen)
+        fine_tune.run_claimed(self.sessions, job, self.platform, WorkerSettings(), chosen)
         return self.jobs.find("w", job.id)
 
     def work(self, job: Job) -> Path:
@@ -164,7 +164,7 @@ def test_a_killed_process_goes_on_from_its_checkpoint_on_the_same_rows(
     monkeypatch.setenv("TANDEM_WORKER_TRAIN_DEVICE", "cpu")
     job = home.job(hyperparameters={**LEARNING, "n_epochs": 50})
     settings = WorkerSettings()
-    fine_tuning = FineTuning(home.jobs, home.sessions, home.platform, settings, "tests.tiny_fine_tune")
+    fine_tuning = FineTuningJob(home.jobs, home.sessions, home.platform, settings, "tests.tiny_fine_tune")
 
     def kill() -> None:
         deadline = time.monotonic() + 300

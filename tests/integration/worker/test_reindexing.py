@@ -14,9 +14,9 @@ from retrieval.index.recipe import bm25_encoder
 from retrieval.model import FileRef
 from services.contracts.retrieval import SearchRequest
 from services.database.tables import Collection, StoreFile
-from services.domain.documents import want_again
+from services.domain.store_files import want_again
 from services.worker.heartbeat import JobCancelled, JobPaused, JobTaken
-from services.worker.reindexing.builders import BUILDER
+from services.worker.reindexing.builders import BUILDER_COMMAND
 from services.worker.retrieval_client import RetrievalDown
 from tests.worker_desk import BlindEmbedder, Desk, WideEmbedder, open_desk
 
@@ -351,7 +351,7 @@ def test_a_sound_index_is_found_sound(filled: Desk) -> None:
 def test_a_full_disk_fails_the_job_in_words_and_the_live_index_answers(tmp_path: Path) -> None:
     with open_desk(tmp_path, embedded=True) as desk:
         desk.index("tyres.md", TYRES)
-        live, full = desk.collections().live_id, desk.reindexing(command=("prlimit", "--fsize=20000", *BUILDER))
+        live, full = desk.collections().live_id, desk.reindexing(command=("prlimit", "--fsize=20000", *BUILDER_COMMAND))
         with pytest.raises(BuildFailed, match="room on the disk"):
             desk.run(full.reindex, desk.start("reindex", {"store_id": "s1"}))
         assert desk.held() == {live}

@@ -20,8 +20,8 @@ from retrieval.errors import SyncStopped
 from retrieval.sources.folder import FolderSource
 from retrieval.sources.port import Bounds, digest
 from services.database.tables import File, Job, Source, SourceDocument, Store, StoreFile, now
-from services.domain import documents
 from services.domain.jobs import new_job
+from services.domain.removal import withdraw
 from services.kit.settings import SourceSettings
 from services.worker.heartbeat import JobTaken
 from services.worker.performing import perform
@@ -203,7 +203,7 @@ def test_a_file_deleted_by_hand_comes_back_with_the_next_sync(desk: Desk, folder
     desk.add("folder", str(folder))
     desk.step()
     with desk.sessions.begin() as session:
-        documents.withdraw(session, [desk.document("refunds.md").file_id])
+        withdraw(session, [desk.document("refunds.md").file_id])
     assert desk.answers("refunds tyre") == {"bikes/tyres.md"}
     assert counts(desk.step()) == {"new": 1, "unchanged": 1}
     assert desk.answers("refunds tyre") == {"refunds.md", "bikes/tyres.md"}

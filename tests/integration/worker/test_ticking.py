@@ -17,7 +17,7 @@ from services.domain.retraining import ReviewedExamples
 from services.kit.http import client
 from services.worker.files.expiry import Expiry
 from services.worker.indexing.reconciling import Reconciling
-from services.worker.reindexing.abandoned import Builds
+from services.worker.reindexing.abandoned import AbandonedBuilds
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.schedules.retraining import Retraining
 from services.worker.ticking import Ticking
@@ -52,7 +52,7 @@ def tick(sessions: Sessions, home: Path) -> list[str]:
         600.0,
         Reconciling(sessions, writer, files, home / "index", 24.0),
         retraining,
-        Builds(sessions, writer, home / "index"),
+        AbandonedBuilds(sessions, writer, home / "index"),
         Expiry(sessions, writer, 30.0),
         Clearing(sessions, versions, 5),
     ).tick(AT)
@@ -146,5 +146,5 @@ def test_a_retrieval_service_that_does_not_answer_is_asked_once_for_all_that_exp
 
     writer = RetrievalWriter(httpx.Client(transport=httpx.MockTransport(silent), base_url="http://tandem"))
     Expiry(sessions, writer).remove_expired()
-    Builds(sessions, writer, tmp_path / "index").sweep()
+    AbandonedBuilds(sessions, writer, tmp_path / "index").sweep()
     assert asked == ["/points/delete", "/collections/drop"]

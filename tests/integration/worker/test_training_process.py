@@ -15,7 +15,7 @@ from services.database.tables import Job, JobEvent, Version, Workspace
 from services.domain.jobs import Jobs, new_job
 from services.kit.settings import Platform
 from services.worker import tasks, training_process
-from services.worker.fine_tuning.job import FineTuning
+from services.worker.fine_tuning.job import FineTuningJob
 from services.worker.fine_tuning.leftovers import sweep_work, version_prefix, work_folder
 from services.worker.heartbeat import Heartbeat
 from services.worker.performing import perform
@@ -44,7 +44,7 @@ class Bench:
 
     def work_on(self, job: Job) -> Job:
         """What one delivery of the job's task does."""
-        fine_tuning = FineTuning(self.jobs, self.sessions, self.platform, self.settings, DOUBLE)
+        fine_tuning = FineTuningJob(self.jobs, self.sessions, self.platform, self.settings, DOUBLE)
         perform(self.jobs, job.id, fine_tuning.run, passing=(RunLost,))
         return self.jobs.find("w", job.id)
 

@@ -292,8 +292,8 @@ def test_an_order_goes_to_its_job(what: str) -> None:
 
 def test_a_reindexing_is_asked_for_with_its_sizes_and_the_way_back_without() -> None:
     platform = FakePlatform()
-    assert work.reindex(api(platform), "vs_1", {"chunk_size": 64}, back=False)["request"] == {"chunk_size": 64}
-    assert work.reindex(api(platform), "vs_1", {}, back=True)["request"] == {}
+    assert work.reindex(api(platform), "vs_1", {"chunk_size": 64})["request"] == {"chunk_size": 64}
+    assert work.reindex_back(api(platform), "vs_1")["request"] == {}
     assert platform.calls == [f"POST {STORE}/reindex", f"POST {STORE}/rollback"]
 
 

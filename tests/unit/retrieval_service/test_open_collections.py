@@ -18,7 +18,7 @@ def collections(tmp_path: Path) -> OpenCollections:
 
 
 def touch(collections: OpenCollections, ref: CollectionRef) -> None:
-    with collections.use(ref, create=True) as index:
+    with collections.use_or_create(ref) as index:
         index.count()
 
 
@@ -33,7 +33,7 @@ def test_the_collection_unused_for_longest_is_closed(collections: OpenCollection
 
 
 def test_a_collection_in_use_is_never_closed(collections: OpenCollections) -> None:
-    with collections.use(REFS[0], create=True) as first, collections.use(REFS[1], create=True) as second:
+    with collections.use_or_create(REFS[0]) as first, collections.use_or_create(REFS[1]) as second:
         touch(collections, REFS[2])
         touch(collections, REFS[3])
         assert (first.count(), second.count()) == (0, 0)

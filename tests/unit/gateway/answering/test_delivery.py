@@ -18,6 +18,7 @@ from services.gateway.answering import draft
 from services.gateway.answering.answering import Answering
 from services.gateway.upstream.retrieval import RetrievalClient
 from services.gateway.upstream.slots import Slots
+from services.kit.events import read_events
 from services.kit.remarks import ENDED_BY, UNGROUNDED
 from services.kit.settings import Platform
 from tests.gateway_fakes import PIECES, Gateway
@@ -33,8 +34,8 @@ def gateway(tmp_path: Path) -> Gateway:
 
 def events(gateway: Gateway, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
     with gateway.http().stream("POST", path, json={**body, "stream": True}) as response:
-        lines = [line[6:] for line in response.iter_lines() if line.startswith("data: ")]
-    return [json.loads(line) for line in lines if line != "[DONE]"]
+        read = read_events(response)  # type: ignore[arg-type]  # the test client's response is httpx2's, alike
+        return [json.loads(data) for data in read if data != "[DONE]"]
 
 
 def without_a_journal(gateway: Gateway) -> None:

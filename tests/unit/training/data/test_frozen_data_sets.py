@@ -14,7 +14,7 @@ from services.domain.data_sets import FrozenSets, latest, set_name
 from services.domain.jobs import Jobs, new_job
 from services.domain.lineage import lineage
 from services.worker.data_sets.data_sets import RunDataSets
-from services.worker.data_sets.examine import perform
+from services.worker.data_sets.examine import run_claimed
 from services.worker.data_sets.sides import PastRuns
 from services.worker.fine_tuning.ports import VersionList
 from tests.training_fakes import example, jsonl
@@ -209,7 +209,7 @@ def test_the_job_reports_with_the_lines_of_the_uploaded_file(
     frozen: FrozenSets, sessions: Sessions, examining: tuple[str, str]
 ) -> None:
     data_set_id, job_id = examining
-    perform(job_id, sessions, frozen, no_counter)
+    run_claimed(job_id, sessions, frozen, no_counter)
     with sessions() as session:
         report, job = session.get_one(DataSet, data_set_id).report, session.get_one(Job, job_id)
     assert report["findings"] == [{"line": 2, "kind": "email", "masked": "j***@***.com"}]
@@ -226,7 +226,7 @@ def test_without_a_base_model_the_job_fails_in_words_and_there_is_no_report(
         raise UnknownBaseModel("No base model 'absent'.")
 
     data_set_id, job_id = examining
-    perform(job_id, sessions, frozen, absent)
+    run_claimed(job_id, sessions, frozen, absent)
     with sessions() as session:
         assert session.get_one(DataSet, data_set_id).report == {}
         assert session.get_one(Job, job_id).reason == "No base model 'absent'."

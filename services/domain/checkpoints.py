@@ -1,4 +1,4 @@
-"""The checkpoints that a fine-tuning wrote, as they are listed."""
+"""The checkpoints that a fine-tuning wrote: noted as they come, each a sign that the job got on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Reindexing in a process of its own, beside the worker: files that users add meanwhile do not wait for it."""
+"""A reindexing job as the worker sees it: a process of its own, `services.worker.reindex_process`, that it starts.
+
+Files that users add meanwhile do not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ import sys
 from threading import Thread
 
 
-class Background:
-    """One such process at a time. It claims its job itself, and ends with this worker."""
+class ReindexingJob:
+    """One process at a time. It claims its job itself, and ends with this worker."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
