@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from retrieval.text.words import strip_markers
+from retrieval.text.markers import strip_markers
 from services.database.tables import Example, Feedback, Turn
 
 

@@ -26,13 +26,17 @@ from retrieval.search.duplicates import collapse
 from retrieval.search.follow_up import context, standalone_query
 from retrieval.search.rewriting import search_terms
 from retrieval.text.facts import facts_in, stands_in
+from retrieval.text.languages import language
+from retrieval.text.markers import markers, strip_markers
+from retrieval.text.numbers import han_numbers
 from retrieval.text.opposites import opposites
-from retrieval.text.scripts import grams, han_numbers, parted, spaced, words_about
-from retrieval.text.words import content_words, markers, sentences, share_of_words, stem, strip_markers
+from retrieval.text.scripts import grams, parted, spaced, words_about
+from retrieval.text.sentences import sentences
+from retrieval.text.stems import stem
+from retrieval.text.words import content_words, share_of_words
 from services.gateway.answering.fitting import Parts, Size, fit
 from tests.training_fakes import example, passage
 from training.data.contradictions import agree, equal_questions
-from training.data.languages import language
 from training.data.near_duplicates import near_copies
 from training.data.wording import Wording, bare
 from training.judging.probes import Probe
