@@ -30,7 +30,7 @@ _NEGATIONS = {
 }
 NEGATIONS = frozenset(word for words in _NEGATIONS.values() for word in words.split())
 _CLAIM_DENIALS = "neither cannot lack lacks unable absence absent fail fails"
-_DENIALS = frozenset(f"{_NEGATIONS['en']} {_CLAIM_DENIALS}".split())
+DENIALS = frozenset(f"{_NEGATIONS['en']} {_CLAIM_DENIALS}".split())
 _DENIAL_SIGNS = re.compile("[不没沒无無未勿]|ません|ない|なし|ไม่|ห้าม")
 """Of Chinese, Japanese and Thai, whose denials are no words of their own here."""
 VERDICT = re.compile(r"^\W*(yes|no|ja|nein|oui|non|sí|si|nee)\b")
@@ -50,4 +50,4 @@ REFUSAL_PHRASE = re.compile(
 
 def denies(text: str, words: Collection[str]) -> bool:
     """Whether the text denies anything; `words` are its own, in lower case, with a straight apostrophe."""
-    return any(word in _DENIALS or word.endswith("n't") for word in words) or bool(_DENIAL_SIGNS.search(text))
+    return any(word in DENIALS or word.endswith("n't") for word in words) or bool(_DENIAL_SIGNS.search(text))

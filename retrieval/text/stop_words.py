@@ -1,9 +1,10 @@
 """Words that carry little meaning. Four lists for four purposes, and each has words that the others lack:
 
-- STOP_WORDS, English: `content_words`, `retrieval.answers.support` and `training.data.wording`. It has "because", "such",
-  "under", "while" and the pronouns, which QUESTION_STOP_WORDS has not.
+- STOP_WORDS, English: `content_words`, `retrieval.answers.support` and `training.data.wording`. It has "because",
+  "such", "under", "while" and the pronouns, which QUESTION_STOP_WORDS has not.
 - QUESTION_STOP_WORDS, English: `retrieval.search.follow_up`, whose turns are spoken. It has "please", "tell", "yes",
-  "apply", "work", "very" and "without", which STOP_WORDS has not; words that point back are in `retrieval.text.pronouns`.
+  "apply", "work", "very" and "without", which STOP_WORDS has not; words that point back are
+  in `retrieval.text.pronouns`.
 - FREQUENT_WORDS, ten languages, some forty words each: `retrieval.text.languages` tells them apart by these, and
   `training.data.wording` takes all of them for stop words. Of English it has "me" and "my" beyond STOP_WORDS.
 - EMPTY, English articles and politeness as stems: `training.data.wording`; all that a copy of a question may lack.
