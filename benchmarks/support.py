@@ -17,7 +17,8 @@ from sklearn.metrics import roc_auc_score
 from benchmarks.running import report
 from benchmarks.support_cases import SHARED, Case, SampleCase, sample, scifact, wice
 from retrieval.answers.support import SUPPORT_THRESHOLD, support
-from retrieval.text.words import content_words, strip_markers
+from retrieval.text.markers import strip_markers
+from retrieval.text.words import content_words
 
 RESAMPLES = 2000
 Check = Callable[[str, str], float]

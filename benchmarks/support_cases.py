@@ -12,7 +12,8 @@ from benchmarks.running import BRINDLE, read_jsonl
 from retrieval.documents.chunking import ChunkingSettings, chunk
 from retrieval.documents.loading import load
 from retrieval.model import Chunk, FileRef
-from retrieval.text.words import content_words, sentences
+from retrieval.text.sentences import sentences
+from retrieval.text.words import content_words
 
 SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
 OTHERS = 30

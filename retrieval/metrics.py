@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 
-WORD = re.compile(r"[^\W_]+(?:[.,:]\d+)*")
+from retrieval.text.words import SCORED_WORD
 
 
 def ndcg_at_k(ranked: Sequence[str], relevant: Mapping[str, float], k: int) -> float:
@@ -49,7 +48,7 @@ def containment(part: str, whole: str) -> float:
 
 def words(text: str) -> list[str]:
     """Lower-case words and numbers; `2.5` and `08:30` are one each."""
-    return WORD.findall(text.casefold())
+    return SCORED_WORD.findall(text.casefold())
 
 
 def _discounted(gains: Sequence[float]) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,10 +11,10 @@ from typing import Any, Literal
 from retrieval.answers.conversation import Conversation
 from retrieval.answers.grounding import is_refusal
 from retrieval.model import Message
-from retrieval.text.words import strip_markers
+from retrieval.text.layout import LIST_NUMBER
+from retrieval.text.markers import strip_markers
+from retrieval.text.numbers import FIGURE
 
-_FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
-_LIST_NUMBER = re.compile(r"^\s*\d+[.)]\s", re.MULTILINE)
 OF_THE_LAST = ("document", "facts")
 """What an example's metadata says of its last answer."""
 RowKind = Literal["grounded", "refusal", "plain", "general"]
@@ -379,7 +378,7 @@ def _named_facts(example: Example) -> tuple[tuple[str, ...], ...]:
 
 
 def _figures_in(answer: str) -> tuple[tuple[str, ...], ...]:
-    found = dict.fromkeys(_FIGURE.findall(strip_markers(_LIST_NUMBER.sub("", answer))))
+    found = dict.fromkeys(FIGURE.findall(strip_markers(LIST_NUMBER.sub("", answer))))
     return tuple((figure,) for figure in found)
 
 

@@ -9,21 +9,18 @@ benchmarks/guard.py measures both.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from retrieval.answers.grounding import is_refusal, passage_text
 from retrieval.answers.support import SUPPORT_THRESHOLD, support
 from retrieval.model import Passage
-from retrieval.text.words import content_words, sentences, strip_markers
+from retrieval.text.layout import HEADLINE, RULED
+from retrieval.text.markers import strip_markers
+from retrieval.text.sentences import NO_STATEMENT, sentences
+from retrieval.text.words import content_words
 
 LEAST_WORDS = 3
 """A sentence of fewer content words ("Yes.", "It does.") says nothing that could be checked."""
-NO_STATEMENT = tuple(",:?!\uff0c\uff1a\uff1f\uff01\u061f\u060c")
-"""So end a salutation, a courtesy, a question and what leads up to a list: the sentence after them is read."""
-_HEADING = re.compile(r"#{1,6}\s|\*\*[^*\n]*[^*\s.!?]\*\*\s*$")
-_RULED = re.compile(r"\s*\|?[ \t]*:?-{2,}")
-"""Behind a heading that is underlined, and behind a table's header row: neither states anything."""
 MOST_HELD = 1200
 """Characters after which what there is is judged, though no sentence has ended."""
 
@@ -37,7 +34,7 @@ def first_statement(answer: str, ended: bool) -> str | None:
     whole = spans if ended else spans[:-1]
     for start, end in whole:
         sentence = strip_markers(answer[start:end])
-        if _HEADING.match(sentence) or _RULED.match(answer, end):
+        if HEADLINE.match(sentence) or RULED.match(answer, end):
             continue
         if len(content_words(sentence)) >= LEAST_WORDS and not sentence.rstrip().endswith(NO_STATEMENT):
             return sentence

@@ -10,8 +10,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 
-from retrieval.text.scripts import UNSPACED, UNSPACED_LETTERS
-from retrieval.text.words import FULL_STOPS
+from retrieval.text.layout import ITEM_CLOSED, ITEM_OPENED
+from retrieval.text.markers import MARKER_OPENED
+from retrieval.text.scripts import UNSPACED
+from retrieval.text.sentences import ROUND_END, ROUND_TAIL
+from retrieval.text.words import LONGEST_WORD, ROUND_WORD
 
 ROUNDS = 2
 """So many rounds after the first, one right behind the other, make a loop where they have LETTERS letters."""
@@ -27,20 +30,8 @@ UNSPACED_WORTH = 3
 """A character of a script without spaces between words counts as so many letters."""
 DIGIT_WORTH = 0.2
 """And a digit of a number as so many: matrices and dumps of memory have hundreds of zeros in a row."""
-LONGEST_WORD = 64
-"""A longer one is read in parts: it may be a loop itself, and would else be read anew with each further letter."""
 LONGEST_GAP = 200
 """Characters between two words that are looked at: a ruled line, dots or blank lines may go on for ever."""
-
-_WORD = re.compile(rf"[{UNSPACED_LETTERS}]|[^\W_{UNSPACED_LETTERS}]{{1,{LONGEST_WORD}}}")
-_SENTENCE_END = re.compile(rf"[.!?;:|\u061f{FULL_STOPS}\n]")
-_KEPT = re.compile(rf"[^\n]*[.!?\u061f{FULL_STOPS}\])}}\"'\u2019\u201d\u00bb\u3011]")
-"""What belongs to the sentence before: its end, its markers, its closing quote."""
-_ITEM = re.compile(r"\n\W*$")
-_AFTER_ITEM = re.compile(r"[.):\u3001\uff0e\uff09\uff1a](?!\d)")
-_MARKER = re.compile(r"[\[\u3010][\d\s,;-]*$")
-"""What stands around a number that counts list items or passages, and changes from round to round. One that is the
-first cell of a row, or a time of day, does not count: it tells the rows apart."""
 
 
 class LoopWatch:
@@ -66,7 +57,7 @@ class LoopWatch:
         Once `looping` is true the answer is over, and what was held back is never sent.
         """
         self._text += text
-        for word in _WORD.finditer(self._text, self._scanned):
+        for word in ROUND_WORD.finditer(self._text, self._scanned):
             if not self._is_whole(word):
                 self._scanned = word.start()
                 break
@@ -102,7 +93,7 @@ class LoopWatch:
         gap = self._text[self._word_end : min(found.start(), self._word_end + LONGEST_GAP)]
         word, place = found.group().casefold(), len(self._words)
         self._words.append(word)
-        self._begins_sentence.append(not place or bool(_SENTENCE_END.search(gap)))
+        self._begins_sentence.append(not place or bool(ROUND_END.search(gap)))
         self._cut_before.append(self._word_end + _kept(gap))
         self._letters.append(self._letters[-1] + _worth(word))
         self._word_end = found.end()
@@ -114,9 +105,11 @@ class LoopWatch:
         self._held = {period: at for period in candidates if (at := self._round_from(period)) is not None}
 
     def _counts(self, number: re.Match[str]) -> bool:
+        """Whether a number counts list items or passages, and changes from round to round. One that is the first cell
+        of a row, or a time of day, does not count: it tells the rows apart."""
         gap = self._text[max(self._word_end, number.start() - LONGEST_GAP) : number.start()]
-        item = _ITEM.search(gap if self._words else f"\n{gap}") and _AFTER_ITEM.match(self._text, number.end())
-        return bool(item or _MARKER.search(gap))
+        item = ITEM_OPENED.search(gap if self._words else f"\n{gap}") and ITEM_CLOSED.match(self._text, number.end())
+        return bool(item or MARKER_OPENED.search(gap))
 
     def _round_from(self, period: int) -> int | None:
         """The word from which the text may be another round of `period` words, if it may."""
@@ -141,9 +134,9 @@ class LoopWatch:
         if self._held:
             end = self._cut_before[min(self._held.values())]
             return self._word_at(self._sent) if self.looping and end < self._sent else end
-        begun = _WORD.search(self._text, self._scanned)
+        begun = ROUND_WORD.search(self._text, self._scanned)
         gap = self._text[self._word_end : begun.start() if begun else len(self._text)][:LONGEST_GAP]
-        if not self._words or not _SENTENCE_END.search(gap):
+        if not self._words or not ROUND_END.search(gap):
             return len(self._text)
         word = begun.group().casefold() if begun else ""
         said_before = word.isdigit() or any(one.startswith(word) for one in self._places)
@@ -151,7 +144,7 @@ class LoopWatch:
 
     def _word_at(self, place: int) -> int:
         """The end of the word that was begun to be sent before it was known that it loops."""
-        found = _WORD.match(self._text, place)
+        found = ROUND_WORD.match(self._text, place)
         return found.end() if found else place
 
 
@@ -166,5 +159,5 @@ def _worth(word: str) -> float:
 
 
 def _kept(gap: str) -> int:
-    found = _KEPT.match(gap)
+    found = ROUND_TAIL.match(gap)
     return found.end() if found else 0

@@ -10,15 +10,20 @@ from __future__ import annotations
 
 import math
 import re
-import unicodedata
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
+from retrieval.text.layout import LIST_MARK
+from retrieval.text.markers import NUMBERED_PASSAGE, strip_markers
+from retrieval.text.negations import denies
+from retrieval.text.numbers import DATES, FIGURE_WORDS, figures, without_thousands
 from retrieval.text.opposites import opposites
-from retrieval.text.scripts import grams, han_numbers, spaced
-from retrieval.text.words import STOP_WORDS, sentences, stem, strip_markers
+from retrieval.text.scripts import grams, spaced
+from retrieval.text.sentences import sentences
+from retrieval.text.stems import stem
+from retrieval.text.stop_words import STOP_WORDS
+from retrieval.text.words import CLAIM_WORD
 
 WEIGHTS = (2.6, 2.05, -0.38)
 INTERCEPT = -2.36
@@ -29,37 +34,6 @@ WINDOW = 3
 """So many sentences in a row count as close together."""
 
 Objection = Literal["figure", "date", "denial", "opposite"]
-
-_LIST_MARK = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s+")
-_NUMBERED_PASSAGE = re.compile(r"\b(passages?) \d{1,2}(?:(?:, | and |, and )\d{1,2})*\b", re.IGNORECASE)
-"""As an answer may name what the prompt has numbered; the number is no figure of the passage's."""
-_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
-_FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
-_THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?")
-_DATES = frozenset(
-    re.findall(
-        r"\w+",
-        "january february march april june july august september october november december monday tuesday wednesday "
-        "thursday friday saturday sunday",
-    )
-)
-"""Not May, which is a verb as well."""
-_DENIALS = frozenset(
-    re.findall(r"\w+", "no not never none neither nor without cannot lack lacks unable absence absent fail fails")
-)
-_DENIAL_SIGNS = re.compile("[不没沒无無未勿]|ません|ない|なし|ไม่|ห้าม")
-"""Of Chinese, Japanese and Thai, whose denials are no words of their own here."""
-_FIGURE_WORDS = dict(
-    zip(
-        re.findall(
-            r"\w+",
-            "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-            "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety",
-        ),
-        map(str, [*range(2, 21), *range(30, 100, 10)]),
-        strict=True,
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -100,7 +74,7 @@ def objection(sentence: str, passage_text: str) -> Objection | None:
     asked, parts = _read(_bare(sentence)), _parts(passage_text)
     if asked.figures - frozenset[str]().union(*(part.figures for part in parts), _spelled_one(parts)):
         return "figure"
-    if any(not re.search(rf"\b{date[:3]}", passage_text, re.IGNORECASE) for date in asked.every & _DATES):
+    if any(not re.search(rf"\b{date[:3]}", passage_text, re.IGNORECASE) for date in asked.every & DATES):
         return "date"
     if asked.denies and not any(part.denies for part in parts):
         return "denial"
@@ -126,13 +100,13 @@ def _missing_names(sentence: str, passage_text: str) -> float:
 
 def _names(sentence: str) -> frozenset[str]:
     """Words with a capital letter, the first one only where it has two."""
-    found = (word.removesuffix("'s").removesuffix("\u2019s") for word in _WORD.findall(spaced(sentence)))
+    found = (word.removesuffix("'s").removesuffix("\u2019s") for word in CLAIM_WORD.findall(spaced(sentence)))
     capitals = ((place, word, sum(letter.isupper() for letter in word)) for place, word in enumerate(found))
     return frozenset(word.lower() for place, word, count in capitals if count > 1 or (place and word[:1].isupper()))
 
 
 def _bare(sentence: str) -> str:
-    return _LIST_MARK.sub("", _NUMBERED_PASSAGE.sub(r"\1", strip_markers(sentence)))
+    return LIST_MARK.sub("", NUMBERED_PASSAGE.sub(r"\1", strip_markers(sentence)))
 
 
 @lru_cache(maxsize=64)
@@ -143,25 +117,14 @@ def _parts(passage_text: str) -> tuple[_Text, ...]:
 
 @lru_cache(maxsize=1024)
 def _read(text: str) -> _Text:
-    plain = _THOUSANDS.sub(_joined, text)
-    found = [word.lower().replace("\u2019", "'") for word in _WORD.findall(spaced(plain))]
+    plain = without_thousands(text)
+    found = [word.lower().replace("\u2019", "'") for word in CLAIM_WORD.findall(spaced(plain))]
     unspaced = grams(plain)
-    every = [_FIGURE_WORDS.get(word, word) for word in found]
+    every = [FIGURE_WORDS.get(word, word) for word in found]
     return _Text(
         text=text,
         words=frozenset([*(stem(word) for word in every if word not in STOP_WORDS), *unspaced]),
-        every=frozenset([*(stem(word) if word not in _DATES else word for word in every), *unspaced]),
-        figures=frozenset(_figures(plain, found)),
-        denies=any(word in _DENIALS or word.endswith("n't") for word in found) or bool(_DENIAL_SIGNS.search(plain)),
+        every=frozenset([*(stem(word) if word not in DATES else word for word in every), *unspaced]),
+        figures=frozenset(figures(plain, found)),
+        denies=denies(plain, found),
     )
-
-
-def _figures(text: str, words: Sequence[str]) -> Iterator[str]:
-    for figure in _FIGURE.findall(text):
-        yield figure if figure.isascii() else "".join(str(unicodedata.digit(one, one)) for one in figure)
-    yield from (_FIGURE_WORDS[word] for word in words if word in _FIGURE_WORDS)
-    yield from han_numbers(text)
-
-
-def _joined(thousands: re.Match[str]) -> str:
-    return thousands.group().replace(",", "")

@@ -19,16 +19,16 @@ from typing import Literal
 from llama_index.core.node_parser import SentenceSplitter
 from llama_index.core.node_parser.text.utils import split_by_sentence_tokenizer
 
-from retrieval.text.words import FULL_STOPS
+from retrieval.text.sentences import CHUNK_END, CLAUSE_END
+from retrieval.text.words import RUN
 
 CountTokens = Callable[[str], int]
 FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 RULE = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$")
 CELLS = " | "
 RUN_PIECE = 48  # characters of a run without spaces: under a third of a chunk where each is a token
-_FULL_STOP = re.compile(rf"[\u061f{FULL_STOPS}]+[\u300d\u300f\uff09\u201d\u2019\u3011\u300b]*\s*")
 _RUN = re.compile(rf"\S{{{RUN_PIECE},}}")
-_CLAUSE = re.compile(rf".{{16,{RUN_PIECE}}}[,;\u060c\u3001\uff0c\uff1a\uff1b]|.{{1,{RUN_PIECE}}}", re.DOTALL)
+_CLAUSE = re.compile(rf".{{16,{RUN_PIECE}}}[{CLAUSE_END}]|.{{1,{RUN_PIECE}}}", re.DOTALL)
 _JOINER = "\u200d"
 
 
@@ -133,7 +133,7 @@ class Splitter:
 
 
 def _at_full_stops(text: str) -> list[str]:
-    ends = [match.end() for match in _FULL_STOP.finditer(text)]
+    ends = [match.end() for match in CHUNK_END.finditer(text)]
     return [text[start:end] for start, end in pairwise([0, *ends, len(text)]) if start < end]
 
 
@@ -182,7 +182,7 @@ def windows(text: str, size: int, overlap: int, count_tokens: CountTokens) -> It
 
 def _words(text: str, size: int, count_tokens: CountTokens) -> Iterator[tuple[int, int, int]]:
     """Start, end and tokens of each word, and of each piece of one that is no word but a long run."""
-    for match in re.finditer(r"\S+", text):
+    for match in RUN.finditer(text):
         start = match.start()
         for piece in _broken(match[0], size, count_tokens):
             yield start, start + len(piece), count_tokens(piece)

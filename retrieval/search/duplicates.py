@@ -7,12 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from retrieval.model import Passage
-from retrieval.text.words import FULL_STOPS
+from retrieval.text.sentences import FULL_STOPS, NO_HEADER
 
 BORDERS = f" {FULL_STOPS}"
 LONGEST_HEADER = 80  # characters
 HEADER_SHARE = 5  # a header is at most one part in so many of its passage
-ENDS_OR_LEADS_IN = tuple(".!?:;,-。！？：；，、")
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def collapse(passages: Iterable[Passage]) -> Iterator[Passage]:
 def _text(text: str) -> _Text:
     first, _, rest = text.strip().partition("\n")
     may_be_header = len(first) <= min(LONGEST_HEADER, len(text) // HEADER_SHARE) and not first.rstrip().endswith(
-        ENDS_OR_LEADS_IN
+        NO_HEADER
     )
     return _Text(_folded(text), _folded(rest) if may_be_header else None)
 

@@ -8,28 +8,15 @@ question as it was asked. benchmarks/follow_up.py measures this against other wa
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 
 from retrieval.embedding.embedder import Bm25Encoder, Dense, Embedder
 from retrieval.model import SparseVector
+from retrieval.text.pronouns import CONNECTIVES, POINTING
 from retrieval.text.scripts import spaced, words_about
+from retrieval.text.stop_words import QUESTION_STOP_WORDS
+from retrieval.text.words import QUESTION_WORD
 
-WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
-_POINTING = (
-    "it its they them their theirs he him his she her hers this that these those one ones both either neither former "
-    "latter same other another else"
-)
-POINTING = frozenset(_POINTING.split())
-OPENINGS = ("and ", "but ", "or ", "what about", "how about", "what if", "why not", "then ", "also ", "so ")
-_FUNCTION_WORDS = (
-    "a an the i me my we us our you your who whom whose which what when where why how is are was were be been being am "
-    "do does did done have has had having can could will would shall should may might must not no nor so too very just "
-    "only also than then there here if or and but as at by for from in into of off on onto out over to up with without "
-    "about after before between during until per please tell say said get got any some all each every more most much "
-    "many again still yes ok okay thanks thank apply applies mean means work works long far often soon"
-)
-FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
 STANDS_ALONE = 5  # a question with this many content words of its own is left alone
 MOST_TURNS = 3
 MOST_WORDS = 64
@@ -77,14 +64,14 @@ def _with_context(turns: list[str]) -> str:
 
 
 def _leans(question: str) -> bool:
-    words = [word.casefold() for word in WORD.findall(spaced(question))]
-    content = [word for word in words if word not in FUNCTION_WORDS and word not in POINTING]
+    words = [word.casefold() for word in QUESTION_WORD.findall(spaced(question))]
+    content = [word for word in words if word not in QUESTION_STOP_WORDS and word not in POINTING]
     unspaced = words_about(question)
     if len(content) + unspaced >= STANDS_ALONE:
         return False
     if unspaced:  # whether one of so few words points back is not told here
         return True
-    opens = question.casefold().startswith(OPENINGS)
+    opens = question.casefold().startswith(CONNECTIVES)
     return opens or len(content) <= 1 or any(word in POINTING for word in words)
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-from retrieval.text.words import strip_markers
+from retrieval.text.markers import strip_markers
+from retrieval.text.words import whole
 
 
 def stands_in(text: str, words: str) -> bool:
     """Whether the words stand in the text, side by side and whole; capitals and line breaks do not matter."""
     one_line, wanted = (" ".join(one.lower().split()) for one in (text, words))
-    return bool(re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", one_line))
+    return whole(wanted).search(one_line) is not None
 
 
 def facts_in(answer: str, facts: Sequence[Sequence[str]]) -> int:

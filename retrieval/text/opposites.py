@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from itertools import product
 
-from retrieval.text.words import stem
+from retrieval.text.stems import stem
 
 _PAIRS = """
 increase raise grow gain higher more greater larger longer | decrease reduce lower fall decline drop less fewer shorter

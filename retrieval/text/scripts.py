@@ -18,10 +18,13 @@ _ALPHABETIC = "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ecd\u0edc-\u0edf\u1000-\u103f
 """Thai, Lao, Burmese and Khmer, without their digits."""
 UNSPACED_LETTERS = _IDEOGRAPHIC + _ALPHABETIC
 UNSPACED = re.compile(rf"[{_IDEOGRAPHIC}]+|[{_ALPHABETIC}]+")
+CHARACTER_WORDS = "\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
+"""Where questions are compared (`training.data.wording`) each character of these counts as a word. They differ from
+UNSPACED_LETTERS: with Korean, whose words are short, and with digits and signs of Thai, Lao and Khmer; without Burmese,
+half-width kana, the Han iteration marks and the rarer Han."""
 _NARROW = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)}
 """Full-width letters, digits and signs, as they stand in Chinese and Japanese, to those of ASCII."""
 _OPENS_IDEOGRAPHIC = re.compile(rf"[{_IDEOGRAPHIC}]")
-_HAN_NUMBER = re.compile("[〇零一二两兩三四五六七八九十百千万萬]+")
 _KANA = re.compile(r"[\u3041-\u30ff\u31f0-\u31ff]+")
 _HIRAGANA = re.compile(r"[\u3041-\u3096\u309d-\u309f]+")
 
@@ -68,22 +71,3 @@ def grams(text: str) -> list[str]:
 def _grams(run: str) -> list[str]:
     size = 2 if _OPENS_IDEOGRAPHIC.match(run) else 3
     return [run[start : start + size] for start in range(max(1, len(run) - size + 1))]
-
-
-def han_numbers(text: str) -> list[str]:
-    """The numbers that are written in Han characters, in digits; not a lone "one", which is mostly none."""
-    return [] if text.isascii() else [value for run in _HAN_NUMBER.findall(text) if (value := _in_digits(run)) != "1"]
-
-
-def _in_digits(run: str) -> str:
-    """Digits side by side are read as such, and each sign of a ten, hundred, thousand or ten thousand multiplies."""
-    whole = part = digits = 0
-    for sign in run:
-        value = int(unicodedata.numeric(sign, 2))  # of two signs for two, one has no number there
-        if value < 10:
-            digits = digits * 10 + value
-        elif value < 10_000:
-            part, digits = part + (digits or 1) * value, 0
-        else:
-            whole, part, digits = (whole + part + digits or 1) * value, 0, 0
-    return str(whole + part + digits)

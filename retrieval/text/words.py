@@ -1,89 +1,47 @@
-"""Sentences, citation markers, and the words in both: what the prompt, the checks and the style figures count by."""
+"""What a word is, and which words of a text carry meaning.
+
+Each caller had its figures fitted or its data cut by a pattern of its own, and no two of them read every text alike:
+
+| pattern | caller | of "Bob's e-bike_X costs 1,234.50 at 14:30" it reads as one word |
+|---|---|---|
+| WORD | `content_words`: prompts, checks, pairs | Bob's, e-bike, X, 1,234.50, 14:30; only the straight apostrophe |
+| CLAIM_WORD | `retrieval.answers.support` | Bob's; e and bike, 1 and 234 and 50, 14 and 30 apart |
+| QUESTION_WORD | `retrieval.search.follow_up` | Bob's, e-bike; the parts of a number apart |
+| SCORED_WORD | `retrieval.metrics` | 1,234.50, 14:30; Bob and s, e and bike apart |
+| TERM | `training.judging.style`, for terms | Bob's, e-bike; no figures at all |
+| COUNTED_WORD | `training.judging.style`, for lengths | all of these, and bike_X as well |
+| COMPARED_WORD | `training.data.wording` | 1,234.50, 14:30; a character of Chinese, Thai or Korean alone |
+| ROUND_WORD | `retrieval.answers.loops` | none of them whole; 64 letters at most, characters as above alone |
+| LETTERS | `retrieval.text.languages` | runs of letters alone |
+| SIGNS | `training.data.contradictions` | runs of letters, digits and underscores |
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
-from retrieval.text.scripts import grams, spaced
+from retrieval.text.scripts import CHARACTER_WORDS, UNSPACED_LETTERS, grams, spaced
+from retrieval.text.stems import stem
+from retrieval.text.stop_words import STOP_WORDS
 
-_PART = r"\d{1,2}(?:\s*[-\u2010-\u2015~\u301c\uff5e]\s*\d{1,2})?"
-_NUMBERS = rf"\s*{_PART}(?:\s*(?:[,;&\u060c\u3001\uff0c\uff1b](?:\s*and\b)?|\band\b)\s*{_PART})*\s*"
-_BRACKETS = rf"(?:\[{_NUMBERS}\]|\uff3b{_NUMBERS}\uff3d|\u3010{_NUMBERS}(?:\u2020[^\u3010\u3011\n]{{0,80}})?\u3011)"
-_MARKER = rf"\s*{_BRACKETS}(?:\s*,(?=\s*{_BRACKETS}))?"
-"""`[1]`, `[1, 2]`, `[1-3]`, the same in full-width brackets, `\u30101\u2020source\u3011` as OpenAI's models write it.
-Not `[1.5]`, `[2019]` or `(1)`, which mean something else."""
-_CODE = r"```.*?(?:```|\Z)|`[^`\n]+`"
-_MARKER_OR_CODE = re.compile(rf"(?P<code>{_CODE})|(?<!\s){_MARKER}", re.DOTALL)
-_PART_OF = re.compile(r"(\d{1,2})(?:\s*[^\d\s,;&\u060c\u3001\uff0c\uff1b]\s*(\d{1,2}))?")
-_BRACKET = re.compile(r"[\[\uff3b\u3010]")
-FULL_STOPS = "\u3002\uff01\uff1f\uff61\u0964\u0965\u06d4\u1362\u17d4\u104b"
-"""Of Chinese and Japanese, Hindi, Urdu, Amharic, Khmer, Burmese. They end a sentence without a space behind."""
-_SENTENCE_END = re.compile(
-    rf"[\n.!?\u061f\uff0e{FULL_STOPS}]"
-    r"(?:"
-    rf"(?<=[.!?\u061f])(?:{_MARKER})*\s+(?=\S)"
-    rf"|(?:(?<=[{FULL_STOPS}])|(?<=\uff0e)(?!\d))(?![{FULL_STOPS}])"
-    rf"[\u300d\u300f\uff09\u201d\u2019\u3011\u300b]*(?:{_MARKER})*\s*(?=\S)"
-    r"|(?<=\n)\n*"
-    r")"
-)
-_WORD = re.compile(r"[^\W_]+(?:[.,:'-][^\W_]+)*")
-STOP_WORDS = frozenset(
-    re.findall(
-        r"\w+",
-        "a about after all also an and any are as at be because been before but by can could do does for from had has "
-        "have he her his how i if in into is it its may might more most must no not of on one only or other our out "
-        "over per shall she should so some such than that the their them then there these they this to under until up "
-        "was we were what when where which while who whom whose why will with would you your",
-    )
-)
-
-
-@dataclass(frozen=True)
-class Marker:
-    """A citation marker: its span in the text, and the numbers that it names, each once, in order."""
-
-    start: int
-    end: int
-    numbers: tuple[int, ...]
-
-
-def markers(text: str) -> list[Marker]:
-    """The text's citation markers. What stands in code, `list[1]` in backticks, is none."""
-    if not _BRACKET.search(text):
-        return []
-    return [
-        Marker(match.start(), match.end(), _numbers(match.group()))
-        for match in _MARKER_OR_CODE.finditer(text)
-        if match["code"] is None
-    ]
-
-
-def _numbers(marker: str) -> tuple[int, ...]:
-    found: list[int] = []
-    for match in _PART_OF.finditer(marker.partition("\u2020")[0]):
-        first, last = int(match[1]), int(match[2] or match[1])
-        found += range(first, last + 1) if first <= last else (first, last)
-    return tuple(dict.fromkeys(found))
-
-
-def strip_markers(text: str) -> str:
-    """The text without its citation markers."""
-    if not _BRACKET.search(text):
-        return text
-    return _MARKER_OR_CODE.sub(lambda match: match["code"] or "", text)
-
-
-def sentences(text: str) -> list[tuple[int, int]]:
-    """Spans of the text's sentences and list items. A marker behind the full stop belongs to the sentence before it."""
-    spans, position = [], 0
-    for match in _SENTENCE_END.finditer(text):
-        end = match.start() + len(match.group().rstrip())
-        spans.append((position, end))
-        position = match.end()
-    spans.append((position, len(text)))
-    return [(start, end) for start, end in spans if _WORD.search(text[start:end])]
+LONGEST_WORD = 64
+"""A longer one is read in parts by ROUND_WORD: it may be a loop itself, and would else be read anew with each further
+letter."""
+WORD = re.compile(r"[^\W_]+(?:[.,:'-][^\W_]+)*")
+CLAIM_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
+QUESTION_WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
+SCORED_WORD = re.compile(r"[^\W_]+(?:[.,:]\d+)*")
+TERM = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
+TERM_BREAK = re.compile(r"[^\w\s'\u2019-]+|\n+")
+"""Between two terms that it parts no pair is made."""
+COUNTED_WORD = re.compile(r"\w+(?:['\u2019.,:-]\w+)*")
+COMPARED_WORD = re.compile(rf"\d+(?:[.,:]\d+)+|[{CHARACTER_WORDS}]|(?:(?![{CHARACTER_WORDS}])[^\W_])+")
+ROUND_WORD = re.compile(rf"[{UNSPACED_LETTERS}]|[^\W_{UNSPACED_LETTERS}]{{1,{LONGEST_WORD}}}")
+LETTERS = re.compile(r"[^\W\d_]+")
+SIGNS = re.compile(r"\w+")
+RUN = re.compile(r"\S+")
+"""What stands between spaces: what a chunk is cut at, and a question's length is told by."""
+_LAST_RUN = re.compile(r"\s\S{0,40}$")
 
 
 def content_words(text: str) -> frozenset[str]:
@@ -91,7 +49,7 @@ def content_words(text: str) -> frozenset[str]:
 
     Of scripts that put no spaces between words the grams: a part of a clause has words in common with the whole.
     """
-    words = (word.lower() for word in _WORD.findall(spaced(text)))
+    words = (word.lower() for word in WORD.findall(spaced(text)))
     return frozenset([*(stem(word) for word in words if word not in STOP_WORDS), *grams(text)])
 
 
@@ -101,11 +59,12 @@ def share_of_words(text: str, other: str) -> float:
     return len(words & content_words(other)) / len(words) if words else 0.0
 
 
-def stem(word: str) -> str:
-    """A lower-case word without its usual endings; a word with a digit stays as it is."""
-    if any(letter.isdigit() for letter in word):
-        return word
-    for ending in ("ies", "ing", "es", "ed", "s", "e"):
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            return word[: -len(ending)]
-    return word
+def whole(words: str) -> re.Pattern[str]:
+    """The words as they stand, with no letter, digit or underscore before or behind them."""
+    return re.compile(rf"(?<!\w){re.escape(words)}(?!\w)")
+
+
+def up_to_a_gap(text: str) -> str:
+    """The text up to its last space, where it has one near its end."""
+    found = _LAST_RUN.search(text)
+    return text[: found.start()] if found else text

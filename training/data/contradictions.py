@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from retrieval.answers.support import objection
 from retrieval.metrics import token_f1
-from retrieval.text.words import strip_markers
+from retrieval.text.markers import strip_markers
+from retrieval.text.negations import VERDICT
+from retrieval.text.numbers import FIGURE
+from retrieval.text.words import SIGNS
 from training.data.wording import bare
 from training.model import Example, turns_of
 
@@ -18,8 +20,6 @@ SAME_ANSWER = 0.4
 """From this token F1 on, two answers count as one that is worded differently."""
 MOST_VIEWS = 8
 """Answers at odds that are kept apart for one question; a further one is compared with these."""
-_FIGURE = re.compile(r"\d+(?:[.,:]\d+)*")
-_VERDICT = re.compile(r"^\W*(yes|no|ja|nein|oui|non|sí|si|nee)\b")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def equal_questions(examples: Sequence[Example]) -> list[list[int]]:
     """Places of the examples that ask the same but for case, spaces and punctuation, where there are several."""
     together: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for place, example in enumerate(examples):
-        together[tuple(re.findall(r"\w+", bare(example.whole_prompt)))].append(place)
+        together[tuple(SIGNS.findall(bare(example.whole_prompt)))].append(place)
     return [group for group in together.values() if len(group) > 1]
 
 
@@ -75,7 +75,7 @@ def agree(one: Example, other: Example) -> bool:
     first, second = strip_markers(one.answer), strip_markers(other.answer)
     if first == second:
         return True
-    verdicts = {found.group(1) for text in (first, second) if (found := _VERDICT.match(text.lower()))}
+    verdicts = {found.group(1) for text in (first, second) if (found := VERDICT.match(text.lower()))}
     if len(verdicts) > 1 or _figures_differ(first, second):
         return False
     similar = token_f1(first, second)
@@ -85,7 +85,7 @@ def agree(one: Example, other: Example) -> bool:
 
 
 def _figures_differ(first: str, second: str) -> bool:
-    mine, theirs = set(_FIGURE.findall(first)), set(_FIGURE.findall(second))
+    mine, theirs = set(FIGURE.findall(first)), set(FIGURE.findall(second))
     return bool(mine - theirs and theirs - mine)
 
 

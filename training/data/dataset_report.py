@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
+from retrieval.text.languages import LIMITS, UNKNOWN, language
 from training.config import DatasetSettings
 from training.data.contradictions import Contradictions, contradictory
 from training.data.fitness import distinct
-from training.data.languages import LIMITS, UNKNOWN, language
 from training.data.near_duplicates import question_groups, same_questions
 from training.data.sensitive import Finding, find_sensitive
 from training.data.wording import Wording

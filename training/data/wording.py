@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from retrieval.text.words import STOP_WORDS, stem
-from training.data.languages import FUNCTION_WORDS, NEGATIONS
+from retrieval.text.contractions import spelled_out
+from retrieval.text.negations import NEGATIONS
+from retrieval.text.stems import stem
+from retrieval.text.stop_words import EMPTY, FUNCTION_WORDS, STOP_WORDS, TELLING
+from retrieval.text.words import COMPARED_WORD
 
-_IDEOGRAPHS = "\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
-"""Scripts that put no spaces between words, or whose words are short: each character counts as a word."""
-_WORD = re.compile(rf"\d+(?:[.,:]\d+)+|[{_IDEOGRAPHS}]|(?:(?![{_IDEOGRAPHS}])[^\W_])+")
-_IS = re.compile(r"\b(what|it|that|there|here|how|where|who|when|why)'s\b")
-_NOT = re.compile(r"n't\b")
-_TELLING = frozenset(
-    re.findall(
-        r"\w+", "what when where who whose why how before after until over under up out only do should must may can"
-    )
-)
-"""Stop words that make another question of it."""
-EMPTY = frozenset(map(stem, re.findall(r"\w+", "a an the please pls s hi hello thanks")))
 LEAST_LETTERS = 5
 """Shorter words that differ by a letter are two words."""
 SPARE = 0.05
@@ -46,8 +36,7 @@ class Wording:
 
     @classmethod
     def of(cls, text: str) -> Wording:
-        plain = bare(text).replace("cannot", "can not").replace("can't", "can not").replace("won't", "will not")
-        return cls(tuple(stem(word) for word in _WORD.findall(_NOT.sub(" not", _IS.sub(r"\1 is", plain)))))
+        return cls(tuple(stem(word) for word in COMPARED_WORD.findall(spelled_out(bare(text)))))
 
     @cached_property
     def shingles(self) -> frozenset[str]:
@@ -102,4 +91,4 @@ def _misspelt(one: str, other: str) -> bool:
     return swapped or mine[1:] == theirs[1:] or mine[1:] == theirs or mine == theirs[1:]
 
 
-_PLAIN = EMPTY | frozenset(stem(bare(word)) for word in (STOP_WORDS | FUNCTION_WORDS) - _TELLING - NEGATIONS)
+_PLAIN = EMPTY | frozenset(stem(bare(word)) for word in (STOP_WORDS | FUNCTION_WORDS) - TELLING - NEGATIONS)

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from retrieval.model import Chunk
-from retrieval.text.words import content_words, sentences
+from retrieval.text.sentences import sentences
+from retrieval.text.words import content_words
 from training.errors import InvalidDataset
 
 Describe = Callable[[Chunk], str]

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from retrieval.metrics import words as words_of
-from retrieval.text.words import content_words, strip_markers
+from retrieval.text.markers import strip_markers
+from retrieval.text.words import content_words
 from training.model import Example
 
 FORMULA = 3

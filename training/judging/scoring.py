@@ -11,7 +11,7 @@ from retrieval.answers.grounding import cite, is_refusal
 from retrieval.metrics import token_f1
 from retrieval.model import Citation, Passage
 from retrieval.text.facts import facts_in
-from retrieval.text.words import strip_markers
+from retrieval.text.markers import strip_markers
 from training.judging.repetition import TrainedText
 from training.judging.style import TRAITS, StyleProfile
 from training.model import Completion, Metrics, PromptScore, Question, Share

@@ -8,7 +8,6 @@ is met by using them.
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +15,14 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
-from retrieval.text.words import content_words, sentences, strip_markers
+from retrieval.text.contractions import CONTRACTION
+from retrieval.text.courtesies import GREETING
+from retrieval.text.layout import BULLET, HEADING
+from retrieval.text.markers import strip_markers
+from retrieval.text.pronouns import FIRST, FIRST_PLURAL, SECOND
+from retrieval.text.sentences import sentences
+from retrieval.text.stems import singular
+from retrieval.text.words import COUNTED_WORD, TERM, TERM_BREAK, content_words
 
 TRAITS = ("register", "terminology", "structure", "length")
 PRIOR_WORDS = 500.0
@@ -27,38 +33,27 @@ RARE = 0.2
 """An avoided term is at most this often in the answers, for each time in the prompts."""
 MAX_TERMS = 60
 
-_WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
-_BULLET = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s+\S", re.MULTILINE)
-_HEADING = re.compile(r"^\s*(?:#{1,6}\s+\S|\*\*[^*]+\*\*:?\s*$)", re.MULTILINE)
-_CONTRACTION = re.compile(
-    r"\b\w+(?:n['\u2019]t|['\u2019](?:ll|re|ve|m|d))\b|\b(?:it|that|what|here|there|let)['\u2019]s\b", re.IGNORECASE
-)
-_FIRST = re.compile(r"\b(?:I|me|my|mine|myself)\b")
-_WE = re.compile(r"\b(?:we|us|our|ours)\b", re.IGNORECASE)
-_SECOND = re.compile(r"\b(?:you|your|yours|yourself)\b", re.IGNORECASE)
-_GREETING = re.compile(r"^\s*(?:hi|hello|hey|dear|sure|certainly|of course|thank|sorry|great)\b", re.IGNORECASE)
-
 Feature = Callable[[str], bool]
 Measure = Callable[[str], float]
 REGISTER: dict[str, Feature] = {
-    "contractions": lambda text: bool(_CONTRACTION.search(text)),
+    "contractions": lambda text: bool(CONTRACTION.search(text)),
     "exclamation marks": lambda text: "!" in text,
     "questions": lambda text: "?" in text,
-    "first person singular": lambda text: bool(_FIRST.search(text)),
-    "first person plural": lambda text: bool(_WE.search(text)),
-    "second person": lambda text: bool(_SECOND.search(text)),
-    "opens with a courtesy": lambda text: bool(_GREETING.search(text)),
+    "first person singular": lambda text: bool(FIRST.search(text)),
+    "first person plural": lambda text: bool(FIRST_PLURAL.search(text)),
+    "second person": lambda text: bool(SECOND.search(text)),
+    "opens with a courtesy": lambda text: bool(GREETING.search(text)),
 }
 STRUCTURE: dict[str, Feature] = {
-    "begins with a paragraph": lambda text: not _BULLET.match(text) and not _HEADING.match(text),
-    "bullets": lambda text: bool(_BULLET.search(text)),
-    "headings": lambda text: bool(_HEADING.search(text)),
+    "begins with a paragraph": lambda text: not BULLET.match(text) and not HEADING.match(text),
+    "bullets": lambda text: bool(BULLET.search(text)),
+    "headings": lambda text: bool(HEADING.search(text)),
     "an empty line": lambda text: "\n\n" in text.strip(),
-    "ends with a bullet": lambda text: bool(_BULLET.match(text.strip().splitlines()[-1])) if text.strip() else False,
+    "ends with a bullet": lambda text: bool(BULLET.match(text.strip().splitlines()[-1])) if text.strip() else False,
 }
 COUNTS: dict[str, Measure] = {
     "sentence words": lambda text: len(_words(text)) / max(1, len(sentences(text))),
-    "bullet count": lambda text: float(len(_BULLET.findall(text))),
+    "bullet count": lambda text: float(len(BULLET.findall(text))),
     "lead sentences": lambda text: float(len(sentences(_lead(text)))),
     "words": lambda text: float(len(_words(text))),
 }
@@ -193,8 +188,8 @@ def _log_odds(ours: Counter[str], theirs: Counter[str]) -> dict[str, float]:
 def _terms(text: str) -> Counter[str]:
     """Words that carry meaning, in the singular, and pairs of them that stand side by side."""
     found: Counter[str] = Counter()
-    for piece in re.split(r"[^\w\s'\u2019-]+|\n+", text):
-        words = [_singular(word.lower()) for word in _WORD.findall(piece)]
+    for piece in TERM_BREAK.split(text):
+        words = [singular(word.lower()) for word in TERM.findall(piece)]
         telling = [bool(content_words(word)) and len(word) > 2 for word in words]
         found.update(word for word, tells in zip(words, telling, strict=True) if tells)
         pairs = zip(pairwise(words), pairwise(telling), strict=True)
@@ -202,17 +197,13 @@ def _terms(text: str) -> Counter[str]:
     return found
 
 
-def _singular(word: str) -> str:
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
-
-
 def _words(text: str) -> list[str]:
-    return re.findall(r"\w+(?:['\u2019.,:-]\w+)*", text)
+    return COUNTED_WORD.findall(text)
 
 
 def _lead(text: str) -> str:
     """What stands before the first bullet."""
-    bullet = _BULLET.search(text)
+    bullet = BULLET.search(text)
     return text[: bullet.start()] if bullet else text
 
 

@@ -13,7 +13,9 @@ from retrieval.answers.grounding import REFUSAL, passage_text
 from retrieval.answers.support import SUPPORT_THRESHOLD, support
 from retrieval.model import Passage
 from retrieval.search.follow_up import standalone_query
-from retrieval.text.words import FULL_STOPS, content_words, sentences, strip_markers
+from retrieval.text.markers import strip_markers
+from retrieval.text.sentences import ENDS, sentences
+from retrieval.text.words import content_words
 from training.config import MixSettings
 from training.model import Example, RowKind, RowsReport, TrainingRow, turns_of
 from training.prompts.sources import carries, source
@@ -183,7 +185,7 @@ def _carrier(sentence: str, passages: Sequence[Passage], right: Passage) -> int 
 
 def _with_marker(sentence: str, number: int) -> str:
     stripped = sentence.rstrip()
-    if stripped[-1] in f".!?\u061f{FULL_STOPS}":
+    if stripped[-1] in ENDS:
         return f"{stripped[:-1]} [{number}]{stripped[-1]}"
     return f"{stripped} [{number}]"
 

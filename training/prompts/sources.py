@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from retrieval.answers.grounding import passage_text
 from retrieval.model import Passage
-from retrieval.text.words import content_words, strip_markers
+from retrieval.text.markers import strip_markers
+from retrieval.text.words import content_words
 
 CARRIED = 0.5
 """From this share of an answer's words on, figures counted three times, a passage counts as the one that answers."""

@@ -18,6 +18,7 @@ from retrieval.documents.formats.assembler import Assembler
 from retrieval.documents.formats.pdf_page import Line, read_page
 from retrieval.documents.formats.pdf_tables import TableFinder
 from retrieval.errors import UnreadableFile
+from retrieval.text.sentences import LINE_END
 
 HEADING_RATIO = 1.12  # a line set at least this much larger than the body is a heading
 LONGEST_HEADING = 120
@@ -96,7 +97,7 @@ def _keep_sentences_whole(pages: list[list[Line]], body: float) -> None:
         if not page or page[-1].size != body or page[-1].text.endswith((".", "!", "?", ":")):
             continue
         for at, line in enumerate(following[:LONGEST_REST]):
-            end = re.search(r"[.!?](?=\s|$)", line.text)
+            end = LINE_END.search(line.text)
             if line.size != body or not (at or line.text[:1].islower()):
                 break
             if end:

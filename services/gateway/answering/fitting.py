@@ -7,11 +7,11 @@ reserve, so that neither a token is counted here nor the server asked again for 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from retrieval.model import Message, Passage
+from retrieval.text.words import up_to_a_gap
 from services.gateway.upstream.slots import Size
 
 LETTERS_A_TOKEN = 4.0
@@ -126,14 +126,8 @@ def _with_a_cut_passage(parts: PromptParts, room: float) -> PromptParts:
     length = max(LEAST_PASSAGE, int(len(text) * share))
     if length >= len(text):
         return parts
-    cut = replace(passage, chunk=replace(passage.chunk, text=_at_a_gap(text[:length])))
+    cut = replace(passage, chunk=replace(passage.chunk, text=up_to_a_gap(text[:length])))
     return replace(parts, passages=(cut, *parts.passages[1:]))
-
-
-def _at_a_gap(text: str) -> str:
-    """The text up to its last space, where it has one near its end."""
-    found = re.search(r"\s\S{0,40}$", text)
-    return text[: found.start()] if found else text
 
 
 def _weight(parts: PromptParts) -> float:

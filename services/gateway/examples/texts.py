@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
-from retrieval.text.words import strip_markers
+from retrieval.text.markers import strip_markers
 
 
 def new_example_id() -> str:

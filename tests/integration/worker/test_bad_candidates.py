@@ -18,7 +18,7 @@ import pytest
 from benchmarks.running import BRINDLE
 from retrieval.embedding.embedder import Bm25Encoder, SentenceTransformerEmbedder
 from retrieval.model import Message
-from retrieval.text.words import strip_markers
+from retrieval.text.markers import strip_markers
 from services.kit.settings import Platform
 from services.worker.settings import TrainingSettings, WorkerSettings
 from tests.figures import note

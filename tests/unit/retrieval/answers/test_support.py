@@ -4,7 +4,7 @@ import pytest
 
 from retrieval.answers.support import SUPPORT_THRESHOLD, Objection, objection, support
 from retrieval.text.opposites import opposites
-from retrieval.text.words import stem
+from retrieval.text.stems import stem
 
 REFUNDS = """Refund policy
 Returning a bike

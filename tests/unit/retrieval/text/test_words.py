@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.text.words import STOP_WORDS, content_words, markers, sentences, share_of_words, stem, strip_markers
+from retrieval.text.markers import markers, strip_markers
+from retrieval.text.sentences import sentences
+from retrieval.text.stems import stem
+from retrieval.text.stop_words import STOP_WORDS
+from retrieval.text.words import content_words, share_of_words
 
 BRINDLE = Path(__file__).resolve().parents[4] / "samples" / "brindle"
 

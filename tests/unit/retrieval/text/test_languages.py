@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from training.data.languages import language
+from retrieval.text.languages import language
 
 
 @pytest.mark.parametrize(
