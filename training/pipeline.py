@@ -6,12 +6,12 @@ evaluated through the slot that goes live.
 
 from __future__ import annotations
 
-from training.model import Cancelled, Progress
+from training.progress import MustStop, Progress
 from training.request import Ports, RunRequest, RunResult
 from training.stages import Stages
 
 
-def run(request: RunRequest, ports: Ports, progress: Progress, cancelled: Cancelled) -> RunResult:
+def run(request: RunRequest, ports: Ports, progress: Progress, cancelled: MustStop) -> RunResult:
     """Train, judge and, where the gate allows it, publish.
 
     Raises InvalidDataset, UnknownBaseModel, BrokenTemplate, DamagedWeights where parity fails, EngineUnavailable, and

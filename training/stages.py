@@ -10,43 +10,34 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from training import frozen, publishing
 from training.config import PreferenceSettings
-from training.data import dataset, dividing, frozen, preparation
+from training.data import dataset, dividing, preparation
+from training.data.dataset import Dataset
 from training.data.dataset_report import DataSetReport
 from training.data.dividing import Asked, KeptOut, Past, Prepared
 from training.data.former_split import sides_by_rows
+from training.data.sides import Sides, SplitReport
 from training.data.splitting import keep_out
 from training.errors import Cancelled, DamagedWeights, InvalidDataset
 from training.judging import evaluation, gate, probes
+from training.judging.figures import Metrics
+from training.judging.questions import Question
 from training.judging.repetition import TrainedText
 from training.judging.scoring import Standards
 from training.judging.style import StyleProfile
-from training.model import (
-    STAGES,
-    Dataset,
-    DatasetReport,
-    Example,
-    GateReport,
-    LoraResult,
-    Metrics,
-    ParityReport,
-    Progress,
-    Question,
-    RowsReport,
-    RunProgress,
-    Sides,
-    StageName,
-    TrainingRow,
-    turns_of,
-)
-from training.model import Cancelled as IsCancelled
+from training.judging.verdict import GateReport
+from training.model import Example, TrainingRow, turns_of
+from training.progress import STAGES, MustStop, Progress, RunProgress, StageName
 from training.prompts import rows
+from training.prompts.rows import RowsReport
 from training.prompts.template import load_tokenizer
 from training.request import Ports, RunRequest
 from training.tuning import distributed, lengths, lora, preferences
-from training.weights import candidate as publish
+from training.tuning.results import LoraResult
 from training.weights import merge
-from training.weights.candidate import Candidate
+from training.weights.candidate import Candidate, close_version
+from training.weights.parity_report import ParityReport
 from training.weights.registry import template_fingerprint
 
 SPANS: dict[StageName, tuple[float, float]] = {
@@ -65,7 +56,7 @@ class SplitData:
 
     trained: tuple[Example, ...]
     asked: Asked
-    report: DatasetReport
+    report: SplitReport
     sides: Sides = field(default_factory=Sides)
 
     @property
@@ -96,7 +87,7 @@ class Scores:
 class Stages:
     """The stages of one run, each with its progress."""
 
-    def __init__(self, request: RunRequest, ports: Ports, progress: Progress, cancelled: IsCancelled) -> None:
+    def __init__(self, request: RunRequest, ports: Ports, progress: Progress, cancelled: MustStop) -> None:
         self._request = request
         self._settings = request.settings
         self._ports = ports
@@ -115,7 +106,7 @@ class Stages:
         prepared = self._divide(data)
         if cut := preparation.told_cut(prepared.trained, tokenizer, self._settings.evaluation.max_tokens):
             self._tell("dataset", *cut)
-        report = DatasetReport(
+        report = SplitReport(
             examples=len(data.examples),
             trained=len(prepared.trained),
             held_out=len(prepared.sides.held_out),
@@ -253,7 +244,7 @@ class Stages:
         request = self._request
         about = self._about(data, made, adapter, parity)
         target = request.versions / request.version_id
-        candidate = publish.close_version(draft, target, request.base_model, data.report.sha256, style, about)
+        candidate = close_version(draft, target, request.base_model, data.report.sha256, style.to_json(), about)
         try:
             self._ports.versions.candidate(candidate)
         except BaseException:
@@ -279,7 +270,7 @@ class Stages:
         try:
             yield
         except Cancelled:
-            publish.discard(candidate, self._ports.versions, self._ports.slots)
+            publishing.discard(candidate, self._ports.versions, self._ports.slots)
             raise
         except BaseException:
             self._ports.slots.unload(candidate.version_id)
@@ -328,7 +319,8 @@ class Stages:
     def judge(self, candidate: Candidate, adapter: LoraResult, scores: Scores) -> GateReport:
         self._enter("gate", "Comparing the candidate with what is live now")
         evidence = gate.Evidence(
-            lora=adapter,
+            loss_before=adapter.loss_before,
+            loss_after=adapter.loss_after,
             candidate=scores.candidate,
             baseline=scores.baseline,
             baseline_is_tuned=scores.baseline_is_tuned,
@@ -345,9 +337,9 @@ class Stages:
             "baseline": scores.baseline.figures(),
             "asked": scores.asked,
         }
-        published = publish.settle(candidate, figures, verdict, versions, slots)
+        published = publishing.settle(candidate, figures, verdict, versions, slots)
         message = "Published" if published else verdict.summary
-        self._progress(RunProgress("publish", 1.0, message, publish.report(verdict)))
+        self._progress(RunProgress("publish", 1.0, message, publishing.report(verdict)))
         return published
 
     def _enter(self, stage: StageName, message: str) -> None:

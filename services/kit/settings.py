@@ -82,7 +82,7 @@ class SourceSettings(ServiceSettings):
 class DataSetSettings(ServiceSettings):
     """What may be trained on: `[data_sets]`. Gateway and workers must have the same values.
 
-    The names are those of `training.config.DatasetSettings`, which says what each means.
+    The names are those of `training.config.ExampleSettings`, which says what each means.
     """
 
     toml_table = "data_sets"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.model import PromptScore
+from training.judging.figures import PromptScore
 
 
 @dataclass(frozen=True)

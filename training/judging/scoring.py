@@ -12,9 +12,10 @@ from retrieval.metrics import token_f1
 from retrieval.model import Citation, Passage
 from retrieval.text.facts import facts_in
 from retrieval.text.words import strip_markers
+from training.judging.figures import Metrics, PromptScore, Share
+from training.judging.questions import Completion, Question
 from training.judging.repetition import TrainedText
 from training.judging.style import TRAITS, StyleProfile
-from training.model import Completion, Metrics, PromptScore, Question, Share
 
 SHOWN_FAILURES = 5
 

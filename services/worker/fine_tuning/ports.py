@@ -24,9 +24,11 @@ from services.kit.http import client
 from services.worker.fine_tuning.code_version import code_version
 from services.worker.retrieval_client import RetrievalWriter
 from training.errors import Cancelled, EngineUnavailable
-from training.model import Cancelled as IsCancelled
-from training.model import Completion, GateReport
-from training.weights.candidate import Candidate, report
+from training.judging.questions import Completion
+from training.judging.verdict import GateReport
+from training.progress import MustStop
+from training.publishing import report
+from training.weights.candidate import Candidate
 from training.weights.registry import read_manifest, weights_fingerprint
 
 POLL_SECONDS = 1.0
@@ -158,7 +160,7 @@ class GenerationSlots:
     def __init__(self, http: httpx.Client, workspace_id: str, load_timeout: float) -> None:
         self._http, self._workspace_id, self._load_timeout = http, workspace_id, load_timeout
 
-    def load(self, version_id: str, cancelled: IsCancelled) -> None:
+    def load(self, version_id: str, cancelled: MustStop) -> None:
         """Raises EngineUnavailable where the slot fails or does not answer in time, Cancelled."""
         deadline = time.monotonic() + self._load_timeout
         asked = LoadRequest(workspace_id=self._workspace_id, version_id=version_id, replace=True)
@@ -189,7 +191,7 @@ class GenerationSlots:
     def unload(self, version_id: str) -> None:
         self._order("/unload", UnloadRequest(workspace_id=self._workspace_id, version_id=version_id))
 
-    def _pause(self, deadline: float, cancelled: IsCancelled, why: str) -> None:
+    def _pause(self, deadline: float, cancelled: MustStop, why: str) -> None:
         if cancelled():
             raise Cancelled("The run was cancelled while its candidate was being loaded.")
         if time.monotonic() > deadline:

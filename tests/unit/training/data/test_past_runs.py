@@ -20,16 +20,19 @@ from services.worker.data_sets.sides import PastRuns
 from services.worker.fine_tuning.ports import VersionList
 from tests.tiny_tokenizer import tiny_tokenizer
 from tests.training_fakes import FunctionAnswerer, MemorySlots, WordRetriever, example, jsonl, passage, preferences
-from training.config import DatasetSettings, MixSettings
-from training.data.dataset import canonical, parse_dataset
+from training.config import ExampleSettings, MixSettings
+from training.data.dataset import Dataset, canonical, parse_dataset
 from training.data.former_split import former_sides
 from training.data.splitting import KEYS, Known, group_key, keep_out, part
 from training.errors import InvalidDataset
-from training.model import Dataset, Example, LoraResult, ParityReport, RunProgress
+from training.model import Example
+from training.progress import RunProgress
 from training.request import Ports, RunRequest, Settings
 from training.stages import SplitData, Stages
+from training.tuning.results import LoraResult
+from training.weights.parity_report import ParityReport
 
-SETTINGS = DatasetSettings()
+SETTINGS = ExampleSettings()
 SAMPLE = parse_dataset((Path(__file__).resolve().parents[4] / "samples/brindle/train.jsonl").read_bytes()).examples
 FEW = SAMPLE[:40]
 PARITY = ParityReport(True, 0.0, 1.0, 0.0, 1, "")
@@ -103,7 +106,7 @@ class Runs:
 
 
 def some(examples: Sequence[Example]) -> Dataset:
-    return parse_dataset(canonical(examples), DatasetSettings(min_examples=1))
+    return parse_dataset(canonical(examples), ExampleSettings(min_examples=1))
 
 
 @pytest.fixture
@@ -178,7 +181,7 @@ def test_a_general_question_that_the_live_version_learned_is_not_asked(runs: Run
 def test_so_many_evaluation_questions_are_asked_and_none_twice(runs: Runs) -> None:
     runs.kept_to_judge(SAMPLE[100:120])
     runs.kept_to_judge(SAMPLE[100:130])
-    settings = Settings(dataset=DatasetSettings(max_validation=25))
+    settings = Settings(dataset=ExampleSettings(max_validation=25))
     assert len(runs.begin(FEW, "v1")[1].asked.evaluation) == 30
     assert len(runs.begin(FEW, "v2", settings=settings)[1].asked.evaluation) == 25
 

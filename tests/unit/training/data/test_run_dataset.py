@@ -20,17 +20,18 @@ from tests.training_fakes import (
     jsonl,
     passage,
 )
-from training.config import DatasetSettings, EvaluationSettings, LoraSettings
-from training.data.dataset import canonical
+from training.answer_tokens import row_length
+from training.config import EvaluationSettings, ExampleSettings, LoraSettings
+from training.data.dataset import Dataset, canonical
 from training.data.dataset_report import DataSetReport
 from training.data.dividing import Past
 from training.errors import BrokenTemplate, InvalidDataset
-from training.model import Dataset, Example, RunProgress, TrainingRow
+from training.model import Example, TrainingRow
+from training.progress import RunProgress
 from training.prompts.template import load_tokenizer
 from training.request import Ports, RunRequest, Settings
 from training.stages import SplitData, Stages
 from training.tuning.lengths import measure
-from training.tuning.lora import row_length
 
 THINGS = [
     "bell",
@@ -55,7 +56,7 @@ def about(thing: str) -> Example:
 
 
 EXAMPLES = [about(thing) for thing in THINGS]
-SPLIT = DatasetSettings(max_held_out=1)
+SPLIT = ExampleSettings(max_held_out=1)
 
 
 @dataclass
