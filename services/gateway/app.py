@@ -64,7 +64,6 @@ from services.gateway.versions import routes as versions
 from services.gateway.versions.versions import Versions
 from services.kit import errors
 from services.kit.settings import DataSetSettings, SourceSettings
-from training.config import ExampleSettings
 
 
 def create_app(
@@ -131,7 +130,7 @@ def create_app(
     state.examples = Examples(sessions, uploads, files_url)
     state.sources = Sources(sessions, stores, dispatcher, source_settings or SourceSettings())
     state.embedders = Embedders(sessions)
-    trainable = ExampleSettings(**(data_set_settings or DataSetSettings()).model_dump())
+    trainable = (data_set_settings or DataSetSettings()).examples()
     state.data_sets = DataSets(sessions, uploads, files_url, dispatcher, trainable)
     state.fine_tuning = FineTuning(
         sessions, jobs, dispatcher, state.data_sets, state.versions, base_model, settings.model_aliases

@@ -38,7 +38,7 @@ from services.worker.fine_tuning.ports import GenerationSlots, LiveRetriever, Ve
 from services.worker.fine_tuning.room import check_room, is_disk_full
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.settings import TrainingSettings, WorkerSettings
-from training.config import ExampleSettings, LoraSettings
+from training.config import LoraSettings
 from training.errors import Cancelled, OutOfRange, ProcessLost, TrainingError
 from training.hardware import VISIBLE_DEVICES, choose, visible_gpus
 from training.pipeline import run
@@ -261,7 +261,7 @@ def run_settings(
     mix = replace(training.mix(), seed=seed, **served)
     answers: dict[str, Any] = {**served, "max_tokens": platform.max_answer_tokens, "guarded": platform.guarded}
     evaluation = replace(training.evaluation(), **answers)
-    data_set = ExampleSettings(**DataSetSettings().model_dump())
+    data_set = DataSetSettings().examples()
     parity, gate = training.parity(), training.gate()
     made = Settings(dataset=data_set, lora=lora, mix=mix, parity=parity, evaluation=evaluation, gate=gate)
     return replace(made, beta=float(chosen.get("beta", made.beta)))
