@@ -295,7 +295,7 @@ def test_a_later_try_has_the_sides_of_the_first_whatever_went_live_meanwhile(run
     runs.kept_to_judge([first.trained[0], SAMPLE[150]])
     again, second = runs.begin(FEW, "v1")
     assert second.trained == first.trained
-    assert again.make_rows(second) == rows
+    assert again.preparing.make_rows(second) == rows
     assert [one.question for one in second.asked.evaluation] == [SAMPLE[150].question]
 
 
@@ -306,7 +306,7 @@ def test_a_run_that_was_paused_before_sides_were_kept_has_those_of_its_rows(runs
     again, second = runs.begin(FEW, "v1")
     assert second.trained == data.trained
     assert second.asked == data.asked
-    assert again.make_rows(second) == rows
+    assert again.preparing.make_rows(second) == rows
 
 
 def test_what_a_version_learned_that_went_live_during_the_run_is_not_asked(runs: Runs) -> None:
