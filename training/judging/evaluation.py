@@ -1,4 +1,7 @@
-"""A model asked the held-out questions through the server that will serve it, and its answers measured."""
+"""One model is asked the held-out questions through the server that will serve it.
+
+This asks and collects the answers; `scoring` makes figures of them, and `gate` compares the figures of two models.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tests that a candidate has to pass before it goes live.
+"""The tests that a candidate has to pass before it goes live, by its figures and those of what is live now.
 
 **The rule for what may not fall.** Candidate and baseline answer the same prompts, so each prompt gives a difference,
 and their mean has a bootstrap interval (training/judging/paired.py). A check refuses

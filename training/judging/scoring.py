@@ -1,4 +1,8 @@
-"""Answers to figures: each prompt's own first, then what they come to. The same answers give the same figures."""
+"""Answers of one model to figures: each prompt's own first, then what they come to.
+
+Nobody is asked here (`evaluation` does that) and nothing is decided (`gate` does). The same answers give the same
+figures.
+"""
 
 from __future__ import annotations
 

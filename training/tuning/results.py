@@ -1,4 +1,4 @@
-"""What comes of tuning an adapter."""
+"""What comes of tuning an adapter: its losses, step by step and as a whole."""
 
 from __future__ import annotations
 
