@@ -17,7 +17,7 @@ from pathlib import Path
 
 from benchmarks.running import BRINDLE, report
 from retrieval.model import Message
-from training.config import DatasetSettings, LoraSettings
+from training.config import ExampleSettings, LoraSettings
 from training.data.dataset import canonical, parse_dataset
 from training.data.dataset_report import CountTokens, examine
 from training.model import Example
@@ -59,7 +59,7 @@ def main() -> None:
     started = time.process_time()
     dataset = parse_dataset(data)
     parsed = time.process_time()
-    found = examine(dataset, DatasetSettings(), count, LoraSettings().max_length).report
+    found = examine(dataset, ExampleSettings(), count, LoraSettings().max_length).report
     finished = time.process_time()
     print("\n".join(found.summary))
     figures = {"examples": asked.examples, "megabytes": round(len(data) / 1e6, 1), "with_tokens": bool(count)}

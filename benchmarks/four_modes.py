@@ -15,13 +15,17 @@ from tests.tuning import LocalRetriever, served, tune
 from training.config import EvaluationSettings, LoraSettings, MixSettings
 from training.data.dataset import parse_dataset
 from training.judging.evaluation import Answerer, evaluate, make_trials
+from training.judging.figures import Metrics, Share
 from training.judging.gate import Evidence, judge
 from training.judging.probes import parse_probes
+from training.judging.questions import Question
 from training.judging.repetition import TrainedText
 from training.judging.scoring import Standards, Trial
 from training.judging.style import StyleProfile
-from training.model import Example, GateReport, LoraResult, Metrics, Question, Share, TrainingRow
+from training.judging.verdict import GateReport
+from training.model import Example, TrainingRow
 from training.prompts.rows import build_rows
+from training.tuning.results import LoraResult
 from training.weights.registry import template_fingerprint
 
 MODES = ("base", "rag", "tuned", "hybrid")
@@ -76,7 +80,8 @@ def run(task: Task, folder: Path) -> Outcome:
             modes[without] = measured(plain, answerer, standards, task)
             modes[grounded] = measured(trials, answerer, standards, task)
     templates = template_fingerprint(weights), template_fingerprint(task.base)
-    verdict = judge(Evidence(lora, modes["hybrid"], modes["rag"], False, *templates), TrainingSettings().gate())
+    losses = lora.loss_before, lora.loss_after
+    verdict = judge(Evidence(*losses, modes["hybrid"], modes["rag"], False, *templates), TrainingSettings().gate())
     return Outcome(modes, lora, verdict)
 
 

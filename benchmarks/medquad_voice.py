@@ -26,7 +26,8 @@ from retrieval.model import Message
 from services.kit.settings import Platform
 from tests.tuning import LocalRetriever, indexed
 from training.config import LoraSettings
-from training.model import Example, Question
+from training.judging.questions import Question
+from training.model import Example
 from training.weights.base import materialize
 
 FOLDER = DATA / "medquad"

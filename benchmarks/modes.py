@@ -29,9 +29,10 @@ from services.worker.retrieval_client import RetrievalWriter
 from tests.tuning import sample_questions
 from training.config import EvaluationSettings
 from training.judging.evaluation import ask, make_trials
+from training.judging.figures import Metrics
+from training.judging.questions import Completion
 from training.judging.scoring import Outcome, Standards, Trial, measure
 from training.judging.style import StyleProfile
-from training.model import Completion, Metrics
 from training.weights.candidate import STYLE_FILE
 
 GROUNDED = ("rag", "hybrid")

@@ -29,9 +29,11 @@ from trl import SFTConfig, SFTTrainer
 from benchmarks.running import describe_machine, report
 from retrieval.answers.grounding import grounded_messages
 from retrieval.model import Chunk, FileRef, Passage
+from training.answer_tokens import tokenize
 from training.config import LoraSettings
-from training.model import RunProgress, TrainingRow
-from training.tuning.lora import answer_loss, tokenize, train_adapter
+from training.model import TrainingRow
+from training.progress import RunProgress
+from training.tuning.lora import answer_loss, train_adapter
 from training.weights.base import materialize
 
 TEXT = (

@@ -19,7 +19,7 @@ from benchmarks import modes
 from benchmarks.four_modes import MODES
 from benchmarks.running import BRINDLE, api_key, describe_machine, report
 from services.kit.settings import Platform
-from training.model import Metrics
+from training.judging.figures import Metrics
 
 LIMIT_SECONDS = 3600.0
 POLL_SECONDS = 2.0

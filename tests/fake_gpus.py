@@ -12,8 +12,10 @@ from trl import SFTConfig
 
 from training.config import LoraSettings
 from training.hardware import VISIBLE_DEVICES, Hardware
-from training.model import Cancelled, LoraResult, Progress, TrainingRow
-from training.tuning.lora import trainer_arguments
+from training.model import TrainingRow
+from training.progress import MustStop, Progress
+from training.tuning.results import LoraResult
+from training.tuning.trainer import trainer_arguments
 
 Rows = Sequence[TrainingRow]
 
@@ -23,7 +25,7 @@ class TwoVisible(Hardware):
 
 
 def count_gpus(
-    _base: Path, _rows: Rows, _held_out: Rows, settings: LoraSettings, folder: Path, _told: Progress, _stop: Cancelled
+    _base: Path, _rows: Rows, _held_out: Rows, settings: LoraSettings, folder: Path, _told: Progress, _stop: MustStop
 ) -> LoraResult:
     """`steps` is how many GPUs transformers takes for one process."""
     listed = os.environ[VISIBLE_DEVICES].split(",")

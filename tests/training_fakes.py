@@ -11,7 +11,10 @@ from typing import Any
 from retrieval.model import Chunk, FileRef, Message, Passage
 from retrieval.text.words import content_words
 from training.errors import Cancelled
-from training.model import SHARES, Completion, Example, GateReport, Metrics, PromptScore, Share
+from training.judging.figures import SHARES, Metrics, PromptScore, Share
+from training.judging.questions import Completion
+from training.judging.verdict import GateReport
+from training.model import Example
 from training.weights.candidate import Candidate
 
 

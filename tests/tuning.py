@@ -27,8 +27,10 @@ from services.kit.settings import Platform
 from services.worker.fine_tuning.ports import SlotAnswerer
 from services.worker.settings import WorkerSettings
 from training.config import LoraSettings
-from training.model import LoraResult, Question, TrainingRow
+from training.judging.questions import Question
+from training.model import TrainingRow
 from training.tuning.lora import train_adapter
+from training.tuning.results import LoraResult
 from training.weights.merge import merge
 
 WORKSPACE = "sample"

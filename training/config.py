@@ -10,7 +10,7 @@ from training.hardware import Hardware
 
 
 @dataclass(frozen=True)
-class DatasetSettings:
+class ExampleSettings:
     """`share_held_out` of the examples is never trained on, and at most `max_held_out` of those are asked; at least
     `min_examples` are wanted at all.
 

@@ -6,32 +6,37 @@ evaluated through the slot that goes live.
 
 from __future__ import annotations
 
-from training.model import Cancelled, Progress
+from training.progress import MustStop, Progress
 from training.request import Ports, RunRequest, RunResult
-from training.stages import Stages
+from training.stages.course import Course
+from training.stages.judging import Judging
+from training.stages.making import Making
+from training.stages.preparing import Preparing
 
 
-def run(request: RunRequest, ports: Ports, progress: Progress, cancelled: Cancelled) -> RunResult:
+def run(request: RunRequest, ports: Ports, progress: Progress, cancelled: MustStop) -> RunResult:
     """Train, judge and, where the gate allows it, publish.
 
     Raises InvalidDataset, UnknownBaseModel, BrokenTemplate, DamagedWeights where parity fails, EngineUnavailable, and
     Cancelled; no version is left then, except that a candidate which no engine could be had for stays in the list.
     Publishing itself is not cancelled.
     """
-    stages = Stages(request, ports, progress, cancelled)
-    data = stages.read_dataset()
-    rows = stages.make_rows(data)
-    style = stages.learn_style(data, rows)
-    adapter = stages.train(rows)
-    with stages.draft() as draft:
-        stages.merge_weights(adapter, draft)
-        parity = stages.check_parity(adapter, rows, draft)
-        candidate = stages.record_candidate(draft, data, rows, style, adapter, parity)
-    with stages.discarded_on_cancel(candidate):
-        stages.load(candidate)
-        scores = stages.evaluate(candidate, data, style)
-        verdict = stages.judge(candidate, adapter, scores)
-        published = stages.settle(candidate, scores, verdict)
+    course = Course(progress, cancelled)
+    preparing, making = Preparing(request, ports, course), Making(request, ports, course)
+    judging = Judging(request, ports, course)
+    data = preparing.read_dataset()
+    rows = preparing.make_rows(data)
+    style = making.learn_style(data, rows)
+    adapter = making.train(rows)
+    with making.draft() as draft:
+        making.merge_weights(adapter, draft)
+        parity = making.check_parity(adapter, rows, draft)
+        candidate = making.record_candidate(draft, data, rows, style, adapter, parity)
+    with judging.discarded_on_cancel(candidate):
+        judging.load(candidate)
+        scores = judging.evaluate(candidate, data, style)
+        verdict = judging.judge(candidate, adapter, scores)
+        published = judging.settle(candidate, scores, verdict)
     return RunResult(
         candidate.version_id,
         published,

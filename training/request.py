@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from training.config import (
-    DatasetSettings,
-    EvaluationSettings,
-    GateSettings,
-    LoraSettings,
-    MixSettings,
-    ParitySettings,
-)
+from training import publishing
+from training.config import EvaluationSettings, ExampleSettings, GateSettings, LoraSettings, MixSettings, ParitySettings
+from training.data.dataset import Dataset
 from training.data.dataset_report import DataSetReport
 from training.data.dividing import Past
+from training.data.sides import SplitReport
 from training.judging import evaluation
-from training.model import Cancelled as IsCancelled
-from training.model import Dataset, DatasetReport, Example, GateReport, LoraResult, Metrics, ParityReport, RowsReport
-from training.prompts import rows
-from training.weights import candidate as publish
+from training.judging.figures import Metrics
+from training.judging.verdict import GateReport
+from training.model import Example
+from training.progress import MustStop
+from training.prompts.rows import RowsReport
+from training.retriever import Retriever
+from training.tuning.results import LoraResult
+from training.weights.parity_report import ParityReport
 
 Method = Literal["supervised", "dpo"]
 
@@ -30,7 +30,7 @@ Method = Literal["supervised", "dpo"]
 class Settings:
     """The settings of every stage. `beta` is DPO's: how strongly the tuned weights are held to the base weights."""
 
-    dataset: DatasetSettings = field(default_factory=DatasetSettings)
+    dataset: ExampleSettings = field(default_factory=ExampleSettings)
     mix: MixSettings = field(default_factory=MixSettings)
     lora: LoraSettings = field(default_factory=LoraSettings)
     parity: ParitySettings = field(default_factory=ParitySettings)
@@ -63,10 +63,10 @@ class RunRequest:
     settings: Settings = field(default_factory=Settings)
 
 
-class Slots(publish.Publisher, Protocol):
+class Slots(publishing.Publisher, Protocol):
     """Generation, as a run uses it."""
 
-    def load(self, version_id: str, cancelled: IsCancelled) -> None:
+    def load(self, version_id: str, cancelled: MustStop) -> None:
         """Serve a version from the spare. Returns when it answers; bounded. Raises EngineUnavailable, Cancelled."""
         ...
 
@@ -77,10 +77,6 @@ class Slots(publish.Publisher, Protocol):
     def baseline(self) -> tuple[evaluation.Answerer, bool]:
         """Asks what is live now, else the base weights; and whether that is a tuned version."""
         ...
-
-
-class Retriever(rows.Retriever, evaluation.Retriever, Protocol):
-    """The live retriever."""
 
 
 class DataSets(Protocol):
@@ -110,7 +106,7 @@ class Ports:
     """
 
     retriever: Retriever
-    versions: publish.Versions
+    versions: publishing.Versions
     slots: Slots
     judge: evaluation.Judge | None = None
     data_sets: DataSets | None = None
@@ -122,7 +118,7 @@ class RunResult:
 
     version_id: str
     published: bool
-    dataset: DatasetReport
+    dataset: SplitReport
     rows: RowsReport
     lora: LoraResult
     parity: ParityReport

@@ -9,10 +9,9 @@ The engine raises plain `Exception`, or panics; `_engine` gives both our name.
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,17 +19,10 @@ from typing import Any, TypeVar
 
 import qdrant_edge as qdrant
 
-from retrieval.errors import EmbedderMismatch, IndexDamaged, IndexUnavailable, UnknownCollection
-from retrieval.filters import LISTED, Comparison, Compound, Filter
-from retrieval.index.facts import (
-    FACTS,
-    MOST_INDEXED,
-    attribute_payload,
-    fact,
-    has_number,
-    number_field,
-    number_fields,
-)
+from retrieval.errors import IndexDamaged, IndexUnavailable, UnknownCollection
+from retrieval.index import conditions
+from retrieval.index.conditions import Compared, Condition, Group, Is
+from retrieval.index.facts import RangeIndexes, attribute_payload
 from retrieval.index.port import (
     BATCH,
     DENSE,
@@ -44,7 +36,8 @@ from retrieval.index.port import (
     Scores,
     in_order,
 )
-from retrieval.index.records import chunk_from_record, chunk_record, parse_revision_key, revision_key
+from retrieval.index.records import parse_revision_key
+from retrieval.index.stored import check_dimension, count_sound, payload, point, scored
 from retrieval.model import Attributes, Point, SparseVector
 from retrieval.stopwatch import Stopwatch
 
@@ -121,34 +114,31 @@ class EdgeIndex:
         self._dimension = dimension
         self._params = qdrant.SearchParams(hnsw_ef=search_width)
         self._open = True
-        self._ranged: set[str] = set()
+        self._ranges = RangeIndexes(self._create_range_index)
 
     def upsert(self, points: Sequence[Point]) -> None:
-        self._check_dimension(points)
-        self._index_ranges(point.chunk.source.attributes for point in points)
+        check_dimension(self._name, self._dimension, points)
+        self._ranges.cover(one.chunk.source.attributes for one in points)
         for start in range(0, len(points), BATCH):
-            batch = [_engine_point(point) for point in points[start : start + BATCH]]
+            batch = [_engine_point(one) for one in points[start : start + BATCH]]
             self._update(qdrant.UpdateOperation.upsert_points(batch))
 
     def delete_file(self, file_id: str) -> None:
-        self._delete(qdrant.Filter(must=[_is("file_id", file_id)]))
+        self._delete(conditions.of_file(file_id))
 
     def delete_revision(self, file_id: str, revision: int) -> None:
-        self._delete(qdrant.Filter(must=[_is("file_revision", revision_key(file_id, revision))]))
+        self._delete(conditions.of_revision(file_id, revision))
 
     def delete_other_revisions(self, file_id: str, keep_revision: int) -> None:
-        kept = _is("file_revision", revision_key(file_id, keep_revision))
-        self._delete(qdrant.Filter(must=[_is("file_id", file_id)], must_not=[kept]))
+        self._delete(conditions.of_other_revisions(file_id, keep_revision))
 
     def set_attributes(self, file_id: str, attributes: Attributes) -> None:
-        self._index_ranges([attributes])
-        payload = attribute_payload(attributes)
-        self._update(
-            qdrant.UpdateOperation.set_payload_by_filter(qdrant.Filter(must=[_is("file_id", file_id)]), payload)
-        )
+        self._ranges.cover([attributes])
+        of_file = _filter(conditions.of_file(file_id))
+        self._update(qdrant.UpdateOperation.set_payload_by_filter(of_file, attribute_payload(attributes)))
 
     def search(self, dense: Sequence[float], sparse: SparseVector, limit: int, scope: Scope) -> Candidates:
-        allowed = _scope_filter(scope)
+        allowed = _filter(conditions.of_scope(scope))
         terms = qdrant.SparseVector(list(sparse.indices), list(sparse.values))
         watch = Stopwatch()
         with watch.stage(DENSE):
@@ -168,13 +158,14 @@ class EdgeIndex:
 
     def points(self, ids: Sequence[str]) -> list[Point]:
         records = self._call("be read", lambda: self._shard.retrieve(list(ids), True, True))
-        return in_order(ids, [_point(record) for record in records])
+        return in_order(ids, [point(record) for record in records])
 
     def count(self) -> int:
         return self._call("be counted", lambda: int(self._shard.count(qdrant.CountRequest(exact=True))))
 
     def count_file(self, file_id: str, revision: int | None = None) -> int:
-        request = qdrant.CountRequest(exact=True, filter=_file_filter(file_id, revision))
+        counted = conditions.of_revision(file_id, revision) if revision is not None else conditions.of_file(file_id)
+        request = qdrant.CountRequest(exact=True, filter=_filter(counted))
         return self._call("be counted", lambda: int(self._shard.count(request)))
 
     def revisions(self) -> Mapping[tuple[str, int], int]:
@@ -184,24 +175,14 @@ class EdgeIndex:
         return {parse_revision_key(str(hit.value)): int(hit.count) for hit in hits if hit.count}
 
     def scroll(self, file_id: str | None = None, revision: int | None = None) -> Iterator[Point]:
-        for record in self._records(_file_filter(file_id, revision)):
-            yield _point(record)
+        for record in self._records(conditions.of_points(file_id, revision)):
+            yield point(record)
 
     def verify(self) -> int:
         try:
-            return self._verify()
+            return count_sound(self._name, self._records(None))
         except IndexUnavailable as error:
             raise IndexDamaged(str(error)) from error
-
-    def _verify(self) -> int:
-        sound = 0
-        for record in self._records(None):
-            dense = (record.vector or {}).get(DENSE)
-            length = math.sqrt(math.fsum(number * number for number in dense)) if dense else 0.0
-            if not 0.98 < length < 1.02:  # stored cosine vectors have length one; a hole in the file reads as zeros
-                raise IndexDamaged(f"collection {self._name} is damaged: point {record.id} has no sound vector")
-            sound += 1
-        return sound
 
     def optimize(self) -> None:
         """Build the graphs. It holds Python's lock throughout: only a process of its own calls this."""
@@ -215,8 +196,8 @@ class EdgeIndex:
             self._open = False
             self._call("be closed", self._shard.close)
 
-    def _records(self, matching: qdrant.Filter | None) -> Iterator[Any]:
-        offset = None
+    def _records(self, meant: Group | None) -> Iterator[Any]:
+        offset, matching = None, _filter(meant) if meant else None
         while True:
             request = qdrant.ScrollRequest(
                 offset=offset, limit=BATCH, filter=matching, with_payload=True, with_vector=True
@@ -229,13 +210,10 @@ class EdgeIndex:
     def _stage(self, query: qdrant.Query, limit: int, allowed: qdrant.Filter) -> tuple[Scored, ...]:
         request = qdrant.QueryRequest(limit=limit, query=query, filter=allowed, params=self._params, with_payload=True)
         found = self._call("be searched", partial(self._shard.query, request))
-        return tuple(Scored(chunk_from_record(str(hit.id), hit.payload or {}), float(hit.score)) for hit in found)
+        return scored(found)
 
-    def _index_ranges(self, many: Iterable[Attributes]) -> None:
-        for field in number_fields(many):
-            if field not in self._ranged and len(self._ranged) < MOST_INDEXED:
-                self._update(qdrant.UpdateOperation.create_field_index(field, qdrant.PayloadSchemaType.Float))
-                self._ranged.add(field)
+    def _create_range_index(self, field: str) -> None:
+        self._update(qdrant.UpdateOperation.create_field_index(field, qdrant.PayloadSchemaType.Float))
 
     def _scores(self, query: qdrant.Query, ids: Sequence[str]) -> dict[str, float]:
         if not ids:
@@ -245,8 +223,8 @@ class EdgeIndex:
         found = self._call("be searched", partial(self._shard.query, request))
         return {str(hit.id): float(hit.score) for hit in found}
 
-    def _delete(self, matching: qdrant.Filter) -> None:
-        self._update(qdrant.UpdateOperation.delete_points_by_filter(matching))
+    def _delete(self, meant: Group) -> None:
+        self._update(qdrant.UpdateOperation.delete_points_by_filter(_filter(meant)))
 
     def _update(self, operation: qdrant.UpdateOperation) -> None:
         self._call("be written", lambda: self._shard.update(operation))
@@ -254,15 +232,6 @@ class EdgeIndex:
     def _call(self, what: str, call: Callable[[], T]) -> T:
         with _engine(f"collection {self._name} could not {what}"):
             return call()
-
-    def _check_dimension(self, points: Sequence[Point]) -> None:
-        lengths = {len(point.dense) for point in points}
-        wanted = self._dimension
-        if lengths - {wanted}:
-            raise EmbedderMismatch(
-                f"collection {self._name} holds vectors of {wanted} numbers, but {sorted(lengths - {wanted})} came; "
-                "reindex the store with the embedder that is set"
-            )
 
 
 def _is_open_elsewhere(error: IndexUnavailable) -> bool:
@@ -293,53 +262,23 @@ def _config(dimension: int) -> qdrant.EdgeConfig:
     )
 
 
-def _is(field: str, value: str) -> qdrant.FieldCondition:
-    return qdrant.FieldCondition(field, match=qdrant.MatchValue(value))
-
-
-def _scope_filter(scope: Scope) -> qdrant.Filter:
-    must: list[Any] = [_is("workspace_id", scope.workspace_id)]
-    if scope.file_ids is not None:
-        must.append(qdrant.FieldCondition("file_id", match=qdrant.MatchAny(sorted(scope.file_ids))))
-    if scope.attributes is not None:
-        must.append(_attribute_filter(scope.attributes))
-    return qdrant.Filter(must=must)
-
-
-def _attribute_filter(wanted: Filter) -> qdrant.Filter:
-    if isinstance(wanted, Compound):
-        parts: list[Any] = [_attribute_filter(one) for one in wanted.filters]
-        return qdrant.Filter(must=parts) if wanted.operator == "and" else qdrant.Filter(should=parts)
-    if wanted.operator in ("eq", "ne", *LISTED):
-        facts = [fact(wanted.key, value) for value in wanted.values]
-        held: list[Any] = [qdrant.FieldCondition(FACTS, match=qdrant.MatchAny(facts))]
-        return qdrant.Filter(must=held) if wanted.operator in ("eq", "in") else qdrant.Filter(must_not=held)
-    return qdrant.Filter(must=[_is(FACTS, has_number(wanted.key)), _range(wanted)])
-
-
-def _range(wanted: Comparison) -> qdrant.FieldCondition:
-    bounds = qdrant.RangeFloat(**{wanted.operator: float(wanted.values[0])})
-    return qdrant.FieldCondition(number_field(wanted.key), range=bounds)
-
-
-def _file_filter(file_id: str | None, revision: int | None) -> qdrant.Filter | None:
-    if file_id is None:
-        return None
-    if revision is None:
-        return qdrant.Filter(must=[_is("file_id", file_id)])
-    return qdrant.Filter(must=[_is("file_revision", revision_key(file_id, revision))])
-
-
-def _engine_point(point: Point) -> qdrant.Point:
-    sparse = qdrant.SparseVector(list(point.sparse.indices), list(point.sparse.values))
-    payload = {**chunk_record(point.chunk), **attribute_payload(point.chunk.source.attributes)}
-    return qdrant.Point(point.chunk.id, {DENSE: list(point.dense), SPARSE: sparse}, payload)
-
-
-def _point(record: Any) -> Point:
-    sparse = record.vector[SPARSE]
-    return Point(
-        chunk_from_record(str(record.id), record.payload),
-        tuple(record.vector[DENSE]),
-        SparseVector(tuple(sparse.indices), tuple(sparse.values)),
+def _filter(meant: Group) -> qdrant.Filter:
+    return qdrant.Filter(
+        must=[_condition(one) for one in meant.must] or None,
+        should=[_condition(one) for one in meant.should] or None,
+        must_not=[_condition(one) for one in meant.must_not] or None,
     )
+
+
+def _condition(meant: Condition) -> Any:
+    if isinstance(meant, Group):
+        return _filter(meant)
+    if isinstance(meant, Compared):
+        return qdrant.FieldCondition(meant.field, range=qdrant.RangeFloat(**{meant.operator: meant.number}))
+    match = qdrant.MatchValue(meant.value) if isinstance(meant, Is) else qdrant.MatchAny(list(meant.values))
+    return qdrant.FieldCondition(meant.field, match=match)
+
+
+def _engine_point(one: Point) -> qdrant.Point:
+    sparse = qdrant.SparseVector(list(one.sparse.indices), list(one.sparse.values))
+    return qdrant.Point(one.chunk.id, {DENSE: list(one.dense), SPARSE: sparse}, payload(one.chunk))

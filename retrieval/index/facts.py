@@ -9,7 +9,7 @@ over 20,000 chunks took 0.3 ms with the index and 140 ms without.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from retrieval.filters import Value
@@ -43,9 +43,19 @@ def number_field(key: str) -> str:
     return f"{NUMBERS}.{_hexadecimal(key)}"
 
 
-def number_fields(many: Iterable[Attributes]) -> list[str]:
-    """The range fields of these files' attributes, each once."""
-    return sorted({number_field(key) for attributes in many for key in _numbers(attributes)})
+class RangeIndexes:
+    """The range indexes of an open collection. `create` makes one; an engine that has it already leaves it as it is."""
+
+    def __init__(self, create: Callable[[str], None]) -> None:
+        self._create = create
+        self._made: set[str] = set()
+
+    def cover(self, many: Iterable[Attributes]) -> None:
+        """Make those that lack for these files' attributes, before such attributes are written."""
+        for field in sorted({number_field(key) for attributes in many for key in _numbers(attributes)}):
+            if field not in self._made and len(self._made) < MOST_INDEXED:
+                self._create(field)
+                self._made.add(field)
 
 
 def _numbers(attributes: Attributes) -> dict[str, float]:

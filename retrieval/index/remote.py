@@ -6,8 +6,7 @@ database, as on Edge; the server's aliases are not used, so that there is one tr
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,17 +14,10 @@ import httpx
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
-from retrieval.errors import EmbedderMismatch, IndexDamaged, IndexUnavailable, UnknownCollection
-from retrieval.filters import LISTED, Comparison, Compound, Filter
-from retrieval.index.facts import (
-    FACTS,
-    MOST_INDEXED,
-    attribute_payload,
-    fact,
-    has_number,
-    number_field,
-    number_fields,
-)
+from retrieval.errors import IndexUnavailable, UnknownCollection
+from retrieval.index import conditions
+from retrieval.index.conditions import Compared, Condition, Group, Is
+from retrieval.index.facts import RangeIndexes, attribute_payload
 from retrieval.index.port import (
     BATCH,
     DENSE,
@@ -35,11 +27,11 @@ from retrieval.index.port import (
     Candidates,
     CollectionRef,
     Scope,
-    Scored,
     Scores,
     in_order,
 )
-from retrieval.index.records import chunk_from_record, chunk_record, parse_revision_key, revision_key
+from retrieval.index.records import parse_revision_key
+from retrieval.index.stored import check_dimension, count_sound, payload, point, scored
 from retrieval.model import Attributes, Point, SparseVector
 
 MOST_FILES = 1_000_000  # facets want a limit
@@ -109,38 +101,33 @@ class RemoteIndex:
         self._name = name
         self._dimension = dimension
         self._params = models.SearchParams(hnsw_ef=search_width)
-        self._ranged: set[str] = set()
+        self._ranges = RangeIndexes(self._create_range_index)
 
     def upsert(self, points: Sequence[Point]) -> None:
-        lengths = {len(point.dense) for point in points} - {self._dimension}
-        if lengths:
-            raise EmbedderMismatch(
-                f"collection {self._name} holds vectors of {self._dimension} numbers, but {sorted(lengths)} came; "
-                "reindex the store with the embedder that is set"
-            )
-        self._index_ranges(point.chunk.source.attributes for point in points)
+        check_dimension(self._name, self._dimension, points)
+        self._ranges.cover(one.chunk.source.attributes for one in points)
         for start in range(0, len(points), BATCH):
-            batch = [_engine_point(point) for point in points[start : start + BATCH]]
+            batch = [_engine_point(one) for one in points[start : start + BATCH]]
             with self._calling("be written"):
                 self._client.upsert(self._name, batch, wait=True)
 
     def delete_file(self, file_id: str) -> None:
-        self._delete(models.Filter(must=[_is("file_id", file_id)]))
+        self._delete(conditions.of_file(file_id))
 
     def delete_revision(self, file_id: str, revision: int) -> None:
-        self._delete(models.Filter(must=[_is("file_revision", revision_key(file_id, revision))]))
+        self._delete(conditions.of_revision(file_id, revision))
 
     def delete_other_revisions(self, file_id: str, keep_revision: int) -> None:
-        kept = _is("file_revision", revision_key(file_id, keep_revision))
-        self._delete(models.Filter(must=[_is("file_id", file_id)], must_not=[kept]))
+        self._delete(conditions.of_other_revisions(file_id, keep_revision))
 
     def set_attributes(self, file_id: str, attributes: Attributes) -> None:
-        self._index_ranges([attributes])
-        chosen = models.FilterSelector(filter=models.Filter(must=[_is("file_id", file_id)]))
+        self._ranges.cover([attributes])
+        chosen = models.FilterSelector(filter=_filter(conditions.of_file(file_id)))
         with self._calling("be written"):
             self._client.set_payload(self._name, attribute_payload(attributes), points=chosen, wait=True)
 
     def search(self, dense: Sequence[float], sparse: SparseVector, limit: int, scope: Scope) -> Candidates:
+        allowed = _filter(conditions.of_scope(scope))
         stages: list[Any] = [(DENSE, list(dense))]
         if sparse.indices:
             stages.append((SPARSE, models.SparseVector(indices=list(sparse.indices), values=list(sparse.values))))
@@ -149,14 +136,14 @@ class RemoteIndex:
                 query=query,
                 using=name,
                 limit=limit,
-                filter=_scope_filter(scope),
+                filter=allowed,
                 params=self._params,
                 with_payload=True,
             )
             for name, query in stages
         ]
         with self._calling("be searched"):
-            found = [_scored(answer.points) for answer in self._client.query_batch_points(self._name, requests)]
+            found = [scored(answer.points) for answer in self._client.query_batch_points(self._name, requests)]
         return Candidates(found[0], found[1] if len(found) > 1 else ())
 
     def scores(
@@ -171,13 +158,13 @@ class RemoteIndex:
     def points(self, ids: Sequence[str]) -> list[Point]:
         with self._calling("be read"):
             records = self._client.retrieve(self._name, list(ids), with_payload=True, with_vectors=True)
-        return in_order(ids, [_point(record) for record in records])
+        return in_order(ids, [point(record) for record in records])
 
     def count(self) -> int:
         return self._count(None)
 
     def count_file(self, file_id: str, revision: int | None = None) -> int:
-        return self._count(_file_filter(file_id, revision))
+        return self._count(conditions.of_points(file_id, revision))
 
     def revisions(self) -> Mapping[tuple[str, int], int]:
         with self._calling("be counted"):
@@ -185,18 +172,11 @@ class RemoteIndex:
         return {parse_revision_key(str(hit.value)): hit.count for hit in hits if hit.count}
 
     def scroll(self, file_id: str | None = None, revision: int | None = None) -> Iterator[Point]:
-        for record in self._records(_file_filter(file_id, revision)):
-            yield _point(record)
+        for record in self._records(conditions.of_points(file_id, revision)):
+            yield point(record)
 
     def verify(self) -> int:
-        sound = 0
-        for record in self._records(None):
-            dense = (record.vector or {}).get(DENSE)
-            length = math.sqrt(math.fsum(number * number for number in dense)) if dense else 0.0
-            if not 0.98 < length < 1.02:
-                raise IndexDamaged(f"collection {self._name} is damaged: point {record.id} has no sound vector")
-            sound += 1
-        return sound
+        return count_sound(self._name, self._records(None))
 
     def flush(self) -> None:
         """The server answers a write only once it is in its log."""
@@ -204,8 +184,9 @@ class RemoteIndex:
     def close(self) -> None:
         """The client belongs to the engine."""
 
-    def _records(self, matching: models.Filter | None) -> Iterator[Any]:
+    def _records(self, meant: Group | None) -> Iterator[Any]:
         offset: Any = None
+        matching = _filter(meant) if meant else None
         while True:
             with self._calling("be read"):
                 records, offset = self._client.scroll(
@@ -225,20 +206,18 @@ class RemoteIndex:
             )
         return {str(hit.id): hit.score for hit in found.points}
 
-    def _count(self, matching: models.Filter | None) -> int:
+    def _count(self, meant: Group | None) -> int:
         with self._calling("be counted"):
-            return self._client.count(self._name, matching, exact=True).count
+            return self._client.count(self._name, _filter(meant) if meant else None, exact=True).count
 
-    def _index_ranges(self, many: Iterable[Attributes]) -> None:
-        for field in [] if _is_local(self._client) else number_fields(many):
-            if field not in self._ranged and len(self._ranged) < MOST_INDEXED:
-                with self._calling("be written"):
-                    self._client.create_payload_index(self._name, field, models.PayloadSchemaType.FLOAT)
-                self._ranged.add(field)
+    def _create_range_index(self, field: str) -> None:
+        if not _is_local(self._client):
+            with self._calling("be written"):
+                self._client.create_payload_index(self._name, field, models.PayloadSchemaType.FLOAT)
 
-    def _delete(self, matching: models.Filter) -> None:
+    def _delete(self, meant: Group) -> None:
         with self._calling("be written"):
-            self._client.delete(self._name, models.FilterSelector(filter=matching), wait=True)
+            self._client.delete(self._name, models.FilterSelector(filter=_filter(meant)), wait=True)
 
     def _calling(self, what: str) -> Any:
         return _engine(f"collection {self._name} could not {what}")
@@ -262,58 +241,24 @@ def _name(ref: CollectionRef) -> str:
     return f"{ref.workspace_id}.{ref.store_id}.{ref.collection_id}"
 
 
-def _is(field: str, value: str) -> models.FieldCondition:
-    return models.FieldCondition(key=field, match=models.MatchValue(value=value))
-
-
-def _scope_filter(scope: Scope) -> models.Filter:
-    must: list[models.Condition] = [_is("workspace_id", scope.workspace_id)]
-    if scope.file_ids is not None:
-        must.append(models.FieldCondition(key="file_id", match=models.MatchAny(any=sorted(scope.file_ids))))
-    if scope.attributes is not None:
-        must.append(_attribute_filter(scope.attributes))
-    return models.Filter(must=must)
-
-
-def _attribute_filter(wanted: Filter) -> models.Filter:
-    if isinstance(wanted, Compound):
-        parts: list[models.Condition] = [_attribute_filter(one) for one in wanted.filters]
-        return models.Filter(must=parts) if wanted.operator == "and" else models.Filter(should=parts)
-    if wanted.operator in ("eq", "ne", *LISTED):
-        facts = [fact(wanted.key, value) for value in wanted.values]
-        held: list[models.Condition] = [models.FieldCondition(key=FACTS, match=models.MatchAny(any=facts))]
-        return models.Filter(must=held) if wanted.operator in ("eq", "in") else models.Filter(must_not=held)
-    return models.Filter(must=[_is(FACTS, has_number(wanted.key)), _range(wanted)])
-
-
-def _range(wanted: Comparison) -> models.FieldCondition:
-    bounds = models.Range(**{wanted.operator: float(wanted.values[0])})
-    return models.FieldCondition(key=number_field(wanted.key), range=bounds)
-
-
-def _file_filter(file_id: str | None, revision: int | None) -> models.Filter | None:
-    if file_id is None:
-        return None
-    if revision is None:
-        return models.Filter(must=[_is("file_id", file_id)])
-    return models.Filter(must=[_is("file_revision", revision_key(file_id, revision))])
-
-
-def _engine_point(point: Point) -> models.PointStruct:
-    sparse = models.SparseVector(indices=list(point.sparse.indices), values=list(point.sparse.values))
-    vector: dict[str, Any] = {DENSE: list(point.dense), SPARSE: sparse}
-    payload = {**chunk_record(point.chunk), **attribute_payload(point.chunk.source.attributes)}
-    return models.PointStruct(id=point.chunk.id, vector=vector, payload=payload)
-
-
-def _scored(found: Sequence[models.ScoredPoint]) -> tuple[Scored, ...]:
-    return tuple(Scored(chunk_from_record(str(hit.id), hit.payload or {}), hit.score) for hit in found)
-
-
-def _point(record: Any) -> Point:
-    sparse = record.vector[SPARSE]
-    return Point(
-        chunk_from_record(str(record.id), record.payload),
-        tuple(record.vector[DENSE]),
-        SparseVector(tuple(sparse.indices), tuple(sparse.values)),
+def _filter(meant: Group) -> models.Filter:
+    return models.Filter(
+        must=[_condition(one) for one in meant.must] or None,
+        should=[_condition(one) for one in meant.should] or None,
+        must_not=[_condition(one) for one in meant.must_not] or None,
     )
+
+
+def _condition(meant: Condition) -> models.Condition:
+    if isinstance(meant, Group):
+        return _filter(meant)
+    if isinstance(meant, Compared):
+        return models.FieldCondition(key=meant.field, range=models.Range(**{meant.operator: meant.number}))
+    match = models.MatchValue(value=meant.value) if isinstance(meant, Is) else models.MatchAny(any=list(meant.values))
+    return models.FieldCondition(key=meant.field, match=match)
+
+
+def _engine_point(one: Point) -> models.PointStruct:
+    sparse = models.SparseVector(indices=list(one.sparse.indices), values=list(one.sparse.values))
+    vector: dict[str, Any] = {DENSE: list(one.dense), SPARSE: sparse}
+    return models.PointStruct(id=one.chunk.id, vector=vector, payload=payload(one.chunk))

@@ -17,15 +17,15 @@ from services.database.engine import Sessions
 from services.database.tables import DataSet, now
 from services.domain.files import read_bytes, remove_bytes
 from services.domain.lineage import EXAMPLES, add_origins
-from training.config import DatasetSettings
-from training.data.dataset import canonical, digest, parse_dataset
+from training.config import ExampleSettings
+from training.data.dataset import Dataset, canonical, digest, parse_dataset
 from training.errors import InvalidDataset
-from training.model import Dataset, Example
+from training.model import Example
 
 Use = Literal["training", "evaluation"]
 FOLDER = "_data_sets"
 TRIES = 5
-ANY_NUMBER = DatasetSettings(min_examples=1)
+ANY_NUMBER = ExampleSettings(min_examples=1)
 
 
 class FrozenSets:

@@ -16,7 +16,7 @@ from services.contracts.jobs import UNSUCCESSFUL, JobKind
 from services.database.engine import Sessions
 from services.database.tables import Example, ExampleUse, File, Job, Version, not_expired
 from services.domain.files import new_file, remove_bytes
-from training.config import DatasetSettings
+from training.config import ExampleSettings
 
 ExampleKind = Literal["supervised", "preference", "rating"]
 ExampleStatus = Literal["proposed", "approved", "rejected"]
@@ -47,7 +47,7 @@ def freeze_examples(sessions: Sessions, files_url: str, workspace_id: str, kind:
     """
     with sessions() as session:
         examples = session.scalars(_approved(workspace_id, kind).order_by(Example.created_at, Example.id)).all()
-    least = DatasetSettings().min_examples
+    least = ExampleSettings().min_examples
     if len(examples) < least:
         raise TooFewExamples(
             f"The workspace has {len(examples)} approved examples of the kind '{kind}'; at least {least} are needed to "

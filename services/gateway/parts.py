@@ -44,7 +44,6 @@ from services.gateway.versions.versions import Versions
 from services.kit.http import async_client
 from services.kit.queue import make_celery, redis_client
 from services.kit.settings import Platform
-from training.config import DatasetSettings
 
 
 @dataclass(frozen=True)
@@ -122,8 +121,7 @@ def make_parts(settings: Settings, connections: Connections, slots: Slots | None
     dispatcher = Dispatcher(connections.celery, jobs, _deadlines(gateway))
     files, stores = Files(sessions, platform.files_url, gateway.max_body_bytes), Stores(sessions, jobs)
     store_files = StoreFiles(sessions, stores, files, dispatcher, jobs)
-    trainable = DatasetSettings(**settings.data_sets.model_dump())
-    data_sets = DataSets(sessions, files, platform.files_url, dispatcher, trainable)
+    data_sets = DataSets(sessions, files, platform.files_url, dispatcher, settings.data_sets.examples())
     versions, journal = Versions(sessions, gateway), Journal(sessions)
     proposing = Proposing(gateway.propose_praised, gateway.propose_ratings, gateway.review_examples)
     reviewed = ReviewedExamples(sessions, platform.files_url)

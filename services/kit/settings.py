@@ -17,6 +17,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from retrieval.sources.port import Bounds
+from training.config import ExampleSettings
+
 PACKAGED_MODEL = "smollm2-135m-instruct"
 LONGEST_SOCKET_FOLDER = 70  # a Unix socket's path may have 107 bytes; the longest name under the folder has 30
 
@@ -73,28 +76,31 @@ class SourceSettings(ServiceSettings):
     bucket_schemes: list[str] = Field(default_factory=lambda: ["s3", "gs", "gcs", "az", "abfs"])
     private_hosts: list[str] = Field(default_factory=list)
     max_documents: int = Field(default=100_000, ge=1)
-    max_file_bytes: int = Field(default=64 * 2**20, ge=1)
+    max_file_bytes: int = Field(default=Bounds.max_file_bytes, ge=1)
     max_removed_share: float = Field(default=0.5, ge=0.0, le=1.0)
-    request_timeout: float = Field(default=20.0, gt=0)
+    request_timeout: float = Field(default=Bounds.request_seconds, gt=0)
     deadline: float = Field(default=6 * 3600.0, gt=0)
 
 
 class DataSetSettings(ServiceSettings):
     """What may be trained on: `[data_sets]`. Gateway and workers must have the same values.
 
-    The names are those of `training.config.DatasetSettings`, which says what each means.
+    Each key means what it does in `training.config.ExampleSettings`, which has the defaults too.
     """
 
     toml_table = "data_sets"
     model_config = service_config("data_sets")
 
-    min_examples: int = Field(default=10, ge=1)
-    share_held_out: float = Field(default=0.1, ge=0.0, le=0.5)
-    max_held_out: int = Field(default=24, ge=1, le=1000)
-    max_validation: int = Field(default=200, ge=1, le=100_000)
-    max_overlap: float = Field(default=0.5, ge=0.0, le=1.0)
-    max_contradictory: float = Field(default=0.1, ge=0.0, le=1.0)
-    near_duplicate: float = Field(default=0.5, ge=0.3, le=1.0)
+    min_examples: int = Field(default=ExampleSettings.min_examples, ge=1)
+    share_held_out: float = Field(default=ExampleSettings.share_held_out, ge=0.0, le=0.5)
+    max_held_out: int = Field(default=ExampleSettings.max_held_out, ge=1, le=1000)
+    max_validation: int = Field(default=ExampleSettings.max_validation, ge=1, le=100_000)
+    max_overlap: float = Field(default=ExampleSettings.max_overlap, ge=0.0, le=1.0)
+    max_contradictory: float = Field(default=ExampleSettings.max_contradictory, ge=0.0, le=1.0)
+    near_duplicate: float = Field(default=ExampleSettings.near_duplicate, ge=0.3, le=1.0)
+
+    def examples(self) -> ExampleSettings:
+        return ExampleSettings(**self.model_dump())
 
 
 class Platform(_TomlSettings):

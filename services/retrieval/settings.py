@@ -8,7 +8,7 @@ from pydantic import Field
 
 from retrieval.index.port import SEARCH_WIDTH
 from retrieval.search.expansion import ExpansionSettings
-from retrieval.search.fusion import FusionSettings
+from retrieval.search.fusion import FusionSettings, Method
 from retrieval.search.searcher import SearchSettings
 from services.kit.settings import ServiceSettings, service_config
 
@@ -29,20 +29,20 @@ class RetrievalSettings(ServiceSettings):
 
     index_url: str = ""
     index_api_key: str = ""
-    candidates: int = Field(default=30, ge=1, le=1000)
+    candidates: int = Field(default=SearchSettings.candidates, ge=1, le=1000)
     search_width: int = Field(default=SEARCH_WIDTH, ge=1, le=10_000)
-    fusion: Literal["relative", "weighted", "dbsf", "rrf"] = "relative"
-    dense_weight: float = Field(default=0.5, ge=0.0, le=1.0)
-    rrf_k: int = Field(default=10, ge=1)
-    complete_scores: bool = True
-    expansion_passages: int = Field(default=0, ge=0, le=50)
-    expansion_dense_share: float = Field(default=0.3, ge=0.0, le=10.0)
-    expansion_sparse_share: float = Field(default=0.2, ge=0.0, le=10.0)
-    expansion_terms: int = Field(default=20, ge=0, le=1000)
+    fusion: Method = FusionSettings.method
+    dense_weight: float = Field(default=FusionSettings.dense_weight, ge=0.0, le=1.0)
+    rrf_k: int = Field(default=FusionSettings.rrf_k, ge=1)
+    complete_scores: bool = SearchSettings.complete_scores
+    expansion_passages: int = Field(default=ExpansionSettings.passages, ge=0, le=50)
+    expansion_dense_share: float = Field(default=ExpansionSettings.dense_share, ge=0.0, le=10.0)
+    expansion_sparse_share: float = Field(default=ExpansionSettings.sparse_share, ge=0.0, le=10.0)
+    expansion_terms: int = Field(default=ExpansionSettings.terms, ge=0, le=1000)
     rerank_model: str = ""
-    rerank_candidates: int = Field(default=20, ge=1, le=1000)
-    join_neighbours: bool = True
-    neighbours: int = Field(default=0, ge=0, le=5)
+    rerank_candidates: int = Field(default=SearchSettings.rerank_candidates, ge=1, le=1000)
+    join_neighbours: bool = SearchSettings.join_neighbours
+    neighbours: int = Field(default=SearchSettings.neighbours, ge=0, le=5)
     embedder_dtype: Literal["bfloat16", "float32"] = "bfloat16"
     embedder_threads: int = Field(default=1, ge=1)
     max_open_collections: int = Field(default=32, ge=2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -27,7 +27,7 @@ from training.judging.probes import PROBES
 if TYPE_CHECKING:
     from retrieval.documents.chunking import ChunkingSettings
 
-Kind = MixSettings | LoraSettings | EvaluationSettings | ParitySettings | GateSettings
+Kind = TypeVar("Kind", MixSettings, LoraSettings, EvaluationSettings, ParitySettings, GateSettings)
 
 
 class WorkerSettings(ServiceSettings):
@@ -68,15 +68,15 @@ class WorkerSettings(ServiceSettings):
     """A training that tells no progress for this long is ended, and tried again from its last checkpoint."""
     general_examples: Path = Path(training.__path__[0]) / "data" / "general.jsonl"
     """Conversations without documents, mixed in against forgetting; JSONL as for training."""
-    max_pages: int = Field(default=2000, ge=1)
+    max_pages: int = Field(default=Limits.max_pages, ge=1)
     """Largest file that is read, in pages or slides."""
-    max_characters: int = Field(default=10_000_000, ge=1000)
+    max_characters: int = Field(default=Limits.max_characters, ge=1000)
     """Largest file that is read, in characters of text."""
-    max_unpacked_bytes: int = Field(default=256 * MIB, ge=MIB)
+    max_unpacked_bytes: int = Field(default=Limits.max_unpacked_bytes, ge=MIB)
     """What a zipped file (DOCX, PPTX, XLSX, EPUB) may unpack to."""
-    max_parse_memory: int = Field(default=1024 * MIB, ge=512 * MIB)
+    max_parse_memory: int = Field(default=ParsingLimits.max_parse_memory, ge=512 * MIB)
     """Address space, in bytes, that reading one file may take."""
-    max_parse_seconds: float = Field(default=60.0, gt=0)
+    max_parse_seconds: float = Field(default=ParsingLimits.max_parse_seconds, gt=0)
     """Processor time, in seconds, that reading one file may take."""
     journal_days: float | None = Field(default=None, gt=0)
     """Age in days at which answers leave the journal, with the feedback on them; None keeps them."""
@@ -167,10 +167,10 @@ class TrainingSettings(ServiceSettings):
         return self
 
     def mix(self) -> MixSettings:
-        return MixSettings(**self._named(MixSettings))
+        return self._named(MixSettings)
 
     def lora(self) -> LoraSettings:
-        return LoraSettings(**self._named(LoraSettings))
+        return self._named(LoraSettings)
 
     def dpo_lora(self) -> LoraSettings:
         try:
@@ -180,15 +180,15 @@ class TrainingSettings(ServiceSettings):
             raise OutOfRange(str(error).replace("The setting ", "The setting dpo_", 1)) from error
 
     def evaluation(self) -> EvaluationSettings:
-        return EvaluationSettings(**self._named(EvaluationSettings))
+        return self._named(EvaluationSettings)
 
     def parity(self) -> ParitySettings:
-        return ParitySettings(**self._named(ParitySettings))
+        return self._named(ParitySettings)
 
     def gate(self) -> GateSettings:
-        return GateSettings(**self._named(GateSettings))
+        return self._named(GateSettings)
 
-    def _named(self, kind: type[Kind]) -> dict[str, Any]:
-        """The values of the keys that have the names of a dataclass's fields."""
+    def _named(self, kind: type[Kind]) -> Kind:
+        """What the keys say that have the names of the dataclass's fields; the other fields keep their defaults."""
         names = {one.name for one in fields(kind)} & type(self).model_fields.keys()
-        return {name: getattr(self, name) for name in names}
+        return kind(**{name: getattr(self, name) for name in names})

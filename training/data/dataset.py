@@ -8,20 +8,39 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from retrieval.model import Message
-from training.config import DatasetSettings
+from training.config import ExampleSettings
 from training.data.formats import Format, read_example
 from training.data.reading import BadRow, read_rows
 from training.errors import InvalidDataset
-from training.model import Dataset, Example
+from training.model import Example
 
 SHOWN = 20
 
 
-def parse_dataset(data: bytes, settings: DatasetSettings | None = None) -> Dataset:
+@dataclass(frozen=True)
+class Dataset:
+    """Examples, frozen: `sha256` is over their canonical form, whatever the format that they were read from.
+
+    `unread` counts the rows by each of their keys that means nothing here.
+    """
+
+    examples: tuple[Example, ...]
+    sha256: str
+    format: str = "messages"
+    unread: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def has_preferences(self) -> bool:
+        """Whether every example has a rejected answer beside its own; such a set is for preference training alone."""
+        return any(example.rejected is not None for example in self.examples)
+
+
+def parse_dataset(data: bytes, settings: ExampleSettings | None = None) -> Dataset:
     """Read training examples: JSONL or one JSON list, in one of the formats of `training.data.formats`.
 
     `metadata` is kept. Its `document` may name the file that answers; `null` there marks a question that no document
@@ -31,7 +50,7 @@ def parse_dataset(data: bytes, settings: DatasetSettings | None = None) -> Datas
     Raises InvalidDataset that names every bad line by its number (the first 20 in the message, all in `problems`), or
     says that formats are mixed, or that there are too few examples.
     """
-    minimum = (settings or DatasetSettings()).min_examples
+    minimum = (settings or ExampleSettings()).min_examples
     examples: list[Example] = []
     problems: list[str] = []
     formats: dict[Format, list[int]] = {}

@@ -10,13 +10,14 @@ from itertools import pairwise
 from typing import Any
 
 from retrieval.text.languages import LIMITS, UNKNOWN, language
-from training.config import DatasetSettings
+from training.config import ExampleSettings
 from training.data.contradictions import Contradictions, contradictory
+from training.data.dataset import Dataset
 from training.data.fitness import distinct
 from training.data.near_duplicates import question_groups, same_questions
 from training.data.sensitive import Finding, find_sensitive
 from training.data.wording import Wording
-from training.model import Dataset, Example
+from training.model import Example
 
 FIRST_GOAL, SECOND_GOAL = 50, 100
 """From the first number on form is learned; with the second a run of the sample style passes the gate."""
@@ -130,7 +131,7 @@ class Examined:
 
 
 def examine(
-    dataset: Dataset, settings: DatasetSettings, count_tokens: CountTokens | None = None, max_length: int = 0
+    dataset: Dataset, settings: ExampleSettings, count_tokens: CountTokens | None = None, max_length: int = 0
 ) -> Examined:
     """Read every example once. Without `count_tokens` the report has no lengths in tokens.
 

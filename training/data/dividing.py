@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from retrieval.model import Message
-from training.config import DatasetSettings
-from training.data.dataset import check_count
+from training.config import ExampleSettings
+from training.data.dataset import Dataset, check_count
 from training.data.fitness import check_overlap
 from training.data.near_duplicates import copies_of, question_groups
+from training.data.sides import Sides
 from training.data.splitting import Known, fewest, keep_out, part
 from training.errors import InvalidDataset
-from training.model import Dataset, Example, Sides, TrainingRow
+from training.model import Example, TrainingRow
 
 SHOWN_LINES = 20
 PLACES = {"held_out": "the held-out examples", "validation": "the validation file"}
@@ -60,7 +61,7 @@ class Asked:
     def counts(self) -> dict[str, int]:
         return {name: len(getattr(self, name)) for name in ("held_out", "validation", "evaluation")}
 
-    def without(self, learned: Sequence[Example], settings: DatasetSettings) -> Asked:
+    def without(self, learned: Sequence[Example], settings: ExampleSettings) -> Asked:
         """Less what asks any of these examples, or a near-copy of it."""
         kept = keep_out(self.examples, learned, settings)[0]
         left = {id(one) for one in kept}
@@ -80,7 +81,7 @@ class Prepared:
 
 
 def divide(
-    dataset: Dataset, kept_out: KeptOut, past: Past, settings: DatasetSettings, sides: Sides | None = None
+    dataset: Dataset, kept_out: KeptOut, past: Past, settings: ExampleSettings, sides: Sides | None = None
 ) -> Prepared:
     """Keep what judges the model apart from what it learns.
 
@@ -120,7 +121,7 @@ def divide(
     return Prepared(trained, asked, sides, left_out)
 
 
-def _sides(dataset: Dataset, kept_out: KeptOut, past: Past, settings: DatasetSettings) -> Sides:
+def _sides(dataset: Dataset, kept_out: KeptOut, past: Past, settings: ExampleSettings) -> Sides:
     examples = dataset.examples
     if kept_out.validation:
         shared = keep_out(kept_out.validation, examples, settings)[1]
@@ -134,7 +135,7 @@ def _sides(dataset: Dataset, kept_out: KeptOut, past: Past, settings: DatasetSet
     return Sides(tuple(held_out), tuple(removed), tuple(between))
 
 
-def _nothing_to_ask(dataset: Dataset, kept_out: KeptOut, settings: DatasetSettings) -> str:
+def _nothing_to_ask(dataset: Dataset, kept_out: KeptOut, settings: ExampleSettings) -> str:
     count = len(dataset.examples)
     if kept_out.validation:
         return (
@@ -219,7 +220,7 @@ def _shown(lines: Sequence[int]) -> str:
     return f"line{'s' if len(lines) > 1 else ''} {', '.join(map(str, lines[:SHOWN_LINES]))}{more}"
 
 
-def _check_left(kept: int, removed: int, settings: DatasetSettings) -> None:
+def _check_left(kept: int, removed: int, settings: ExampleSettings) -> None:
     try:
         check_count(kept, settings.min_examples)
     except InvalidDataset as error:

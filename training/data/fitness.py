@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from training.config import DatasetSettings
-from training.data.dataset import check_count
+from training.config import ExampleSettings
+from training.data.dataset import Dataset, check_count
 from training.errors import InvalidDataset
-from training.model import Dataset, Example, turns_of
+from training.model import Example, turns_of
 
 SHOWN_PAIRS = 5
 Method = Literal["supervised", "dpo"]
 
 
-def check_examples(dataset: Dataset, settings: DatasetSettings, method: Method = "supervised") -> None:
+def check_examples(dataset: Dataset, settings: ExampleSettings, method: Method = "supervised") -> None:
     """Raises InvalidDataset for too few examples, those of another method, and one answer to everything."""
     examples = dataset.examples
     check_count(len(examples), settings.min_examples)

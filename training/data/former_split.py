@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from training.data.near_duplicates import question_groups
-from training.model import Example, Sides, TrainingRow
+from training.data.sides import Sides
+from training.model import Example, TrainingRow
 
 
 def former_sides(examples: Sequence[Example], report: Mapping[str, Any], settings: Mapping[str, Any]) -> Sides | None:
-    """The sides of a data set, by what was kept of its run: its `DatasetReport` and `DatasetSettings`, as plain values.
+    """The sides of a data set, by what was kept of its run: its `SplitReport` and `ExampleSettings`, as plain values.
 
     None where they cannot be told: examples were removed before the split, or the counts are others than the run's.
     """

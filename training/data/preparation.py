@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from training.config import DatasetSettings
-from training.data.dataset import parse_dataset
+from training.config import ExampleSettings
+from training.data.dataset import Dataset, parse_dataset
 from training.data.dataset_report import CountTokens, DataSetReport, examine
 from training.data.fitness import Method, check_contradictions, check_examples
 from training.errors import InvalidDataset
-from training.model import Dataset, Example, turns_of
+from training.model import Example, turns_of
 
 
 def read_validation(data: bytes) -> tuple[Example, ...]:
@@ -18,14 +18,14 @@ def read_validation(data: bytes) -> tuple[Example, ...]:
     if not data.strip():
         return ()
     try:
-        return parse_dataset(data, DatasetSettings(min_examples=1)).examples
+        return parse_dataset(data, ExampleSettings(min_examples=1)).examples
     except InvalidDataset as error:
         raise InvalidDataset(f"In the validation file: {error}", error.problems) from error
 
 
 def examine_and_check(
     dataset: Dataset,
-    settings: DatasetSettings,
+    settings: ExampleSettings,
     count_tokens: CountTokens | None,
     max_length: int,
     on_report: Callable[[DataSetReport], None],

@@ -16,10 +16,11 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from training.config import DatasetSettings
+from training.config import ExampleSettings
 from training.data.near_duplicates import Asking, copies_of
+from training.data.sides import Sides
 from training.data.wording import Wording
-from training.model import Example, Sides
+from training.model import Example
 
 KEYS = 2**256
 ENOUGH_GROUPS = 10
@@ -34,7 +35,7 @@ class Known:
     held_out: tuple[Example, ...] = ()
 
 
-def part(examples: Sequence[Example], known: Known, settings: DatasetSettings) -> Sides:
+def part(examples: Sequence[Example], known: Known, settings: ExampleSettings) -> Sides:
     """The side of each example. Where the rule holds out no new group and none is held out from before, the smallest
     group that is new is; so of refusals and of answers, where there are ENOUGH_GROUPS of the kind.
 
@@ -46,7 +47,7 @@ def part(examples: Sequence[Example], known: Known, settings: DatasetSettings) -
 
 
 def keep_out(
-    examples: Sequence[Example], kept_out: Sequence[Example], settings: DatasetSettings
+    examples: Sequence[Example], kept_out: Sequence[Example], settings: ExampleSettings
 ) -> tuple[list[Example], list[Example]]:
     """The examples without those that ask what is kept out or a near-copy of it, and those."""
     copies = set(copies_of(examples, kept_out, settings.near_duplicate)) if examples and kept_out else set()
@@ -87,7 +88,7 @@ def _number(content: bytes) -> int:
 class _Parting:
     """The sides of some examples, worked out step by step. `_side` says of each place: trained, held out, between."""
 
-    def __init__(self, examples: Sequence[Example], known: Known, settings: DatasetSettings) -> None:
+    def __init__(self, examples: Sequence[Example], known: Known, settings: ExampleSettings) -> None:
         self._examples, self._settings = examples, settings
         self._asking = Asking.of([*examples, *known.trained, *known.held_out], settings.near_duplicate)
         first, second = len(examples), len(examples) + len(known.trained)

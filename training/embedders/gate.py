@@ -7,15 +7,16 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy
-from scipy.stats import bootstrap
+from scipy.stats import quantile
 
 from retrieval.metrics import ndcg_at_k
+from training.bootstrap import interval
 from training.embedders.pairs import Pair
 
 Encode = Callable[[Sequence[str]], Sequence[Sequence[float]]]
 """Texts to vectors of length one."""
 DEPTH = 10
-RESAMPLES = 2000
+RESAMPLES, CONFIDENCE = 2000, 0.95
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,7 @@ def compare(before: Sequence[float], after: Sequence[float], seed: int) -> Embed
     differences = numpy.asarray(after) - numpy.asarray(before)
     low = high = float(differences.mean())
     if differences.std() > 0:
-        resampled = bootstrap((differences,), numpy.mean, n_resamples=RESAMPLES, method="percentile", rng=seed)
-        low, high = (float(value) for value in resampled.confidence_interval)
+        low, high = interval(differences, CONFIDENCE, RESAMPLES, seed, quantile)
     return EmbedderReport(len(differences), float(numpy.mean(before)), float(numpy.mean(after)), low, high)
 
 

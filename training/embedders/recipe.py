@@ -21,7 +21,7 @@ from training.embedders.gate import EmbedderReport, Encode
 from training.embedders.pairs import Pair
 from training.embedders.tuning import Tuned
 from training.errors import InvalidDataset, VersionExists
-from training.model import Cancelled as IsCancelled
+from training.progress import MustStop
 
 MANIFEST = "embedder.json"
 Progress = Callable[[str, float], None]
@@ -55,7 +55,7 @@ class EmbedderResult:
 
 
 def train_embedder(
-    request: EmbedderRequest, load: Callable[[str], Encode], progress: Progress, cancelled: IsCancelled
+    request: EmbedderRequest, load: Callable[[str], Encode], progress: Progress, cancelled: MustStop
 ) -> EmbedderResult:
     """Tune, judge and close an embedder. `load` opens the weights of a folder or hub id as they will serve.
 

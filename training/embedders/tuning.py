@@ -24,7 +24,7 @@ from training.config import EmbedderSettings
 from training.embedders.gate import Encode
 from training.embedders.pairs import Pair
 from training.errors import Cancelled
-from training.model import Cancelled as IsCancelled
+from training.progress import MustStop
 
 OnStep = Callable[[int, int], None]
 TOO_CLOSE = 0.95
@@ -66,7 +66,7 @@ def tune(
     work: Path,
     settings: EmbedderSettings,
     on_step: OnStep,
-    cancelled: IsCancelled,
+    cancelled: MustStop,
 ) -> Tuned:
     """Train the weights at `base` (a folder or hub id) on the pairs, and write them to the folder `target`.
 
@@ -117,7 +117,7 @@ def _arguments(settings: EmbedderSettings, work: Path) -> SentenceTransformerTra
 class _Watch(TrainerCallback):  # type: ignore[misc]
     """Tells each step, and ends the training when it is cancelled."""
 
-    def __init__(self, on_step: OnStep, cancelled: IsCancelled) -> None:
+    def __init__(self, on_step: OnStep, cancelled: MustStop) -> None:
         self.losses: list[float] = []
         self._on_step, self._cancelled = on_step, cancelled
 

@@ -1,4 +1,7 @@
-"""A model asked the held-out questions through the server that will serve it, and its answers measured."""
+"""One model is asked the held-out questions through the server that will serve it.
+
+This asks and collects the answers; `scoring` makes figures of them, and `gate` compares the figures of two models.
+"""
 
 from __future__ import annotations
 
@@ -13,29 +16,18 @@ from retrieval.answers.grounding import REFUSAL
 from retrieval.answers.guard import opens_supported
 from retrieval.model import Message, Passage
 from retrieval.search.follow_up import standalone_query
+from training.carrying import carries, source
 from training.config import EvaluationSettings
 from training.errors import Cancelled
+from training.judging.figures import Metrics
 from training.judging.probes import Probe
+from training.judging.questions import Completion, Question
 from training.judging.scoring import Outcome, ProbeOutcome, Standards, Trial, measure
-from training.model import Cancelled as IsCancelled
-from training.model import Completion, Metrics, Question
-from training.prompts.sources import carries, source
+from training.progress import MustStop
+from training.retriever import Retriever
 
 OnAnswer = Callable[[int, int], None]
 Answered = TypeVar("Answered")
-
-
-class Retriever(Protocol):
-    """The live retriever, as the server asks it."""
-
-    def passages(
-        self, question: str, top_k: int, document: str | None = None, history: Sequence[str] = ()
-    ) -> list[Passage]:
-        """The best passages, best first; `history` are the user's turns before the question, oldest first.
-
-        Raises whatever goes wrong: no passages means that there are none.
-        """
-        ...
 
 
 class Answerer(Protocol):
@@ -109,7 +101,7 @@ def evaluate(
     answerer: Answerer,
     standards: Standards,
     settings: EvaluationSettings,
-    cancelled: IsCancelled,
+    cancelled: MustStop,
     on_answer: OnAnswer = lambda _done, _total: None,
     judge: Judge | None = None,
 ) -> Metrics:
@@ -129,7 +121,7 @@ def ask(
     trials: Sequence[Trial],
     answerer: Answerer,
     settings: EvaluationSettings,
-    cancelled: IsCancelled,
+    cancelled: MustStop,
     on_answer: OnAnswer = lambda _done, _total: None,
 ) -> list[Outcome]:
     """The outcomes in the order of the trials."""
@@ -140,14 +132,14 @@ def ask_probes(
     probes: Sequence[Probe],
     answerer: Answerer,
     settings: EvaluationSettings,
-    cancelled: IsCancelled,
+    cancelled: MustStop,
     on_answer: OnAnswer = lambda _done, _total: None,
 ) -> list[ProbeOutcome]:
     """Whether each probe is passed, in their order. They are asked as a mode without retrieval asks."""
     return _each(probes, lambda probe: _ask_probe(probe, answerer, settings), settings, cancelled, on_answer)
 
 
-def judged(outcomes: Sequence[Outcome], judge: Judge, cancelled: IsCancelled) -> tuple[list[Outcome], str]:
+def judged(outcomes: Sequence[Outcome], judge: Judge, cancelled: MustStop) -> tuple[list[Outcome], str]:
     """The outcomes with the judge's marks of answerable questions, and why the judging ended early, if it did."""
     marked: list[Outcome] = []
     for outcome in outcomes:
@@ -173,7 +165,7 @@ def _each(
     asked: Sequence[Asked],
     answer: Callable[[Asked], Answered],
     settings: EvaluationSettings,
-    cancelled: IsCancelled,
+    cancelled: MustStop,
     on_answer: OnAnswer,
 ) -> list[Answered]:
     with ThreadPoolExecutor(settings.concurrency) as pool:

@@ -1,4 +1,4 @@
-"""The tests that a candidate has to pass before it goes live.
+"""The tests that a candidate has to pass before it goes live, by its figures and those of what is live now.
 
 **The rule for what may not fall.** Candidate and baseline answer the same prompts, so each prompt gives a difference,
 and their mean has a bootstrap interval (training/judging/paired.py). A check refuses
@@ -27,19 +27,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from training.config import GateSettings
+from training.judging.figures import Metrics
 from training.judging.paired import Difference, difference
-from training.model import GateCheck, GateReport, LoraResult, Metrics
+from training.judging.verdict import GateCheck, GateReport
 
 
 @dataclass(frozen=True)
 class Evidence:
     """What a candidate is judged by.
 
-    `baseline` is the live version on the same prompts, or the base weights where none is live. `template` and
-    `base_template` are fingerprints of the chat templates (training/weights/registry.py).
+    The losses are those of the held-out rows, in nats. `baseline` is the live version on the same prompts, or the base
+    weights where none is live. `template` and `base_template` are fingerprints of the chat templates
+    (training/weights/registry.py).
     """
 
-    lora: LoraResult
+    loss_before: float
+    loss_after: float
     candidate: Metrics
     baseline: Metrics
     baseline_is_tuned: bool
@@ -82,7 +85,7 @@ def judge(evidence: Evidence, settings: GateSettings) -> GateReport:
     )
     checks = (
         _template_unchanged(evidence),
-        _loss_fell(evidence.lora),
+        _loss_fell(evidence),
         _answers(evidence, settings),
         _stops(evidence.candidate, settings),
         _style(evidence, settings),
@@ -100,8 +103,8 @@ def _template_unchanged(evidence: Evidence) -> GateCheck:
     return GateCheck("template", passed, sentence)
 
 
-def _loss_fell(lora: LoraResult) -> GateCheck:
-    before, after = lora.loss_before, lora.loss_after
+def _loss_fell(evidence: Evidence) -> GateCheck:
+    before, after = evidence.loss_before, evidence.loss_after
     passed = math.isfinite(after) and after < before
     verb = "fell" if passed else "did not fall"
     return GateCheck("loss", passed, f"The held-out loss {verb}: {before:.3f} before training, {after:.3f} after.")

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.model import PromptScore
+from training.bootstrap import interval
+from training.judging.figures import PromptScore
 
 
 @dataclass(frozen=True)
@@ -47,15 +48,12 @@ def difference(
 ) -> Difference | None:
     """The paired difference with its bootstrap percentile interval; None where no prompt has the figure for both.
 
-    Pairs are drawn with replacement `resamples` times, and the interval lies between the quantiles of the resampled
-    mean differences that leave out (1 - `confidence`) / 2 on either side (Efron and Tibshirani, An Introduction to the
-    Bootstrap, 1993, chapter 13). The same scores and seed give the same interval.
+    The same scores and seed give the same interval; `training.bootstrap` says how.
     """
     found = np.array(pairs(candidate, baseline, figure), dtype=float)
     if not len(found):
         return None
     each = found[:, 0] - found[:, 1]
-    drawn = np.random.default_rng(seed).integers(0, len(each), (resamples, len(each)))
-    low, high = np.quantile(each[drawn].mean(axis=1), [(1 - confidence) / 2, (1 + confidence) / 2])
+    low, high = interval(each, confidence, resamples, seed, np.quantile)
     new, old = found.mean(axis=0)
-    return Difference(float(new), float(old), float(each.mean()), float(low), float(high), len(each))
+    return Difference(float(new), float(old), float(each.mean()), low, high, len(each))

@@ -1,4 +1,8 @@
-"""Answers to figures: each prompt's own first, then what they come to. The same answers give the same figures."""
+"""Answers of one model to figures: each prompt's own first, then what they come to.
+
+Nobody is asked here (`evaluation` does that) and nothing is decided (`gate` does). The same answers give the same
+figures.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,10 @@ from retrieval.metrics import token_f1
 from retrieval.model import Citation, Passage
 from retrieval.text.facts import facts_in
 from retrieval.text.markers import strip_markers
+from training.judging.figures import Metrics, PromptScore, Share
+from training.judging.questions import Completion, Question
 from training.judging.repetition import TrainedText
 from training.judging.style import TRAITS, StyleProfile
-from training.model import Completion, Metrics, PromptScore, Question, Share
 
 SHOWN_FAILURES = 5
 

@@ -6,7 +6,6 @@ import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from retrieval.answers.answerability import answerability
 from retrieval.answers.grounding import REFUSAL, passage_text
@@ -16,26 +15,29 @@ from retrieval.search.follow_up import standalone_query
 from retrieval.text.markers import strip_markers
 from retrieval.text.sentences import ENDS, sentences
 from retrieval.text.words import content_words
+from training.carrying import carries, source
 from training.config import MixSettings
-from training.model import Example, RowKind, RowsReport, TrainingRow, turns_of
-from training.prompts.sources import carries, source
+from training.model import Example, RowKind, TrainingRow, turns_of
+from training.retriever import Retriever
 
 EXTRA_PASSAGES = 4
 """How many passages more than `top_k` are fetched, to fill the places of those that are taken out."""
 
 
-class Retriever(Protocol):
-    """The live retriever, as the server asks it."""
+@dataclass(frozen=True)
+class RowsReport:
+    """How many rows of each kind were made. `brought` counts the examples whose right passage live retrieval missed and
+    that was fetched from the named document; `unsupported` those that no passage carries, kept without passages;
+    `distracted` the grounded rows whose other passages are all of other documents, by `share_distractors`."""
 
-    def passages(
-        self, question: str, top_k: int, document: str | None = None, history: Sequence[str] = ()
-    ) -> list[Passage]:
-        """The best passages, best first; only those of the file `document` where it is given.
-
-        `history` are the user's turns before the question, oldest first. Raises whatever goes wrong: no passages means
-        that there are none.
-        """
-        ...
+    rows: int
+    grounded: int
+    refusal: int
+    plain: int
+    general: int
+    brought: int
+    unsupported: int
+    distracted: int = 0
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from training.model import StepMetrics
+from training.tuning.results import StepMetrics
 
 FOLDER = "checkpoints"
 SEAL = "sealed"

@@ -22,11 +22,11 @@ from typing import IO, Any, TypeVar
 
 import torch
 
-from training.data import frozen
 from training.errors import Cancelled, OutOfMemory, ProcessLost, TrainingError
 from training.hardware import Hardware
-from training.model import Cancelled as IsCancelled
-from training.model import LoraResult, Progress, RunProgress
+from training.progress import MustStop, Progress, RunProgress
+from training.tuning.results import LoraResult
+from training.writing import keep
 
 CALL, PROGRESS, STOP, OUTCOME, SHARED = "call.pickle", "progress.jsonl", "stop", "outcome.pickle", "distributed"
 POLL_SECONDS = 0.5
@@ -36,7 +36,7 @@ LEAST_FREE_BYTES = 2**20
 Row = TypeVar("Row")
 Settings = TypeVar("Settings")
 Result = TypeVar("Result", bound=LoraResult)
-Train = Callable[[Path, Sequence[Row], Sequence[Row], Settings, Path, Progress, IsCancelled], Result]
+Train = Callable[[Path, Sequence[Row], Sequence[Row], Settings, Path, Progress, MustStop], Result]
 """`training.tuning.lora.train_adapter` or `preferences.train_preferences`: a function that stands in a module."""
 
 
@@ -49,7 +49,7 @@ def run(
     settings: Settings,
     folder: Path,
     progress: Progress,
-    cancelled: IsCancelled,
+    cancelled: MustStop,
 ) -> Result:
     """What `train` gives for these arguments: from this process, or from as many of its own as the hardware asks for.
 
@@ -62,8 +62,8 @@ def run(
     for name in (STOP, OUTCOME):
         (shared / name).unlink(missing_ok=True)
     call = (train, base, list(rows), list(held_out), settings, folder, os.getpid())
-    frozen.keep(shared / CALL, pickle.dumps(call))
-    frozen.keep(shared / PROGRESS, b"")
+    keep(shared / CALL, pickle.dumps(call))
+    keep(shared / PROGRESS, b"")
     command = hardware.command("training.tuning.distributed", str(shared))
     process = subprocess.Popen(command, env={**os.environ, **hardware.environment()})
     try:
@@ -76,7 +76,7 @@ def run(
     return outcome  # type: ignore[no-any-return]
 
 
-def _follow(process: subprocess.Popen[bytes], shared: Path, progress: Progress, cancelled: IsCancelled) -> None:
+def _follow(process: subprocess.Popen[bytes], shared: Path, progress: Progress, cancelled: MustStop) -> None:
     stopped_at: float | None = None
     with (shared / PROGRESS).open(encoding="utf-8") as lines:
         while process.poll() is None:
@@ -133,7 +133,7 @@ def main(shared: Path) -> int:
             print(*traceback.format_tb(error.__traceback__), type(error).__name__, sep="", file=sys.stderr)
         outcome = _portable(error)
     if is_first:
-        frozen.keep(shared / OUTCOME, pickle.dumps(outcome))
+        keep(shared / OUTCOME, pickle.dumps(outcome))
     return int(isinstance(outcome, Exception) and not isinstance(outcome, Cancelled))
 
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from training.answer_tokens import row_length
 from training.errors import InvalidDataset
 from training.model import TrainingRow
-from training.tuning.lora import row_length
 
 SHOWN_LINES = 20
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,38 @@ from datasets.utils.logging import disable_progress_bar
 from transformers import AutoTokenizer, PrinterCallback
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 
+from retrieval.model import Message
+from training.answer_tokens import tokenize
 from training.config import PreferenceSettings
 from training.errors import InvalidDataset
-from training.model import Cancelled as IsCancelled
-from training.model import PreferencePair, PreferenceResult, Progress, RatedAnswer, TrainingRow
+from training.model import TrainingRow
+from training.progress import MustStop, Progress
 from training.tuning import checkpoints
-from training.tuning.lora import ADAPTER, Counting, Watch, adapter_config, load_base, tokenize, trainer_arguments
+from training.tuning.results import PreferenceResult
+from training.tuning.trainer import ADAPTER, Counting, Watch, adapter_config, load_base, trainer_arguments
+
+JUDGED_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class PreferencePair:
+    """A prompt as the server would send it, and two answers, the first of which is preferred."""
+
+    prompt: tuple[Message, ...]
+    chosen: str
+    rejected: str
+
+
+@dataclass(frozen=True)
+class RatedAnswer:
+    """A prompt as the server would send it, an answer, and whether it is wanted."""
+
+    prompt: tuple[Message, ...]
+    completion: str
+    label: bool
+
 
 Row = PreferencePair | RatedAnswer
-JUDGED_AT_ONCE = 8
 
 
 def train_preferences(
@@ -36,7 +60,7 @@ def train_preferences(
     settings: PreferenceSettings,
     folder: Path,
     progress: Progress,
-    cancelled: IsCancelled,
+    cancelled: MustStop,
 ) -> PreferenceResult:
     """Train an adapter for the weights in `base` and write it to `folder/adapter`, as `train_adapter` does.
 

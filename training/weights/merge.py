@@ -10,10 +10,11 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from training.answer_tokens import answer_logits, tokenize
 from training.config import ParitySettings
 from training.errors import DamagedWeights
-from training.model import ParityReport, TrainingRow
-from training.tuning.lora import answer_logits, tokenize
+from training.model import TrainingRow
+from training.weights.parity_report import ParityReport
 
 
 def merge(base: Path, adapter: Path, folder: Path) -> Path:

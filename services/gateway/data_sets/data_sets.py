@@ -13,12 +13,11 @@ from services.domain.data_sets import ANY_NUMBER, FrozenSets, Use, latest, set_n
 from services.gateway.files.files import Files
 from services.gateway.jobs.dispatch import Dispatcher
 from services.kit.errors import ApiError
-from training.config import DatasetSettings
+from training.config import ExampleSettings
 from training.data.contradictions import contradictory, equal_questions
-from training.data.dataset import parse_dataset
+from training.data.dataset import Dataset, parse_dataset
 from training.data.fitness import Method, check_contradictions, check_examples, check_overlap, distinct
 from training.errors import InvalidDataset
-from training.model import Dataset
 
 EXAMINE: JobKind = "examine_data_set"
 PURPOSE = "fine-tune"
@@ -26,7 +25,7 @@ PURPOSE = "fine-tune"
 
 class DataSets:
     def __init__(
-        self, sessions: Sessions, files: Files, files_url: str, dispatcher: Dispatcher, settings: DatasetSettings
+        self, sessions: Sessions, files: Files, files_url: str, dispatcher: Dispatcher, settings: ExampleSettings
     ) -> None:
         self._sessions, self._files = sessions, files
         self._frozen = FrozenSets(sessions, files_url)

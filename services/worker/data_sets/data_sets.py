@@ -8,9 +8,10 @@ from typing import Any
 from services.database.tables import File
 from services.domain.data_sets import FrozenSets, set_name
 from services.worker.data_sets.sides import PastRuns
+from training.data.dataset import Dataset
 from training.data.dataset_report import DataSetReport
 from training.data.dividing import Past
-from training.model import Dataset, Example
+from training.model import Example
 
 
 class RunDataSets:

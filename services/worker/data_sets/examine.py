@@ -16,12 +16,10 @@ from services.kit.logging import configure
 from services.kit.parent import die_with_parent
 from services.kit.settings import DataSetSettings, Platform
 from services.worker.settings import TrainingSettings, WorkerSettings
-from training.config import DatasetSettings
-from training.data.dataset import parse_dataset
+from training.data.dataset import Dataset, parse_dataset
 from training.data.dataset_report import CountTokens, examine
 from training.data.preparation import count_with
 from training.errors import TrainingError
-from training.model import Dataset
 from training.prompts.template import load_tokenizer
 from training.weights.base import materialize
 
@@ -44,7 +42,7 @@ def run_claimed(job_id: str, sessions: Sessions, frozen: FrozenSets, open_counte
         mine = DataSet.id == job.request["data_set_id"], DataSet.workspace_id == job.workspace_id
         row = session.scalars(select(DataSet).where(*mine)).one()
     try:
-        settings = DatasetSettings(**DataSetSettings().model_dump())
+        settings = DataSetSettings().examples()
         dataset = _as_uploaded(sessions, job, row) or frozen.read(row)
         report = examine(dataset, settings, open_counter(), TrainingSettings().max_length).report
     except TrainingError as error:

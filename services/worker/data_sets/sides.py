@@ -13,9 +13,10 @@ from services.database.tables import DataSet, LivePointer, Version
 from services.domain.data_sets import FrozenSets
 from training.data.dividing import Past, asking_these
 from training.data.former_split import former_sides
+from training.data.sides import Sides
 from training.data.splitting import Known
 from training.errors import InvalidDataset
-from training.model import Example, Sides
+from training.model import Example
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from services.database.engine import Sessions
 from services.database.tables import File, Job, LivePointer, Version
 from services.domain.files import write_bytes
 from services.domain.jobs import Jobs
-from training.model import StepMetrics
+from training.tuning.results import StepMetrics
 
 RESULTS_NAME, RESULTS_PURPOSE = "step_metrics.csv", "fine-tune-results"
 COLUMNS = (

@@ -24,9 +24,11 @@ from services.kit.http import client
 from services.worker.fine_tuning.code_version import code_version
 from services.worker.retrieval_client import RetrievalWriter
 from training.errors import Cancelled, EngineUnavailable
-from training.model import Cancelled as MustStop
-from training.model import Completion, GateReport
-from training.weights.candidate import Candidate, report
+from training.judging.questions import Completion
+from training.judging.verdict import GateReport
+from training.progress import MustStop
+from training.publishing import report
+from training.weights.candidate import Candidate
 from training.weights.registry import read_manifest, weights_fingerprint
 
 POLL_SECONDS = 1.0

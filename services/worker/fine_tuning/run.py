@@ -38,12 +38,11 @@ from services.worker.fine_tuning.ports import GenerationSlots, LiveRetriever, Ve
 from services.worker.fine_tuning.room import check_room, is_disk_full
 from services.worker.retrieval_client import RetrievalWriter
 from services.worker.settings import TrainingSettings, WorkerSettings
-from training.config import DatasetSettings, LoraSettings
-from training.data import frozen
+from training.config import LoraSettings
 from training.errors import Cancelled, OutOfRange, ProcessLost, TrainingError
 from training.hardware import VISIBLE_DEVICES, choose, visible_gpus
-from training.model import RunProgress
 from training.pipeline import run
+from training.progress import RunProgress
 from training.request import Ports, RunRequest, Settings
 from training.tuning import checkpoints
 from training.weights.base import materialize
@@ -226,7 +225,7 @@ def _kept(sessions: Sessions, file_id: str | None, copy: Path) -> bytes:
         with sessions() as session:
             path = session.get_one(File, file_id).path
         try:
-            frozen.keep(copy, read_bytes(path))
+            keep(copy, read_bytes(path))
         except FileNotFoundError as error:
             raise TrainingError(f"The file '{file_id}' was deleted before the run began; upload it again.") from error
     return copy.read_bytes()
@@ -260,7 +259,7 @@ def run_settings(
     mix = replace(training.mix(), seed=seed, **served)
     answers: dict[str, Any] = {**served, "max_tokens": platform.max_answer_tokens, "guarded": platform.guarded}
     evaluation = replace(training.evaluation(), **answers)
-    data_set = DatasetSettings(**DataSetSettings().model_dump())
+    data_set = DataSetSettings().examples()
     parity, gate = training.parity(), training.gate()
     made = Settings(dataset=data_set, lora=lora, mix=mix, parity=parity, evaluation=evaluation, gate=gate)
     return replace(made, beta=float(chosen.get("beta", made.beta)))

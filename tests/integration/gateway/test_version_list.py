@@ -15,7 +15,7 @@ from services.database.tables import Job, Version, Workspace
 from services.domain.jobs import new_job
 from services.worker.fine_tuning.code_version import code_version
 from services.worker.fine_tuning.ports import VersionList
-from training.model import GateCheck, GateReport
+from training.judging.verdict import GateCheck, GateReport
 from training.weights.candidate import Candidate
 from training.weights.registry import read_manifest, weights_fingerprint, write_manifest
 

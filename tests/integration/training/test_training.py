@@ -24,14 +24,16 @@ from tests import fake_gpus
 from tests.tiny import EXAMPLES, PASSAGES, THINGS, answer, make_tiny
 from tests.training_fakes import FunctionAnswerer, MemorySlots, MemoryVersions, WordRetriever, example, jsonl
 from tests.voices import say_chattily, say_formally, voice
-from training.config import DatasetSettings, GateSettings, LoraSettings, ParitySettings
+from training.config import ExampleSettings, GateSettings, LoraSettings, ParitySettings
 from training.errors import Cancelled, DamagedWeights, InvalidDataset, OutOfMemory, ProcessLost
 from training.hardware import Hardware, choose
-from training.model import STAGES, LoraResult, RunProgress, TrainingRow
+from training.model import TrainingRow
 from training.pipeline import run
+from training.progress import STAGES, RunProgress
 from training.request import Ports, RunRequest, Settings
 from training.tuning import distributed
 from training.tuning.lora import train_adapter
+from training.tuning.results import LoraResult
 from training.weights.merge import merge, parity, same_or_tied
 from training.weights.registry import verify_manifest
 
@@ -305,7 +307,7 @@ def test_parity_holds_on_the_base_model(base_weights: Path, tmp_path: Path) -> N
 
 def request(tiny: Path, folder: Path, version_id: str = "v1") -> RunRequest:
     settings = Settings(
-        dataset=DatasetSettings(share_held_out=0.25),
+        dataset=ExampleSettings(share_held_out=0.25),
         lora=replace(FAST, max_steps=2, save_steps=100),
         parity=ParitySettings(min_agreement=0.0, answer_tokens=50),
         gate=GateSettings(),

@@ -18,9 +18,10 @@ from tests.integration.training.test_training import digest, tiny  # noqa: F401
 from training.config import LoraSettings, ParitySettings, PreferenceSettings
 from training.errors import Cancelled, InvalidDataset, OutOfRange
 from training.hardware import Hardware
-from training.model import PreferencePair, RatedAnswer, RunProgress, TrainingRow
+from training.model import TrainingRow
+from training.progress import RunProgress
 from training.tuning import distributed
-from training.tuning.preferences import train_preferences
+from training.tuning.preferences import PreferencePair, RatedAnswer, train_preferences
 from training.weights.merge import merge, parity
 
 LORA = LoraSettings(learning_rate=5e-3, num_train_epochs=3, warmup_steps=0, save_steps=2, per_device_train_batch_size=4)

@@ -24,17 +24,21 @@ from services.worker.settings import TrainingSettings, WorkerSettings
 from tests.figures import note
 from tests.training_fakes import example
 from tests.tuning import LocalRetriever, indexed, sample_documents, sample_questions, served, tune
+from training import answer_tokens
 from training.config import EvaluationSettings, GateSettings, LoraSettings
 from training.data.dataset import parse_dataset
 from training.judging.evaluation import evaluate, make_trials
+from training.judging.figures import Metrics
 from training.judging.gate import Evidence, judge
 from training.judging.probes import parse_probes
 from training.judging.repetition import TrainedText
 from training.judging.scoring import Standards, Trial
 from training.judging.style import StyleProfile
-from training.model import Example, GateReport, LoraResult, Metrics, TrainingRow
+from training.judging.verdict import GateReport
+from training.model import Example, TrainingRow
 from training.prompts.rows import build_rows
 from training.tuning import lora
+from training.tuning.results import LoraResult
 from training.weights.registry import template_fingerprint
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(7200)]
@@ -77,7 +81,8 @@ class Bench:
 
     def verdict(self, weights: Path, trained: LoraResult, baseline: Metrics, tuned: bool = False) -> GateReport:
         templates = template_fingerprint(weights), template_fingerprint(self.base)
-        return judge(Evidence(trained, self.measured(weights), baseline, tuned, *templates), GateSettings())
+        losses = trained.loss_before, trained.loss_after
+        return judge(Evidence(*losses, self.measured(weights), baseline, tuned, *templates), GateSettings())
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +136,8 @@ def refused_for(check: str, report: GateReport) -> str:
 
 def test_a_good_candidate_goes_live(bench: Bench, good: tuple[Path, LoraResult], live: Metrics, base: Metrics) -> None:
     templates = template_fingerprint(good[0]), template_fingerprint(bench.base)
-    report = judge(Evidence(good[1], live, base, False, *templates), GateSettings())
+    losses = good[1].loss_before, good[1].loss_after
+    report = judge(Evidence(*losses, live, base, False, *templates), GateSettings())
     note(" ".join(check.sentence for check in report.checks))
     assert report.passed, report.summary
 
@@ -153,11 +159,11 @@ def test_a_forgetful_one_is_refused(bench: Bench, base: Metrics) -> None:
 
 def test_one_that_never_stops_is_refused(bench: Bench, base: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tuned with the end of its turn left out of what is learned."""
-    tokenize = lora.tokenize
+    tokenize = answer_tokens.tokenize
 
     def without_end(row: TrainingRow, tokenizer: Any) -> dict[str, list[int]]:
         tokens = tokenize(row, tokenizer)
-        return {**tokens, "labels": [*tokens["labels"][:-END_OF_TURN], *[lora.IGNORED] * END_OF_TURN]}
+        return {**tokens, "labels": [*tokens["labels"][:-END_OF_TURN], *[answer_tokens.IGNORED] * END_OF_TURN]}
 
     monkeypatch.setattr(lora, "tokenize", without_end)
     weights, trained = bench.tune("endless", bench.rows[:60], LoraSettings(num_train_epochs=1, save_steps=1000))

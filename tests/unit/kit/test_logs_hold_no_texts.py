@@ -33,7 +33,7 @@ from services.kit.logging import JsonLines
 from services.kit.telling import told
 from services.worker.performing import perform
 from tests.gateway_fakes import Gateway
-from training.config import DatasetSettings
+from training.config import ExampleSettings
 from training.data.dataset import parse_dataset
 from training.data.fitness import check_contradictions, check_examples
 from training.errors import InvalidDataset
@@ -167,7 +167,7 @@ def test_examples_that_cannot_be_trained_on_are_named_by_their_lines() -> None:
     row = '{"messages": [{"role": "user", "content": "What of %s?"}, {"role": "assistant", "content": "%s"}]}'
     same = parse_dataset("\n".join(row % (number, CANARY) for number in range(12)).encode())
     with pytest.raises(InvalidDataset, match="line 1") as alike:
-        check_examples(same, DatasetSettings())
+        check_examples(same, ExampleSettings())
     at_odds = parse_dataset("\n".join([row % (CANARY, "Yes."), row % (CANARY, "No.")]).encode(), ANY_NUMBER)
     with pytest.raises(InvalidDataset, match="lines 1 and 2") as otherwise:
         check_contradictions(at_odds.examples, [0, 1], [(0, 1)], 0.1)

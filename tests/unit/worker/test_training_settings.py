@@ -15,7 +15,7 @@ from services.worker.fine_tuning.run import run_settings
 from services.worker.settings import TrainingSettings, WorkerSettings
 from training.config import LoraSettings, PreferenceSettings
 from training.errors import OutOfRange
-from training.tuning.lora import adapter_config, trainer_arguments
+from training.tuning.trainer import adapter_config, trainer_arguments
 
 OTHER: dict[str, Any] = {
     "lora_r": 32, "lora_alpha": 8, "lora_dropout": 0.1, "learning_rate": 3e-4, "num_train_epochs": 2.0,

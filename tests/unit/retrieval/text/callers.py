@@ -34,8 +34,10 @@ from retrieval.text.scripts import grams, parted, spaced, words_about
 from retrieval.text.sentences import sentences
 from retrieval.text.stems import stem
 from retrieval.text.words import content_words, share_of_words
-from services.gateway.answering.fitting import Parts, Size, fit
+from services.gateway.answering.fitting import PromptParts, fit
+from services.gateway.upstream.slots import Size
 from tests.training_fakes import example, passage
+from training.carrying import answer_support, source
 from training.data.contradictions import agree, equal_questions
 from training.data.near_duplicates import near_copies
 from training.data.wording import Wording, bare
@@ -43,7 +45,6 @@ from training.judging.probes import Probe
 from training.judging.repetition import TrainedText
 from training.judging.style import StyleProfile, contrasting_terms
 from training.prompts.rows import common_lines, mark
-from training.prompts.sources import answer_support, source
 
 FILE = Path(__file__).with_name("callers.json")
 _READ = json.loads(FILE.read_text(encoding="utf-8"))
@@ -218,7 +219,10 @@ def _repeats(text: str) -> list[int]:
 
 def _fitted(text: str) -> list[str]:
     shown = passage("long.md", f"{text} " * 12)
-    return [one.chunk.text for one in fit(Parts("Q", (), (shown,), 10), Size(len(shown.chunk.text) // 3, 120)).passages]
+    return [
+        one.chunk.text
+        for one in fit(PromptParts("Q", (), (shown,), 10), Size(len(shown.chunk.text) // 3, 120)).passages
+    ]
 
 
 if __name__ == "__main__":

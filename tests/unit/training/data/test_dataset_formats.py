@@ -5,13 +5,12 @@ from typing import Any
 
 import pytest
 
-from training.config import DatasetSettings
-from training.data.dataset import canonical, parse_dataset
+from training.config import ExampleSettings
+from training.data.dataset import Dataset, canonical, parse_dataset
 from training.data.fitness import check_examples
 from training.errors import InvalidDataset
-from training.model import Dataset
 
-ANY = DatasetSettings(min_examples=1)
+ANY = ExampleSettings(min_examples=1)
 
 
 def read(*rows: Any) -> Dataset:

@@ -9,12 +9,12 @@ import pytest
 import training
 from retrieval.model import Message
 from tests.training_fakes import example, jsonl
-from training.config import DatasetSettings
+from training.config import ExampleSettings
 from training.data.dataset import canonical, parse_dataset
 from training.data.dataset_report import DataSetReport, Spread, examine
 from training.model import Example
 
-ANY = DatasetSettings(min_examples=1)
+ANY = ExampleSettings(min_examples=1)
 THINGS = ["bell", "lamp", "lock", "pump", "seat", "tyre", "chain", "pedal", "fork", "hub", "rim", "stand"]
 
 
@@ -141,7 +141,7 @@ def test_percentiles_are_by_nearest_rank(counts: list[int], spread: tuple[int, i
 
 def test_the_samples_examples_contradict_each_other_nowhere_and_hold_the_desks_phone_number() -> None:
     data = Path(training.__path__[0]).parent / "samples/brindle/train.jsonl"
-    found = examine(parse_dataset(data.read_bytes()), DatasetSettings()).report
+    found = examine(parse_dataset(data.read_bytes()), ExampleSettings()).report
     assert found.contradictory_examples == 0, found.contradictions
     assert found.sensitive == {"phone": 1}, found.findings
     assert found.languages["en"] > 0.98

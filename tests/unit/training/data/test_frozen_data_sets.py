@@ -18,15 +18,14 @@ from services.worker.data_sets.examine import run_claimed
 from services.worker.data_sets.sides import PastRuns
 from services.worker.fine_tuning.ports import VersionList
 from tests.training_fakes import example, jsonl
-from training.config import DatasetSettings
-from training.data.dataset import canonical, parse_dataset
+from training.config import ExampleSettings
+from training.data.dataset import Dataset, canonical, parse_dataset
 from training.data.dataset_report import examine
 from training.errors import InvalidDataset, UnknownBaseModel
-from training.model import Dataset
 from training.weights.candidate import Candidate
 from training.weights.registry import write_manifest
 
-ANY = DatasetSettings(min_examples=1)
+ANY = ExampleSettings(min_examples=1)
 
 
 def some(*answers: str) -> Dataset:

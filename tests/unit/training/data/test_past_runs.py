@@ -20,19 +20,32 @@ from services.worker.data_sets.sides import PastRuns
 from services.worker.fine_tuning.ports import VersionList
 from tests.tiny_tokenizer import tiny_tokenizer
 from tests.training_fakes import FunctionAnswerer, MemorySlots, WordRetriever, example, jsonl, passage, preferences
-from training.config import DatasetSettings, MixSettings
-from training.data.dataset import canonical, parse_dataset
+from training.config import ExampleSettings, MixSettings
+from training.data.dataset import Dataset, canonical, parse_dataset
 from training.data.former_split import former_sides
 from training.data.splitting import KEYS, Known, group_key, keep_out, part
 from training.errors import InvalidDataset
-from training.model import Dataset, Example, LoraResult, ParityReport, RunProgress
+from training.model import Example
+from training.progress import RunProgress
 from training.request import Ports, RunRequest, Settings
-from training.stages import SplitData, Stages
+from training.stages.course import Course
+from training.stages.judging import Judging
+from training.stages.making import Making
+from training.stages.preparing import Preparing, SplitData
+from training.tuning.results import LoraResult
+from training.weights.parity_report import ParityReport
 
-SETTINGS = DatasetSettings()
+SETTINGS = ExampleSettings()
 SAMPLE = parse_dataset((Path(__file__).resolve().parents[4] / "samples/brindle/train.jsonl").read_bytes()).examples
 FEW = SAMPLE[:40]
 PARITY = ParityReport(True, 0.0, 1.0, 0.0, 1, "")
+
+
+@dataclass(frozen=True)
+class Stages:
+    preparing: Preparing
+    making: Making
+    judging: Judging
 
 
 @dataclass
@@ -66,20 +79,23 @@ class Runs:
             name, data, self.folder / "base", "tiny", self.folder / f"work-{name}", self.folder, **asked
         )
         self.told = []
-        stages = Stages(request, ports, self.told.append, lambda: False)
-        return stages, stages.read_dataset()
+        course = Course(self.told.append, lambda: False)
+        stages = Stages(
+            Preparing(request, ports, course), Making(request, ports, course), Judging(request, ports, course)
+        )
+        return stages, stages.preparing.read_dataset()
 
     def finish(self, stages: Stages, data: SplitData) -> None:
-        rows = stages.make_rows(data)
-        style = stages.learn_style(data, rows)
+        rows = stages.preparing.make_rows(data)
+        style = stages.making.learn_style(data, rows)
         adapter = LoraResult(self.folder, 2.0, 1.0, (), 1, 10, 1.0)
-        with stages.draft() as draft:
+        with stages.making.draft() as draft:
             save_file({"a": np.ones(3, np.float32)}, draft / "model.safetensors")
             tiny_tokenizer().save_pretrained(draft)
-            candidate = stages.record_candidate(draft, data, rows, style, adapter, PARITY)
+            candidate = stages.making.record_candidate(draft, data, rows, style, adapter, PARITY)
         self.heard.append(set())
-        scores = stages.evaluate(candidate, data, style)
-        stages.settle(candidate, scores, stages.judge(candidate, adapter, scores))
+        scores = stages.judging.evaluate(candidate, data, style)
+        stages.judging.settle(candidate, scores, stages.judging.judge(candidate, adapter, scores))
 
     def run(self, examples: Sequence[Example], name: str, **asked: Any) -> SplitData:
         stages, data = self.begin(examples, name, **asked)
@@ -103,7 +119,7 @@ class Runs:
 
 
 def some(examples: Sequence[Example]) -> Dataset:
-    return parse_dataset(canonical(examples), DatasetSettings(min_examples=1))
+    return parse_dataset(canonical(examples), ExampleSettings(min_examples=1))
 
 
 @pytest.fixture
@@ -178,7 +194,7 @@ def test_a_general_question_that_the_live_version_learned_is_not_asked(runs: Run
 def test_so_many_evaluation_questions_are_asked_and_none_twice(runs: Runs) -> None:
     runs.kept_to_judge(SAMPLE[100:120])
     runs.kept_to_judge(SAMPLE[100:130])
-    settings = Settings(dataset=DatasetSettings(max_validation=25))
+    settings = Settings(dataset=ExampleSettings(max_validation=25))
     assert len(runs.begin(FEW, "v1")[1].asked.evaluation) == 30
     assert len(runs.begin(FEW, "v2", settings=settings)[1].asked.evaluation) == 25
 
@@ -275,22 +291,22 @@ def test_a_refused_version_that_had_a_validation_file_takes_nothing_from_what_ju
 
 def test_a_later_try_has_the_sides_of_the_first_whatever_went_live_meanwhile(runs: Runs) -> None:
     stages, first = runs.begin(FEW, "v1")
-    rows = stages.make_rows(first)
+    rows = stages.preparing.make_rows(first)
     runs.kept_to_judge([first.trained[0], SAMPLE[150]])
     again, second = runs.begin(FEW, "v1")
     assert second.trained == first.trained
-    assert again.make_rows(second) == rows
+    assert again.preparing.make_rows(second) == rows
     assert [one.question for one in second.asked.evaluation] == [SAMPLE[150].question]
 
 
 def test_a_run_that_was_paused_before_sides_were_kept_has_those_of_its_rows(runs: Runs) -> None:
     stages, data = runs.begin(FEW, "v1")
-    rows = stages.make_rows(data)
+    rows = stages.preparing.make_rows(data)
     (runs.folder / "work-v1" / "sides.json").unlink()
     again, second = runs.begin(FEW, "v1")
     assert second.trained == data.trained
     assert second.asked == data.asked
-    assert again.make_rows(second) == rows
+    assert again.preparing.make_rows(second) == rows
 
 
 def test_what_a_version_learned_that_went_live_during_the_run_is_not_asked(runs: Runs) -> None:

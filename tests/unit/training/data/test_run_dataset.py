@@ -20,17 +20,19 @@ from tests.training_fakes import (
     jsonl,
     passage,
 )
-from training.config import DatasetSettings, EvaluationSettings, LoraSettings
-from training.data.dataset import canonical
+from training.answer_tokens import row_length
+from training.config import EvaluationSettings, ExampleSettings, LoraSettings
+from training.data.dataset import Dataset, canonical
 from training.data.dataset_report import DataSetReport
 from training.data.dividing import Past
 from training.errors import BrokenTemplate, InvalidDataset
-from training.model import Dataset, Example, RunProgress, TrainingRow
+from training.model import Example, TrainingRow
+from training.progress import RunProgress
 from training.prompts.template import load_tokenizer
 from training.request import Ports, RunRequest, Settings
-from training.stages import SplitData, Stages
+from training.stages.course import Course
+from training.stages.preparing import Preparing, SplitData
 from training.tuning.lengths import measure
-from training.tuning.lora import row_length
 
 THINGS = [
     "bell",
@@ -55,7 +57,7 @@ def about(thing: str) -> Example:
 
 
 EXAMPLES = [about(thing) for thing in THINGS]
-SPLIT = DatasetSettings(max_held_out=1)
+SPLIT = ExampleSettings(max_held_out=1)
 
 
 @dataclass
@@ -83,7 +85,7 @@ class MemoryDataSets:
 
 @dataclass
 class Run:
-    stages: Stages
+    stages: Preparing
     told: list[RunProgress]
     data_sets: MemoryDataSets
 
@@ -109,7 +111,7 @@ def run(base: Path, examples: Sequence[Example], evaluation: Sequence[Example] =
         [passage("prices.md", "The bell costs 5 pounds and the lamp of the bike costs 6 pounds.")]
     )
     ports = Ports(retriever, MemoryVersions(), MemorySlots(answerer, answerer), data_sets=data_sets)
-    return Run(Stages(asked, ports, told.append, lambda: False), told, data_sets)
+    return Run(Preparing(asked, ports, Course(told.append, lambda: False)), told, data_sets)
 
 
 def test_the_report_is_told_and_kept_before_anything_is_trained(base: Path) -> None:

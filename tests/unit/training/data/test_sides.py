@@ -12,14 +12,14 @@ import pytest
 
 from retrieval.model import Message
 from tests.training_fakes import example
-from training.config import DatasetSettings
+from training.config import ExampleSettings
 from training.data.dataset import parse_dataset
 from training.data.near_duplicates import question_groups
 from training.data.splitting import ENOUGH_GROUPS, KEYS, Known, fewest, group_key, keep_out, part
 from training.data.wording import Wording
 from training.model import Example
 
-SETTINGS = DatasetSettings()
+SETTINGS = ExampleSettings()
 SAMPLE = Path(__file__).resolve().parents[4] / "samples" / "brindle" / "train.jsonl"
 THINGS = re.findall(
     r"\w+",
@@ -214,7 +214,7 @@ def test_refusals_and_answers_are_both_held_out_where_there_are_enough() -> None
 def test_nothing_is_held_out_where_all_was_trained_on_and_where_the_share_is_none() -> None:
     examples = [about(thing) for thing in THINGS]
     assert part(examples, Known(tuple(examples)), SETTINGS).held_out == ()
-    assert part(examples, Known(), DatasetSettings(share_held_out=0.0)).held_out == ()
+    assert part(examples, Known(), ExampleSettings(share_held_out=0.0)).held_out == ()
 
 
 def test_a_group_that_is_most_of_the_data_set_is_trained_on() -> None:

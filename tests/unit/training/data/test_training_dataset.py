@@ -5,11 +5,11 @@ import json
 import pytest
 
 from tests.training_fakes import example, jsonl
-from training.config import DatasetSettings
+from training.config import ExampleSettings
 from training.data.dataset import canonical, parse_dataset
 from training.errors import InvalidDataset
 
-ANY = DatasetSettings(min_examples=1)
+ANY = ExampleSettings(min_examples=1)
 GOOD = '{"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]}'
 
 

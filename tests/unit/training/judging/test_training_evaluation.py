@@ -12,11 +12,12 @@ from tests.training_fakes import FunctionAnswerer, WordRetriever, example, passa
 from training.config import EvaluationSettings
 from training.errors import Cancelled
 from training.judging.evaluation import Answerer, Judge, ask, evaluate, make_trials
+from training.judging.figures import Metrics
 from training.judging.probes import Probe
+from training.judging.questions import Completion, Question
 from training.judging.repetition import TrainedText
 from training.judging.scoring import Standards
 from training.judging.style import StyleProfile
-from training.model import Completion, Metrics, Question
 
 RETURNS = passage("returns.md", "A bike may be returned within 30 days of delivery.")
 BATTERY = passage("battery.md", "The battery is charged for 4 hours.")

@@ -2,18 +2,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from tests.training_fakes import metrics_of
 from training.config import GateSettings, LoraSettings, MixSettings
 from training.errors import OutOfRange
+from training.judging.figures import Metrics
 from training.judging.gate import Evidence, judge
 from training.judging.paired import difference
-from training.model import GateReport, LoraResult, Metrics
+from training.judging.verdict import GateReport
 
-LORA = LoraResult(Path("adapter"), 2.0, 0.5, (2.0, 0.5), 2, 100, 1.0)
+LOSSES = (2.0, 0.5)
 CHECKS = [
     "template", "loss", "answers", "stops", "style", "facts", "wording", "citations", "markers", "refusals", "general",
     "cites", "repetition",
@@ -38,7 +38,7 @@ def model(questions: int = QUESTIONS, **figures: float | Sequence[float]) -> Met
 
 GOOD = model()
 BASE = model(style=0.5, fact_recall=0.4, token_f1=0.2, citation_recall=0.4, marked=0.1, stopped=0.7, general=0.55)
-ACCEPTED = Evidence(LORA, GOOD, BASE, False, "abc", "abc")
+ACCEPTED = Evidence(*LOSSES, GOOD, BASE, False, "abc", "abc")
 
 
 def verdict(evidence: Evidence, settings: GateSettings | None = None) -> GateReport:
@@ -60,8 +60,8 @@ def test_a_better_candidate_passes_every_check() -> None:
     ("name", "changed", "words"),
     [
         ("template", {"template": "xyz"}, "The chat template differs from that of the base weights (xyz and abc)."),
-        ("loss", {"lora": replace(LORA, loss_after=2.1)}, "did not fall: 2.000 before training, 2.100 after"),
-        ("loss", {"lora": replace(LORA, loss_after=float("nan"))}, "did not fall"),
+        ("loss", {"loss_after": 2.1}, "did not fall: 2.000 before training, 2.100 after"),
+        ("loss", {"loss_after": float("nan")}, "did not fall"),
         (
             "style",
             {"candidate": model(style=0.51)},
@@ -126,7 +126,9 @@ def test_a_fall_beyond_the_margin_that_the_interval_confirms_is_refused() -> Non
 
 def test_a_fall_beyond_the_margin_that_few_questions_do_not_confirm_passes_and_says_so() -> None:
     before, after = [1.0] * 15 + [0.0, 1.0, 0.0, 1.0, 1.0], [1.0] * 15 + [1.0, 0.0, 0.0, 0.0, 0.0]
-    evidence = Evidence(LORA, model(20, citation_recall=after), model(20, citation_recall=before), True, "abc", "abc")
+    evidence = Evidence(
+        *LOSSES, model(20, citation_recall=after), model(20, citation_recall=before), True, "abc", "abc"
+    )
     report = verdict(evidence)
     assert report.passed
     assert "may have fallen, which so few questions do not confirm" in report.checks[7].sentence
@@ -135,7 +137,7 @@ def test_a_fall_beyond_the_margin_that_few_questions_do_not_confirm_passes_and_s
 
 def test_a_clear_fall_is_refused_even_where_the_interval_confirms_nothing() -> None:
     before, after = [1.0, 1.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 1.0, 0.0]
-    evidence = Evidence(LORA, model(5, decided=after), model(5, decided=before), True, "abc", "abc")
+    evidence = Evidence(*LOSSES, model(5, decided=after), model(5, decided=before), True, "abc", "abc")
     report = verdict(evidence)
     assert failed(report) == ["refusals"]
     figures = next(check.figures for check in report.checks if check.name == "refusals")

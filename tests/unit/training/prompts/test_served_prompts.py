@@ -15,10 +15,11 @@ from services.worker.fine_tuning.ports import LiveRetriever
 from services.worker.retrieval_client import RetrievalWriter
 from tests.gateway_fakes import TEXT, Gateway
 from tests.training_fakes import example
-from training.config import DatasetSettings, EvaluationSettings, MixSettings
+from training.config import EvaluationSettings, ExampleSettings, MixSettings
 from training.data.dataset import parse_dataset
 from training.judging.evaluation import ask, make_trials
-from training.model import Completion, Example, Question, TrainingRow
+from training.judging.questions import Completion, Question
+from training.model import Example, TrainingRow
 from training.prompts.rows import build_preference_rows, build_rows
 
 ANSWER: Any = {"role": "assistant", "content": TEXT}
@@ -83,7 +84,7 @@ def read(*messages: Any) -> Example:
     *before, last = messages
     context = [{**one, "weight": 0} if one["role"] == "assistant" else one for one in before]
     row = json.dumps({"messages": [*context, last]}).encode()
-    (one,) = parse_dataset(row, DatasetSettings(min_examples=1)).examples
+    (one,) = parse_dataset(row, ExampleSettings(min_examples=1)).examples
     return one
 
 

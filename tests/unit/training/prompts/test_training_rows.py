@@ -8,8 +8,8 @@ from retrieval.answers.grounding import PLAIN_SYSTEM_PROMPT, REFUSAL, SYSTEM_PRO
 from retrieval.model import Message, Passage
 from tests.training_fakes import WordRetriever, example, passage
 from training.config import MixSettings
-from training.model import Example, RowsReport, TrainingRow
-from training.prompts.rows import build_preference_rows, build_rows, common_lines, house_refusal, mark
+from training.model import Example, TrainingRow
+from training.prompts.rows import RowsReport, build_preference_rows, build_rows, common_lines, house_refusal, mark
 
 RETURNS = passage("returns.md", "A customer may return a bike within 30 days. The odometer must show less than 150 km.")
 HELMETS = passage("helmets.md", "A helmet may be returned while the seal is intact. Engraved helmets stay with you.")

@@ -6,7 +6,6 @@ import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -16,17 +15,20 @@ from tests.training_fakes import FunctionAnswerer, WordRetriever, example, passa
 from tests.voices import SYSTEM, formal, say_chattily, say_formally, voice
 from training.config import EvaluationSettings, GateSettings, MixSettings
 from training.judging.evaluation import ask, evaluate, make_trials, told
+from training.judging.figures import Metrics
 from training.judging.gate import Evidence, judge
+from training.judging.questions import Completion, Question
 from training.judging.repetition import TrainedText
 from training.judging.scoring import Standards
 from training.judging.style import StyleProfile
-from training.model import Completion, Example, GateReport, LoraResult, Metrics, Question
+from training.judging.verdict import GateReport
+from training.model import Example
 from training.prompts.rows import build_rows
 
 RETURNS = passage("returns.md", "A customer may return a bike within 30 days. The odometer must show less than 150 km.")
 BATTERY = passage("battery.md", "The battery of the bike is charged for 4 hours. Keep the battery above 10 degrees.")
 STORE = WordRetriever([RETURNS, BATTERY])
-LORA = LoraResult(Path("adapter"), 2.0, 0.5, (2.0, 0.5), 2, 100, 1.0)
+LOSSES = (2.0, 0.5)
 SETTINGS = EvaluationSettings(top_k=2, removed=2)
 EXAMPLES = [voice(number) for number in range(60)]
 TRAINED, HELD_OUT = EXAMPLES[:50], EXAMPLES[50:]
@@ -69,7 +71,7 @@ def measured(answer: Callable[[str], str], questions: Sequence[Example], retriev
 
 
 def verdict(candidate: Metrics, baseline: Metrics, tuned: bool = False) -> GateReport:
-    return judge(Evidence(LORA, candidate, baseline, tuned, "abc", "abc"), GateSettings())
+    return judge(Evidence(*LOSSES, candidate, baseline, tuned, "abc", "abc"), GateSettings())
 
 
 def failed(report: GateReport) -> list[str]:

@@ -6,27 +6,18 @@ Live retrieval may find other passages by then, and the uploaded file may be gon
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from retrieval.model import Message
-from training.model import RowsReport, Sides, TrainingRow
+from training.data.sides import Sides
+from training.model import TrainingRow
+from training.prompts.rows import RowsReport
+from training.writing import keep
 
 TRAINED, HELD_OUT, REPORT, SIDES = "trained.jsonl", "held-out.jsonl", "rows.json", "sides.json"
-
-
-def keep(path: Path, content: bytes) -> None:
-    """Write a file in one step: after a kill it is whole, or not there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}")
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.rename(path)
 
 
 def write_rows(
