@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from harness.index import LocalRetriever
+from harness.serving import served
+from harness.tuning import tune
 from retrieval.model import Message
 from services.kit.settings import Platform
 from services.worker.settings import TrainingSettings, WorkerSettings
-from tests.tuning import LocalRetriever, served, tune
 from training.config import EvaluationSettings, LoraSettings, MixSettings
 from training.data.dataset import parse_dataset
 from training.judging.evaluation import Answerer, evaluate, make_trials

@@ -17,10 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.four_modes import Outcome, Task, as_served, print_table, run
-from benchmarks.running import BRINDLE, describe_machine, report
+from harness.figures import report
+from harness.index import LocalRetriever, indexed
+from harness.machine import describe_machine
+from harness.places import BRINDLE
+from harness.sample import sample_documents, sample_questions
 from retrieval.embedding.embedder import Bm25Encoder, SentenceTransformerEmbedder
 from services.kit.settings import Platform
-from tests.tuning import LocalRetriever, indexed, sample_documents, sample_questions
 from training.config import LoraSettings
 from training.data.dataset import parse_dataset
 from training.weights.base import materialize

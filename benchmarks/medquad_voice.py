@@ -18,18 +18,20 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.four_modes import Task, as_served, print_table, run
-from benchmarks.retrieval_sets import DATA
-from benchmarks.running import describe_machine, read_jsonl, report
-from benchmarks.vector_cache import CachedEmbedder
+from harness.figures import report
+from harness.index import LocalRetriever, indexed
+from harness.jsonl import read_jsonl
+from harness.machine import describe_machine
+from harness.places import SHARED_DATA
+from harness.vector_cache import CachedEmbedder
 from retrieval.embedding.embedder import Bm25Encoder, Embedder, SentenceTransformerEmbedder
 from retrieval.model import Message
 from services.kit.settings import Platform
-from tests.tuning import LocalRetriever, indexed
 from training.config import LoraSettings
 from training.model import Example, Question
 from training.weights.base import materialize
 
-FOLDER = DATA / "medquad"
+FOLDER = SHARED_DATA / "medquad"
 
 
 def main() -> None:

@@ -18,7 +18,10 @@ from typing import Any
 from openai import OpenAI
 
 from benchmarks.four_modes import MODES, print_table
-from benchmarks.running import api_key, describe_machine, report
+from harness.figures import report
+from harness.machine import describe_machine
+from harness.platform import api_key
+from harness.sample import sample_questions
 from services.contracts.generation import RoutingTable
 from services.database.engine import open_sessions
 from services.database.tables import Version
@@ -26,7 +29,6 @@ from services.kit.http import client
 from services.kit.settings import Platform
 from services.worker.fine_tuning.ports import LiveRetriever, SlotAnswerer
 from services.worker.retrieval_client import RetrievalWriter
-from tests.tuning import sample_questions
 from training.config import EvaluationSettings
 from training.judging.evaluation import ask, make_trials
 from training.judging.scoring import Outcome, Standards, Trial, measure
@@ -51,7 +53,7 @@ def main() -> None:
 
 def measured(platform: Platform, modes: Sequence[str]) -> dict[str, Metrics]:
     """The modes through the gateway, guarded as it is set; grounded ones also without any guard, asked of the slots."""
-    openai = OpenAI(base_url=f"{platform.gateway_url}/v1", api_key=api_key(platform), timeout=300.0)
+    openai = OpenAI(base_url=f"{platform.gateway_url}/v1", api_key=api_key(platform.home), timeout=300.0)
     sessions = open_sessions(platform.database_url)
     retriever = LiveRetriever(
         sessions, RetrievalWriter(client(platform.retrieval_url, platform.service_token)), "default"

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
+from harness.platform import RunningPlatform
 from tests.figures import note
-from tests.running import RunningPlatform
 
 pytestmark = pytest.mark.long
 VICTIMS = ("gateway", "retrieval", "worker-index", "worker-light", "broker", "beat", "dashboard", "generation")

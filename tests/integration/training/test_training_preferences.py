@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from harness.places import ROOT
 from retrieval.answers.grounding import plain_messages
-from tests.compose import ROOT
 from tests.figures import note
 from tests.integration.training.test_training import digest, tiny  # noqa: F401
 from training.config import LoraSettings, ParitySettings, PreferenceSettings

@@ -15,7 +15,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.running import BRINDLE
+from harness.index import LocalRetriever, indexed
+from harness.places import BRINDLE
+from harness.sample import sample_documents, sample_questions
+from harness.serving import served
+from harness.tuning import tune
 from retrieval.embedding.embedder import Bm25Encoder, SentenceTransformerEmbedder
 from retrieval.model import Message
 from retrieval.text.words import strip_markers
@@ -23,7 +27,6 @@ from services.kit.settings import Platform
 from services.worker.settings import TrainingSettings, WorkerSettings
 from tests.figures import note
 from tests.training_fakes import example
-from tests.tuning import LocalRetriever, indexed, sample_documents, sample_questions, served, tune
 from training.config import EvaluationSettings, GateSettings, LoraSettings
 from training.data.dataset import parse_dataset
 from training.judging.evaluation import evaluate, make_trials

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from harness.places import ROOT
 from services.kit.settings import Platform
-from tests.compose import EXAMPLE, OURS, ROOT, SECRETS, STORES, MissingVariable, read, substitute
+from tests.compose import EXAMPLE, OURS, SECRETS, STORES, MissingVariable, read, substitute
 from tests.settings import all_settings
 from tests.uses import asked_from, starts_of
 

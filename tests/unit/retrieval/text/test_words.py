@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
+from harness.places import BRINDLE
 from retrieval.text.words import STOP_WORDS, content_words, markers, sentences, share_of_words, stem, strip_markers
-
-BRINDLE = Path(__file__).resolve().parents[4] / "samples" / "brindle"
 
 
 def test_sentences_and_list_items_have_spans_that_keep_markers() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from harness.places import BRINDLE
 from services.database.engine import Sessions, migrate, open_sessions
 from services.database.tables import DataSet, File, LivePointer, Version, Workspace
 from services.domain.data_sets import FrozenSets
@@ -30,7 +31,7 @@ from training.request import Ports, RunRequest, Settings
 from training.stages import SplitData, Stages
 
 SETTINGS = DatasetSettings()
-SAMPLE = parse_dataset((Path(__file__).resolve().parents[4] / "samples/brindle/train.jsonl").read_bytes()).examples
+SAMPLE = parse_dataset((BRINDLE / "train.jsonl").read_bytes()).examples
 FEW = SAMPLE[:40]
 PARITY = ParityReport(True, 0.0, 1.0, 0.0, 1, "")
 

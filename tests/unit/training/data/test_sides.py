@@ -6,10 +6,10 @@ import random
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
+from harness.places import BRINDLE
 from retrieval.model import Message
 from tests.training_fakes import example
 from training.config import DatasetSettings
@@ -20,7 +20,7 @@ from training.data.wording import Wording
 from training.model import Example
 
 SETTINGS = DatasetSettings()
-SAMPLE = Path(__file__).resolve().parents[4] / "samples" / "brindle" / "train.jsonl"
+SAMPLE = BRINDLE / "train.jsonl"
 THINGS = re.findall(
     r"\w+",
     "bell lamp lock pump seat tyre chain pedal fork hub rim stand rack grip saddle brake spoke valve helmet basket "
