@@ -17,9 +17,7 @@ from training.data.dividing import Asked, KeptOut, Past, Prepared
 from training.data.former_split import sides_by_rows
 from training.data.splitting import keep_out
 from training.errors import Cancelled, DamagedWeights, InvalidDataset
-from training.judging import evaluation, gate, probes
-from training.judging.repetition import TrainedText
-from training.judging.scoring import Standards
+from training.judging import evaluation, exam, gate, probes
 from training.judging.style import StyleProfile
 from training.model import (
     STAGES,
@@ -207,10 +205,7 @@ class Stages:
         return dataset.parse_dataset(self._request.general, replace(self._settings.dataset, min_examples=1)).examples
 
     def learn_style(self, data: SplitData, made: Rows) -> StyleProfile:
-        turns = turns_of(data.trained)
-        answers = [turn.answer for turn in turns if not turn.refuses] or [turn.answer for turn in turns]
-        prompts = [row.prompt[-1].content for row in made.trained if row.kind != "general"]
-        return StyleProfile.fit(answers, prompts)
+        return exam.style_of(data.trained, made.trained)
 
     def train(self, made: Rows) -> LoraResult:
         self._enter("lora", f"Tuning on {len(made.trained)} rows")
@@ -296,13 +291,12 @@ class Stages:
         settings = self._settings.evaluation
         trials = evaluation.make_trials(questions, self._ports.retriever, settings)
         self._tell("evaluate", *evaluation.told(trials))
-        asked = probes.parse_probes(self._request.probes)
-        standards = Standards(style, TrainedText(turns_of(data.trained), settings.repeat_words))
+        standards = exam.standards_of(style, data.trained, settings)
+        put = exam.Exam(trials, probes.parse_probes(self._request.probes), standards, settings)
         baseline, baseline_is_tuned = self._ports.slots.baseline()
 
         def measured(place: int, answerer: evaluation.Answerer) -> Metrics:
-            heard, judge = self._answers_heard(place), self._ports.judge
-            return evaluation.evaluate(trials, asked, answerer, standards, settings, self._cancelled, heard, judge)
+            return put.metrics(answerer, self._cancelled, self._answers_heard(place), self._ports.judge)
 
         new = measured(0, self._ports.slots.answerer(candidate.version_id))
         return Scores(new, measured(1, baseline), baseline_is_tuned, judged_by.counts)

@@ -257,10 +257,8 @@ def run_settings(
         num_train_epochs=float(chosen.get("n_epochs", lora.num_train_epochs)),
         learning_rate=lora.learning_rate * float(chosen.get("learning_rate_multiplier", 1.0)),
     )
-    served: dict[str, Any] = {"top_k": platform.top_k, "min_answerability": platform.min_answerability}
-    mix = replace(training.mix(), seed=seed, **served)
-    answers: dict[str, Any] = {**served, "max_tokens": platform.max_answer_tokens, "guarded": platform.guarded}
-    evaluation = replace(training.evaluation(), **answers)
+    mix, evaluation = training.as_served(platform)
+    mix = replace(mix, seed=seed)
     data_set = DatasetSettings(**DataSetSettings().model_dump())
     parity, gate = training.parity(), training.gate()
     made = Settings(dataset=data_set, lora=lora, mix=mix, parity=parity, evaluation=evaluation, gate=gate)
