@@ -10,7 +10,7 @@ import pytest
 
 from harness.places import BRINDLE
 from harness.platform import RunningPlatform, start, stop
-from tests.figures import FIGURES, note
+from tests.support.notes import FIGURES, note
 from training.weights.base import materialize
 
 EVERY = 2  # every second example: enough for the form of an answer; `make demo` and the benchmarks take all

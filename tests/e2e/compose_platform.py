@@ -26,7 +26,7 @@ import psycopg
 
 from harness.platform import free_port
 from services.command.supervisor.broker import find_server
-from tests.compose import OURS, SECRETS, environment, read
+from tests.support.compose import OURS, SECRETS, environment, read
 
 HOSTS = ("gateway", "dashboard", "retrieval", "generation", "redis", "postgres")
 ADDRESS = re.compile(rf"(?<=[/@])({'|'.join(HOSTS)}):\d+")

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from harness.platform import RunningPlatform
-from tests.figures import note
+from tests.support.notes import note
 
 pytestmark = pytest.mark.long
 VICTIMS = ("gateway", "retrieval", "worker-index", "worker-light", "broker", "beat", "dashboard", "generation")

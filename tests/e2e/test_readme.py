@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.places import BRINDLE, ROOT
 from harness.platform import RunningPlatform
-from tests.pages import read_page
+from tests.support.pages import read_page
 
 QUESTION = "Within how many days can I return a bike that I bought?"
 

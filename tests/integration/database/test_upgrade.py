@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from harness.platform import RunningPlatform, start, stop
-from tests.figures import note
+from tests.support.notes import note
 from tests.upgrade.home import HOMES, OldHome, unpack
 from training.weights.registry import verify_manifest
 

@@ -7,7 +7,7 @@ import pytest
 from harness.places import SHARED_DATA
 from harness.retrieval_sets import reported_sets
 from harness.search_quality import BARS, measure, open_embedder
-from tests.figures import note
+from tests.support.notes import note
 
 FLOORS = {"SciFact": 0.72, "MedQuAD plain": 0.92, "MedQuAD synonym": 0.60, "NPL": 0.51, "LIMIT-small": 0.975}
 

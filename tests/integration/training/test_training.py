@@ -20,10 +20,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, modeling_utils
 
 from retrieval.answers.grounding import REFUSAL
 from retrieval.model import Message
-from tests import fake_gpus
-from tests.tiny import EXAMPLES, PASSAGES, THINGS, answer, make_tiny
-from tests.training_fakes import FunctionAnswerer, MemorySlots, MemoryVersions, WordRetriever, example, jsonl
-from tests.voices import say_chattily, say_formally, voice
+from tests.support.training import fake_gpus
+from tests.support.training.fakes import FunctionAnswerer, MemorySlots, MemoryVersions, WordRetriever, example, jsonl
+from tests.support.training.tiny_model import EXAMPLES, PASSAGES, THINGS, answer, make_tiny
+from tests.support.training.voices import say_chattily, say_formally, voice
 from training.config import DatasetSettings, GateSettings, LoraSettings, ParitySettings
 from training.errors import Cancelled, DamagedWeights, InvalidDataset, OutOfMemory, ProcessLost
 from training.hardware import Hardware, choose

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 from harness.places import ROOT
 from retrieval.answers.grounding import plain_messages
-from tests.figures import note
 from tests.integration.training.test_training import digest, tiny  # noqa: F401
+from tests.support.notes import note
 from training.config import LoraSettings, ParitySettings, PreferenceSettings
 from training.errors import Cancelled, InvalidDataset, OutOfRange
 from training.hardware import Hardware

@@ -23,7 +23,7 @@ from retrieval.model import Message
 from retrieval.text.words import strip_markers
 from services.kit.settings import Platform
 from services.worker.settings import TrainingSettings
-from tests.figures import note
+from tests.support.notes import note
 from training.config import LoraSettings
 from training.data.dataset import parse_dataset
 from training.model import GateReport, LoraResult, Metrics, TrainingRow

@@ -14,9 +14,9 @@ import typer
 
 from harness.places import ROOT
 from services.cli import app
-from tests.compose import EXAMPLE
-from tests.pages import Page, pages, sources
 from tests.settings import all_settings
+from tests.support.compose import EXAMPLE
+from tests.support.pages import Page, pages, sources
 
 PAGES = pages()
 KEYS = {key for key, _, _ in all_settings()}

@@ -8,7 +8,7 @@ import pytest
 
 from services.gateway.examples.feedback import UNSAFE_NOTE
 from services.gateway.examples.proposals import Proposing
-from tests.feedback_desk import FeedbackDesk
+from tests.support.feedback_desk import FeedbackDesk
 
 
 @pytest.fixture

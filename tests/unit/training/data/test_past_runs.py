@@ -19,8 +19,16 @@ from services.domain.jobs import new_job
 from services.worker.data_sets.data_sets import RunDataSets
 from services.worker.data_sets.sides import PastRuns
 from services.worker.fine_tuning.ports import VersionList
-from tests.tiny_tokenizer import tiny_tokenizer
-from tests.training_fakes import FunctionAnswerer, MemorySlots, WordRetriever, example, jsonl, passage, preferences
+from tests.support.training.fakes import (
+    FunctionAnswerer,
+    MemorySlots,
+    WordRetriever,
+    example,
+    jsonl,
+    passage,
+    preferences,
+)
+from tests.support.training.tiny_tokenizer import tiny_tokenizer
 from training.config import DatasetSettings, MixSettings
 from training.data.dataset import canonical, parse_dataset
 from training.data.former_split import former_sides

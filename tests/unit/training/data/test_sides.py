@@ -11,7 +11,7 @@ import pytest
 
 from harness.places import BRINDLE
 from retrieval.model import Message
-from tests.training_fakes import example
+from tests.support.training.fakes import example
 from training.config import DatasetSettings
 from training.data.dataset import parse_dataset
 from training.data.near_duplicates import question_groups

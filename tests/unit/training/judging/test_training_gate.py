@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training_fakes import metrics_of
+from tests.support.training.fakes import metrics_of
 from training.config import GateSettings, LoraSettings, MixSettings
 from training.errors import OutOfRange
 from training.judging.gate import Evidence, judge

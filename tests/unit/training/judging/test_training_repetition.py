@@ -5,7 +5,7 @@ import json
 import pytest
 
 from harness.places import SHARED_DATA
-from tests.training_fakes import example
+from tests.support.training.fakes import example
 from training.judging.repetition import TrainedText
 
 MEDQUAD = SHARED_DATA / "medquad"
