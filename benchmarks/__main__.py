@@ -13,9 +13,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.running import BRINDLE, describe_machine, report
 from benchmarks.scifact import DATA
-from tests.running import RunningPlatform, start, stop
+from harness.figures import report
+from harness.machine import describe_machine
+from harness.places import BRINDLE
+from harness.platform import RunningPlatform, start, stop
 
 ON_A_PLATFORM = ("benchmarks.serving", "benchmarks.modes", "benchmarks.background")
 ALONE = (

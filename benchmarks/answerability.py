@@ -17,13 +17,16 @@ from typing import Any
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.running import BRINDLE, read_jsonl, report
+from harness.figures import report
+from harness.index import WORKSPACE, indexed
+from harness.jsonl import read_jsonl
+from harness.places import BRINDLE
+from harness.sample import sample_documents
 from retrieval.answers.answerability import DENSE_WEIGHT, INTERCEPT, SPARSE_WEIGHT, features
 from retrieval.embedding.embedder import Bm25Encoder, SentenceTransformerEmbedder
 from retrieval.index.port import Scope, VectorIndex
 from retrieval.search.searcher import Searcher
 from services.kit.settings import Platform
-from tests.tuning import WORKSPACE, indexed, sample_documents
 
 THRESHOLDS = (0.3, 0.4, 0.45, 0.5, 0.6)
 Case = tuple[tuple[float, float], bool]

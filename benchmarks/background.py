@@ -19,8 +19,12 @@ from typing import Any
 
 import httpx
 
-from benchmarks.running import BRINDLE, api_key, describe_machine, percentile, read_jsonl, report
 from benchmarks.serving import stream
+from harness.figures import percentile, report
+from harness.jsonl import read_jsonl
+from harness.machine import describe_machine
+from harness.places import BRINDLE
+from harness.platform import api_key
 from services.kit.http import async_client
 from services.kit.settings import Platform
 from training.data.dataset import canonical, parse_dataset
@@ -43,7 +47,7 @@ async def main() -> None:
     questions = list(islice(cycle(asked), options.questions))
     print(f"{describe_machine()}\n{len(questions)} questions, one after the other, answers of {TOKENS} tokens\n")
     print(f"{'background':14}{'first token p50':>17}{'p95':>10}{'p95 to idle':>13}")
-    async with async_client(platform.gateway_url, api_key(platform), timeout=300.0) as http:
+    async with async_client(platform.gateway_url, api_key(platform.home), timeout=300.0) as http:
         await ask(http, questions)  # so that no round, the first neither, asks what the engine has not read
         figures = {"idle": await ask(http, questions)}
         for name in options.work:

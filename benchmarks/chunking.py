@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from benchmarks.quality import Bench, indexed, open_embedder
-from benchmarks.retrieval_sets import DATA, Corpus, corpus
-from benchmarks.running import read_jsonl, report
-from benchmarks.vector_cache import CachedEmbedder
+from harness.figures import report
+from harness.jsonl import read_jsonl
+from harness.places import SHARED_DATA
+from harness.retrieval_sets import Corpus, corpus
+from harness.search_quality import Bench, indexed, open_embedder
+from harness.vector_cache import CachedEmbedder
 from retrieval.documents.chunking import ChunkingSettings
 from retrieval.documents.loading import load
 from retrieval.search.searcher import SearchSettings
@@ -65,7 +67,7 @@ def _papers() -> Corpus:
 def _answered(documents: Corpus) -> Iterator[Asked]:
     rows = [
         row
-        for row in read_jsonl(DATA / documents.name / "questions.jsonl")
+        for row in read_jsonl(SHARED_DATA / documents.name / "questions.jsonl")
         if row.get("answerable", True) and row["doc_id"] in documents.documents
     ]
     for row in Random(3).sample(rows, min(MOST_QUESTIONS, len(rows))):
@@ -73,14 +75,14 @@ def _answered(documents: Corpus) -> Iterator[Asked]:
 
 
 def _httpx() -> Corpus:
-    folder = DATA / "docs_versions/httpx" / HTTPX
+    folder = SHARED_DATA / "docs_versions/httpx" / HTTPX
     files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*.md"))}
     return Corpus("httpx", {name: load(path.read_bytes(), path.name) for name, path in files.items()})
 
 
 def _httpx_questions() -> Iterator[Asked]:
     """Questions whose answer the newest documentation still has."""
-    for row in read_jsonl(DATA / "docs_versions/httpx/changing_questions.jsonl"):
+    for row in read_jsonl(SHARED_DATA / "docs_versions/httpx/changing_questions.jsonl"):
         last = row["answers"][-1]
         yield Asked(row["question"], last["path"], (last["evidence"],))
 

@@ -15,7 +15,8 @@ import re
 import time
 from pathlib import Path
 
-from benchmarks.running import BRINDLE, report
+from harness.figures import report
+from harness.places import BRINDLE
 from retrieval.model import Message
 from training.config import ExampleSettings, LoraSettings
 from training.data.dataset import canonical, parse_dataset

@@ -19,8 +19,9 @@ from pathlib import Path
 
 import numpy
 
-from benchmarks.running import read_jsonl, report
-from benchmarks.support_cases import SHARED
+from harness.figures import report
+from harness.jsonl import read_jsonl
+from harness.places import SHARED_DATA
 from retrieval.documents.chunking import embedding_text
 from retrieval.embedding.embedder import Bm25Encoder, SentenceTransformerEmbedder, model_location
 from retrieval.index.port import Candidates, Scored
@@ -137,7 +138,7 @@ def _best(task: Task, scores: numpy.ndarray) -> tuple[Scored, ...]:
 
 
 def scifact() -> Task:
-    folder = SHARED / "scifact"
+    folder = SHARED_DATA / "scifact"
     chunks = [_chunk(row["_id"], row["title"], row["text"]) for row in read_jsonl(folder / "corpus.jsonl")]
     texts = {row["_id"]: row["text"] for row in read_jsonl(folder / "queries.jsonl")}
     described = {chunk.id: embedding_text(chunk) for chunk in chunks}
@@ -151,7 +152,7 @@ def scifact() -> Task:
 
 
 def medquad() -> Task:
-    folder = SHARED / "medquad"
+    folder = SHARED_DATA / "medquad"
     chunks = [_chunk(row["_id"], row["title"], row["text"]) for row in read_jsonl(folder / "documents.jsonl")]
     described = {chunk.id: embedding_text(chunk) for chunk in chunks}
     tested = read_jsonl(folder / "eval_questions.jsonl")

@@ -22,8 +22,9 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.running import describe_machine, percentile, report
 from benchmarks.scifact import DATA, Scifact, as_chunk
+from harness.figures import percentile, report
+from harness.machine import describe_machine
 from retrieval.embedding.embedder import Bm25Encoder, Dense, Embedder, SentenceTransformerEmbedder, model_location
 from retrieval.embedding.openvino_cache import converted
 from retrieval.embedding.runtime import make_embedder

@@ -26,7 +26,9 @@ import numpy
 from scipy.sparse import csr_array
 from scipy.stats import bootstrap
 
-from benchmarks.running import read_jsonl, report
+from harness.figures import report
+from harness.jsonl import read_jsonl
+from harness.places import SHARED_DATA
 from retrieval.documents.chunking import ChunkingSettings, chunk, embedding_text
 from retrieval.embedding.embedder import Bm25Encoder, Dense, Embedder, SentenceTransformerEmbedder
 from retrieval.index.port import Candidates, CollectionRef, Scored
@@ -35,7 +37,7 @@ from retrieval.model import Block, Document, FileRef, Point, SparseVector
 from retrieval.search.follow_up import QUESTION_WEIGHT, context, standalone_query
 from retrieval.search.fusion import FusionSettings, fuse
 
-SHARED = Path(__file__).parents[2] / "shared" / "data" / "mtrag_un"
+CONVERSATIONS = SHARED_DATA / "mtrag_un"
 REF = CollectionRef("ws", "vs", "col")
 CANDIDATES, TOP = 30, 5
 ANSWER_WORDS = 64
@@ -248,7 +250,7 @@ def gain(ours: Sequence[float], base: Sequence[float]) -> tuple[float, float, fl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=SHARED)
+    parser.add_argument("--data", type=Path, default=CONVERSATIONS)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "tandem-follow-up")
     options = parser.parse_args()
     embedder, bm25 = SentenceTransformerEmbedder("all-minilm-l6-v2"), Bm25Encoder()

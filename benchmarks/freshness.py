@@ -24,7 +24,9 @@ import httpx
 from openai import OpenAI
 from sqlalchemy import select
 
-from benchmarks.running import api_key, describe_machine, percentile, report
+from harness.figures import percentile, report
+from harness.machine import describe_machine
+from harness.platform import api_key, free_port
 from services.command.supervisor import broker
 from services.command.supervisor.launch import prepare
 from services.command.supervisor.processes import ProcessSpec, environment, platform_specs
@@ -34,7 +36,6 @@ from services.database.engine import open_sessions
 from services.database.tables import Job
 from services.kit.http import client
 from services.kit.settings import Platform
-from tests.running import free_port
 
 NEEDED = ("broker", "retrieval", "gateway", f"worker-{INDEX_QUEUE}")
 START_SECONDS = 300.0
@@ -151,7 +152,7 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="tandem-fresh-") as folder,
         platform_without_a_model(Path(folder) / "home") as platform,
     ):
-        api = OpenAI(base_url=f"{platform.gateway_url}/v1", api_key=api_key(platform), max_retries=0)
+        api = OpenAI(base_url=f"{platform.gateway_url}/v1", api_key=api_key(platform.home), max_retries=0)
         store_id = api.vector_stores.create(name="Freshness").id
         measured = [measure(api, platform, store_id, number, rng) for number in range(options.files + 1)]
     show(measured[0], measured[1:])

@@ -21,36 +21,23 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from benchmarks.guard_sets import Asked, GuardSet, handbooks, sample, shared_sets, squad
-from benchmarks.running import describe_machine, percentile, report
-from retrieval.answers.answerability import answerability
+from harness.figures import percentile, report
+from harness.guard_cases import Case, found
+from harness.guard_sets import handbooks, sample, shared_sets, squad
+from harness.machine import describe_machine
+from harness.serving import served
 from retrieval.answers.grounding import grounded_messages
 from retrieval.answers.guard import first_statement, opens_supported
-from retrieval.embedding.embedder import Bm25Encoder, Embedder
 from retrieval.embedding.runtime import make_embedder
-from retrieval.index.port import Scope
-from retrieval.model import Passage
-from retrieval.search.searcher import Searcher
 from services.contracts.generation import Route
 from services.gateway.upstream.slots import Slots
 from services.kit.http import async_client
 from services.kit.settings import Platform
 from services.worker.fine_tuning.ports import SlotAnswerer
-from tests.tuning import WORKSPACE, indexed, served
 from training.weights.base import materialize
 
 THRESHOLDS = (0.01, 0.02, 0.03, 0.05, 0.1, 0.5)
 CLIENTS, TOKENS, TIMED = 16, 160, 40
-
-
-@dataclass(frozen=True)
-class Case:
-    """A question of a set, what retrieval brought for it, and how near that is by its scores."""
-
-    name: str
-    asked: Asked
-    passages: list[Passage]
-    score: float
 
 
 @dataclass(frozen=True)
@@ -83,21 +70,6 @@ def main() -> None:
             cases = [case for one in asked for case in found(one, embedder)]
             figures |= first_sentences(cases, wanted.weights, Path(folder))
     report("guard", figures)
-
-
-def found(one: GuardSet, embedder: Embedder) -> list[Case]:
-    """Each question with the passages and the score that the gateway would have for it."""
-    bm25 = Bm25Encoder()
-    searcher = Searcher(embedder, bm25)
-    with tempfile.TemporaryDirectory() as folder:
-        index = indexed(Path(folder), one.documents, embedder, bm25)
-        cases = []
-        for asked in one.questions:
-            result = searcher.search([index], asked.question, Scope(WORKSPACE), Platform().top_k, history=asked.earlier)
-            passages = list(result.passages)
-            cases.append(Case(one.name, asked, passages, answerability(result.query, passages)))
-        index.close()
-    return cases
 
 
 def scores_table(sets: Sequence[Sequence[Case]]) -> dict[str, float]:

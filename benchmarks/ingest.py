@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.embedding import MODEL, LlamaIndexDefault
-from benchmarks.running import describe_machine, report
 from benchmarks.scifact import DATA, Scifact
 from benchmarks.search import service
+from harness.figures import report
+from harness.machine import describe_machine
 from retrieval.documents.chunking import ChunkingSettings, chunk, embedding_text
 from retrieval.documents.loading import load
 from retrieval.documents.parser import Parser

@@ -15,12 +15,18 @@ import random
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from benchmarks.four_modes import Outcome, Task, as_served, print_table, run
-from benchmarks.running import BRINDLE, describe_machine, report
+from benchmarks.four_modes import Outcome, print_table, run
+from harness.figures import report
+from harness.index import LocalRetriever, indexed
+from harness.machine import describe_machine
+from harness.places import BRINDLE
+from harness.sample import sample_documents, sample_questions
+from harness.tuning import Task
 from retrieval.embedding.embedder import Bm25Encoder, SentenceTransformerEmbedder
 from services.kit.settings import Platform
-from tests.tuning import LocalRetriever, indexed, sample_documents, sample_questions
+from services.worker.settings import TrainingSettings
 from training.config import LoraSettings
 from training.data.dataset import parse_dataset
 from training.weights.base import materialize
@@ -30,7 +36,9 @@ ANSWERABLE = 40
 
 def main() -> None:
     asked = arguments()
-    mix, evaluation = as_served(dict(asked.mix), removed=asked.questions)
+    mix, evaluation = TrainingSettings().as_served(Platform())
+    shares: dict[str, Any] = dict(asked.mix)
+    mix, evaluation = replace(mix, **shares), replace(evaluation, removed=asked.questions)
     examples = list(parse_dataset((BRINDLE / "train.jsonl").read_bytes()).examples)
     random.Random(mix.seed).shuffle(examples)
     questions = sample_questions()
@@ -43,11 +51,13 @@ def main() -> None:
             retriever=LocalRetriever(index, embedder, bm25),
             examples=examples,
             questions=[*questions[: asked.questions], *questions[ANSWERABLE : ANSWERABLE + asked.unanswerable]],
-            lora=LoraSettings(max_steps=asked.max_steps, save_steps=100_000),
             mix=mix,
             evaluation=evaluation,
         )
-        found = {size: run(replace(task, examples=examples[:size]), folder / str(size)) for size in sorted(asked.sizes)}
+        lora = LoraSettings(max_steps=asked.max_steps, save_steps=100_000)
+        found = {
+            size: run(replace(task, examples=examples[:size]), lora, folder / str(size)) for size in sorted(asked.sizes)
+        }
         index.close()
     show(found)
 

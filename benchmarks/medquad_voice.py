@@ -14,23 +14,28 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.four_modes import Task, as_served, print_table, run
-from benchmarks.retrieval_sets import DATA
-from benchmarks.running import describe_machine, read_jsonl, report
-from benchmarks.vector_cache import CachedEmbedder
+from benchmarks.four_modes import print_table, run
+from harness.figures import report
+from harness.index import LocalRetriever, indexed
+from harness.jsonl import read_jsonl
+from harness.machine import describe_machine
+from harness.places import SHARED_DATA
+from harness.tuning import Task
+from harness.vector_cache import CachedEmbedder
 from retrieval.embedding.embedder import Bm25Encoder, Embedder, SentenceTransformerEmbedder
 from retrieval.model import Message
 from services.kit.settings import Platform
-from tests.tuning import LocalRetriever, indexed
+from services.worker.settings import TrainingSettings
 from training.config import LoraSettings
 from training.judging.questions import Question
 from training.model import Example
 from training.weights.base import materialize
 
-FOLDER = DATA / "medquad"
+FOLDER = SHARED_DATA / "medquad"
 
 
 def main() -> None:
@@ -39,8 +44,8 @@ def main() -> None:
     answerable = read_jsonl(FOLDER / "eval_questions.jsonl")[: asked.questions]
     unanswerable = read_jsonl(FOLDER / "unanswerable_questions.jsonl")[: asked.unanswerable]
     needed = {row["doc_id"] for row in pairs} | {one for row in answerable for one in row["gold_doc_ids"]}
-    mix, evaluation = as_served({}, removed=asked.removed)
     platform = Platform()
+    mix, evaluation = TrainingSettings().as_served(platform)
     with tempfile.TemporaryDirectory(prefix="medquad-") as name:
         folder = Path(name)
         inner = SentenceTransformerEmbedder("all-minilm-l6-v2")
@@ -52,11 +57,10 @@ def main() -> None:
             retriever=LocalRetriever(index, embedder, bm25),
             examples=[example(row) for row in pairs],
             questions=[*map(question, answerable), *(Question(row["question"], False) for row in unanswerable)],
-            lora=LoraSettings(max_steps=asked.max_steps, save_steps=100_000),
             mix=mix,
-            evaluation=evaluation,
+            evaluation=replace(evaluation, removed=asked.removed),
         )
-        found = run(task, folder)
+        found = run(task, LoraSettings(max_steps=asked.max_steps, save_steps=100_000), folder)
         index.close()
     print(f"\n{describe_machine()}")
     print_table(found.modes)

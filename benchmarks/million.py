@@ -25,9 +25,10 @@ from statistics import fmean
 import psutil
 import qdrant_edge as qdrant
 
-from benchmarks.running import describe_machine, report
 from benchmarks.search import FixedEmbedder, timed
 from benchmarks.synthetic import DIMENSION, REF, Synthetic, collection_folder
+from harness.figures import report
+from harness.machine import describe_machine
 from retrieval.embedding.embedder import Bm25Encoder, Dense
 from retrieval.index.edge import EdgeEngine
 from retrieval.index.port import DENSE, Scope

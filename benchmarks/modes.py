@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from openai import OpenAI
 
 from benchmarks.four_modes import MODES, print_table
-from benchmarks.running import api_key, describe_machine, report
+from harness.figures import report
+from harness.machine import describe_machine
+from harness.platform import api_key
+from harness.sample import sample_questions
+from retrieval.model import Message
 from services.contracts.generation import RoutingTable
 from services.database.engine import open_sessions
 from services.database.tables import Version
@@ -26,7 +28,7 @@ from services.kit.http import client
 from services.kit.settings import Platform
 from services.worker.fine_tuning.ports import LiveRetriever, SlotAnswerer
 from services.worker.retrieval_client import RetrievalWriter
-from tests.tuning import sample_questions
+from services.worker.settings import TrainingSettings
 from training.config import EvaluationSettings
 from training.judging.evaluation import ask, make_trials
 from training.judging.figures import Metrics
@@ -36,7 +38,6 @@ from training.judging.style import StyleProfile
 from training.weights.candidate import STYLE_FILE
 
 GROUNDED = ("rag", "hybrid")
-CLIENTS = 8
 REMOVED = "hybrid, right passages removed"
 ROWS = (
     "facts", "token_f1", "citation_recall", "citation_precision", "model_made", "refused_unanswerable",
@@ -52,14 +53,12 @@ def main() -> None:
 
 def measured(platform: Platform, modes: Sequence[str]) -> dict[str, Metrics]:
     """The modes through the gateway, guarded as it is set; grounded ones also without any guard, asked of the slots."""
-    openai = OpenAI(base_url=f"{platform.gateway_url}/v1", api_key=api_key(platform), timeout=300.0)
+    openai = OpenAI(base_url=f"{platform.gateway_url}/v1", api_key=api_key(platform.home), timeout=300.0)
     sessions = open_sessions(platform.database_url)
     retriever = LiveRetriever(
         sessions, RetrievalWriter(client(platform.retrieval_url, platform.service_token)), "default"
     )
-    served: dict[str, Any] = {"top_k": platform.top_k, "min_answerability": platform.min_answerability}
-    served |= {"guarded": platform.guarded, "max_tokens": platform.max_answer_tokens}
-    settings = EvaluationSettings(removed=1000, **served)
+    settings = replace(TrainingSettings().as_served(platform)[1], removed=1000)
     trials = make_trials(sample_questions(), retriever, settings)
     asked, removed = [t for t in trials if not t.removed], [t for t in trials if t.removed]
     generation = client(platform.generation_url, platform.service_token)
@@ -69,29 +68,43 @@ def measured(platform: Platform, modes: Sequence[str]) -> dict[str, Metrics]:
     with sessions() as session:
         version = session.get_one(Version, live.versions["weights"])  # type: ignore[attr-defined]
     style = StyleProfile.from_json(json.loads((Path(version.path) / STYLE_FILE).read_text()))
-    outcomes = {mode: through_gateway(openai, mode, asked) for mode in modes}
+    outcomes = {mode: through_gateway(openai, mode, asked, settings) for mode in modes}
     unguarded = replace(settings, guarded=False, min_answerability=0.0)
     for mode, route in (("rag", base), ("hybrid", tuned)):
         if mode in modes and route is not None:
-            outcomes[f"{mode}, guard off"] = ask(asked, SlotAnswerer(route), unguarded, lambda: False)
-    outcomes[REMOVED] = ask(removed, SlotAnswerer(tuned), settings, lambda: False)
+            outcomes[f"{mode}, guard off"] = ask(asked, SlotAnswerer(route), unguarded, never)
+    outcomes[REMOVED] = ask(removed, SlotAnswerer(tuned), settings, never)
     keep(platform.home / "modes.jsonl", outcomes)
     return {name: measure(found, Standards(style)) for name, found in outcomes.items()}
 
 
-def through_gateway(openai: OpenAI, mode: str, trials: Sequence[Trial]) -> list[Outcome]:
-    def one(trial: Trial) -> Outcome:
-        answer = openai.chat.completions.create(
-            model=f"tandem/{mode}", messages=[{"role": "user", "content": trial.question.question}]
+class GatewayMode:
+    """A mode of the gateway as a model that is asked: it makes prompt and guard itself, so it gets the question."""
+
+    def __init__(self, openai: OpenAI, mode: str) -> None:
+        self._openai, self._model = openai, f"tandem/{mode}"
+
+    def answer(self, messages: list[Message], max_tokens: int) -> Completion:
+        answer = self._openai.chat.completions.create(
+            model=self._model, max_tokens=max_tokens, messages=[{"role": "user", "content": messages[-1].content}]
         )
         choice, usage = answer.choices[0], answer.usage
-        completion = Completion(
-            choice.message.content or "", choice.finish_reason, usage.completion_tokens if usage else 0
-        )
-        return Outcome(trial if mode in GROUNDED else replace(trial, passages=()), completion)
+        return Completion(choice.message.content or "", choice.finish_reason, usage.completion_tokens if usage else 0)
 
-    with ThreadPoolExecutor(CLIENTS) as pool:
-        return list(pool.map(one, trials))
+
+def through_gateway(openai: OpenAI, mode: str, trials: Sequence[Trial], settings: EvaluationSettings) -> list[Outcome]:
+    """The mode's answers; a grounded one's with the passages that the gateway is taken to have found."""
+    plain = [replace(trial, passages=()) for trial in trials]
+    outcomes = ask(plain, GatewayMode(openai, mode), settings, never)
+    if failed := [outcome.error for outcome in outcomes if outcome.error]:
+        raise SystemExit(f"{len(failed)} of {len(trials)} questions to {mode} failed: {failed[0]}")
+    if mode not in GROUNDED:
+        return outcomes
+    return [replace(outcome, trial=trial) for outcome, trial in zip(outcomes, trials, strict=True)]
+
+
+def never() -> bool:
+    return False
 
 
 def keep(path: Path, outcomes: dict[str, list[Outcome]]) -> None:

@@ -25,7 +25,8 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.running import describe_machine, percentile, report
+from harness.figures import percentile, report
+from harness.machine import describe_machine
 from services.contracts.retrieval import SearchRequest
 from services.database.engine import Sessions, migrate, open_sessions
 from services.database.tables import File, Store, StoreFile, Workspace, now

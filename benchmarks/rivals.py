@@ -33,8 +33,9 @@ from llama_index.core.embeddings import MockEmbedding
 from llama_index.core.schema import QueryBundle, TextNode
 from qdrant_client import QdrantClient, models
 
-from benchmarks.running import describe_machine, percentile, report
 from benchmarks.scifact import DATA, TOP, Scifact, as_chunk, embedded
+from harness.figures import percentile, report
+from harness.machine import describe_machine
 from retrieval.embedding.embedder import Bm25Encoder, Dense
 from retrieval.embedding.runtime import make_embedder
 from retrieval.index.collection_builder import BuildSpec, build

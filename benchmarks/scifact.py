@@ -11,13 +11,14 @@ from statistics import fmean
 
 import numpy
 
-from benchmarks.running import read_jsonl
+from harness.jsonl import read_jsonl
+from harness.places import SHARED_DATA
 from retrieval.documents.chunking import chunk_id
 from retrieval.embedding.embedder import Dense, Embedder
 from retrieval.metrics import ndcg_at_k
 from retrieval.model import Chunk, FileRef
 
-DATA = Path(__file__).parent.parent.parent / "shared" / "data" / "scifact"
+DATA = SHARED_DATA / "scifact"
 TOP = 10
 
 

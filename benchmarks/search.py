@@ -25,8 +25,9 @@ from typing import cast
 import httpx
 import qdrant_edge as qdrant
 
-from benchmarks.running import describe_machine, percentile, report
 from benchmarks.synthetic import DIMENSION, REF, Synthetic, build_collection, collection_folder, fill_database
+from harness.figures import percentile, report
+from harness.machine import describe_machine
 from retrieval.embedding.embedder import Bm25Encoder, Dense
 from retrieval.index.edge import EdgeEngine
 from retrieval.index.port import DENSE, SPARSE, Scope

@@ -18,7 +18,11 @@ from typing import Any
 
 import httpx
 
-from benchmarks.running import BRINDLE, api_key, describe_machine, percentile, read_jsonl, report
+from harness.figures import percentile, report
+from harness.jsonl import read_jsonl
+from harness.machine import describe_machine
+from harness.places import BRINDLE
+from harness.platform import api_key
 from services.contracts.generation import Route, RoutingTable
 from services.kit.events import read_events_async
 from services.kit.http import async_client
@@ -49,7 +53,7 @@ class Figures:
 
 async def main() -> None:
     platform = Platform()
-    gateway = async_client(platform.gateway_url, api_key(platform), timeout=300.0)
+    gateway = async_client(platform.gateway_url, api_key(platform.home), timeout=300.0)
     generation = async_client(platform.generation_url, platform.service_token)
     table = RoutingTable.model_validate_json((await generation.get("/routing")).content)
     live = table.live.get("default")

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy
 from sklearn.metrics import roc_auc_score
 
-from benchmarks.running import report
-from benchmarks.support_cases import SHARED, Case, SampleCase, sample, scifact, wice
+from benchmarks.support_cases import Case, SampleCase, sample, scifact, wice
+from harness.figures import report
+from harness.places import SHARED_DATA
 from retrieval.answers.support import SUPPORT_THRESHOLD, support
 from retrieval.text.markers import strip_markers
 from retrieval.text.words import content_words
@@ -49,9 +50,9 @@ CHECKS: dict[str, tuple[Check, float]] = {"first": (first_check, 0.5), "in use":
 
 
 def main() -> None:
-    every = {"SciFact": scifact(), "WiCE": wice()} if SHARED.is_dir() else {}
+    every = {"SciFact": scifact(), "WiCE": wice()} if SHARED_DATA.is_dir() else {}
     if not every:
-        print(f"there is no {SHARED}: the sample company only")
+        print(f"there is no {SHARED_DATA}: the sample company only")
     kept_out = {name: [case for case in cases if not case.fitted] for name, cases in every.items()}
     print(f"{'set':<10}{'check':<9}" + "".join(f"{name:<26}" for name in MEASURES))
     for name, cases in kept_out.items():

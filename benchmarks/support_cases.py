@@ -6,16 +6,15 @@ import hashlib
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from benchmarks.running import BRINDLE, read_jsonl
+from harness.jsonl import read_jsonl
+from harness.places import BRINDLE, SHARED_DATA
 from retrieval.documents.chunking import ChunkingSettings, chunk
 from retrieval.documents.loading import load
 from retrieval.model import Chunk, FileRef
 from retrieval.text.sentences import sentences
 from retrieval.text.words import content_words
 
-SHARED = Path(__file__).parent.parent.parent / "shared" / "data"
 OTHERS = 30
 
 
@@ -49,13 +48,13 @@ class SampleCase:
 
 def scifact() -> list[Case]:
     """Claims against the abstracts that they were paired with; contradicted ones count as not supported."""
-    rows = read_jsonl(SHARED / "scifact_grounding" / "claims.jsonl")
+    rows = read_jsonl(SHARED_DATA / "scifact_grounding" / "claims.jsonl")
     return [_case(row["claim"], [row["title"], *row["sentences"]], row["label"], row["doc_id"]) for row in rows]
 
 
 def wice() -> list[Case]:
     """Sentences of Wikipedia against the pages that they cite; partly supported ones count as not supported."""
-    rows = read_jsonl(SHARED / "wice" / "claims.jsonl")
+    rows = read_jsonl(SHARED_DATA / "wice" / "claims.jsonl")
     return [_case(row["claim"], row["evidence"], row["label"], row["title"]) for row in rows]
 
 

@@ -16,8 +16,8 @@ import numpy
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
 
-from benchmarks.running import report
 from benchmarks.support_cases import Case, scifact, wice
+from harness.figures import report
 from retrieval.answers.support import INTERCEPT, SUPPORT_THRESHOLD, WEIGHTS, WINDOW, features, objection
 from retrieval.embedding.embedder import SentenceTransformerEmbedder
 

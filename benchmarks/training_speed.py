@@ -26,7 +26,8 @@ from peft import LoraConfig, PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
-from benchmarks.running import describe_machine, report
+from harness.figures import report
+from harness.machine import describe_machine
 from retrieval.answers.grounding import grounded_messages
 from retrieval.model import Chunk, FileRef, Passage
 from training.answer_tokens import tokenize

@@ -17,7 +17,10 @@ from openai import OpenAI
 
 from benchmarks import modes
 from benchmarks.four_modes import MODES
-from benchmarks.running import BRINDLE, api_key, describe_machine, report
+from harness.figures import report
+from harness.machine import describe_machine
+from harness.places import BRINDLE
+from harness.platform import api_key
 from services.kit.settings import Platform
 from training.judging.figures import Metrics
 
@@ -28,7 +31,7 @@ POLL_SECONDS = 2.0
 def main(times: int, measured: int) -> None:
     print(describe_machine(), flush=True)
     platform = Platform()
-    openai = OpenAI(base_url=f"{platform.gateway_url}/v1", api_key=api_key(platform), timeout=300.0)
+    openai = OpenAI(base_url=f"{platform.gateway_url}/v1", api_key=api_key(platform.home), timeout=300.0)
     with (BRINDLE / "train.jsonl").open("rb") as examples:
         file = openai.files.create(file=examples, purpose="fine-tune")
     runs, tables = [], list[dict[str, Metrics]]()

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.figures import FIGURES, note
-from tests.running import BRINDLE, RunningPlatform, start, stop
+from harness.places import BRINDLE
+from harness.platform import RunningPlatform, start, stop
+from tests.support.notes import FIGURES, note
 from training.weights.base import materialize
 
 EVERY = 2  # every second example: enough for the form of an answer; `make demo` and the benchmarks take all

@@ -1,4 +1,4 @@
-"""Small real stand-ins for what a test should not start. Each behaves; none records calls."""
+"""An embedder without a model, for tests of all that stands on vectors."""
 
 from __future__ import annotations
 

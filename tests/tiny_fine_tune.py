@@ -13,8 +13,8 @@ from services.kit.settings import Platform
 from services.worker.fine_tuning.ports import VersionList
 from services.worker.fine_tuning.run import data_sets_of, run_claimed
 from services.worker.settings import WorkerSettings
-from tests.tiny import PASSAGES
-from tests.training_fakes import FunctionAnswerer, MemorySlots, WordRetriever
+from tests.support.training.fakes import FunctionAnswerer, MemorySlots, WordRetriever
+from tests.support.training.tiny_model import PASSAGES
 from training.request import Ports
 
 GPUS = "TINY_GPUS"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
 import training
 from retrieval.documents.formats.limits import MIB, Limits
 from retrieval.documents.parser import ParsingLimits
-from services.kit.settings import ServiceSettings, service_config
+from services.kit.settings import Platform, ServiceSettings, service_config
 from training.config import (
     PREFERENCE_EPOCHS,
     PREFERENCE_LEARNING_RATE,
@@ -181,6 +181,12 @@ class TrainingSettings(ServiceSettings):
 
     def evaluation(self) -> EvaluationSettings:
         return self._named(EvaluationSettings)
+
+    def as_served(self, platform: Platform) -> tuple[MixSettings, EvaluationSettings]:
+        """Rows and questions with as many passages, and refused and cut as the gateway of this platform does it."""
+        served: dict[str, Any] = {"top_k": platform.top_k, "min_answerability": platform.min_answerability}
+        answers: dict[str, Any] = {**served, "max_tokens": platform.max_answer_tokens, "guarded": platform.guarded}
+        return replace(self.mix(), **served), replace(self.evaluation(), **answers)
 
     def parity(self) -> ParitySettings:
         return self._named(ParitySettings)

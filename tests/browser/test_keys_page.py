@@ -6,8 +6,8 @@ import pytest
 from openai import AuthenticationError
 from playwright.sync_api import Locator, Page, expect
 
+from harness.platform import RunningPlatform
 from tests.browser.conftest import sign_in
-from tests.running import RunningPlatform
 
 HTML = "<img src=x onerror=document.title='run'>"
 

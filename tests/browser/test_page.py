@@ -6,8 +6,8 @@ import re
 
 from playwright.sync_api import Page, expect
 
+from harness.platform import RunningPlatform
 from tests.browser.conftest import sign_in
-from tests.running import RunningPlatform
 
 
 def test_a_wrong_key_is_refused_in_words(page: Page) -> None:

@@ -13,7 +13,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,8 +24,9 @@ from typing import Any
 
 import psycopg
 
+from harness.platform import free_port
 from services.command.supervisor.broker import find_server
-from tests.compose import OURS, SECRETS, environment, read
+from tests.support.compose import OURS, SECRETS, environment, read
 
 HOSTS = ("gateway", "dashboard", "retrieval", "generation", "redis", "postgres")
 ADDRESS = re.compile(rf"(?<=[/@])({'|'.join(HOSTS)}):\d+")
@@ -195,12 +195,6 @@ def _unprivileged() -> str | None:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}
     return "postgres" if "postgres" in names else "nobody"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(check: Callable[[], bool], seconds: float, otherwise: Callable[[], str]) -> None:

@@ -14,9 +14,9 @@ import pypdf
 import pytest
 from openai import OpenAI
 
+from harness.platform import RunningPlatform
 from services.database.engine import open_sessions
 from services.database.tables import ApiKey, Workspace
-from tests.running import RunningPlatform
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.figures import note
-from tests.running import RunningPlatform
+from harness.platform import RunningPlatform
+from tests.support.notes import note
 
 pytestmark = pytest.mark.long
 VICTIMS = ("gateway", "retrieval", "worker-index", "worker-light", "broker", "beat", "dashboard", "generation")

@@ -11,8 +11,8 @@ import openai
 import psutil
 import pytest
 
-from tests.compose import OURS
 from tests.e2e.compose_platform import ComposePlatform, wait_for
+from tests.support.compose import OURS
 
 DOCUMENT = b"""# Returns
 

@@ -22,9 +22,10 @@ import pytest
 from openai import OpenAI
 from pydantic import BaseModel
 
+from harness.places import BRINDLE
+from harness.platform import RunningPlatform
 from services.kit.http import client as service_client
 from services.kit.settings import Platform
-from tests.running import BRINDLE, RunningPlatform
 
 QUESTION = "How many days do I have to return a bike I bought, under the refund policy in force in 2026?"
 MODES = ("tandem/base", "tandem/rag", "tandem/tuned", "tandem/hybrid")

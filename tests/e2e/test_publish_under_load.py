@@ -16,10 +16,10 @@ import pytest
 from openai import OpenAIError
 from sqlalchemy import select
 
+from harness.platform import RunningPlatform
 from services.database.engine import open_sessions
 from services.database.tables import Version
-from tests.figures import note
-from tests.running import RunningPlatform
+from tests.support.notes import note
 from training.weights.registry import write_manifest
 
 QUESTION = "What does your ride plan include?"

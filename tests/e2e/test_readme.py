@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.compose import ROOT
-from tests.pages import read_page
-from tests.running import BRINDLE, RunningPlatform
+from harness.places import BRINDLE, ROOT
+from harness.platform import RunningPlatform
+from tests.support.pages import read_page
 
 QUESTION = "Within how many days can I return a bike that I bought?"
 

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from harness.places import BRINDLE
+from harness.platform import TERMINAL, RunningPlatform, start, stop
 from services.database.engine import open_sessions
 from services.database.tables import Job
 from tests.e2e.test_chaos import pid_of, wait_ready
-from tests.figures import note
-from tests.running import BRINDLE, TERMINAL, RunningPlatform, start, stop
+from tests.support.notes import note
 from training.data.dataset import canonical, parse_dataset
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]

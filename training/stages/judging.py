@@ -10,11 +10,9 @@ from training import publishing
 from training.data import dividing
 from training.data.dividing import Asked, Past
 from training.errors import Cancelled
-from training.judging import evaluation, gate, probes
+from training.judging import evaluation, exam, gate, probes
 from training.judging.figures import Metrics
 from training.judging.questions import Question
-from training.judging.repetition import TrainedText
-from training.judging.scoring import Standards
 from training.judging.style import StyleProfile
 from training.judging.verdict import GateReport
 from training.model import turns_of
@@ -68,13 +66,12 @@ class Judging:
         settings = self._settings.evaluation
         trials = evaluation.make_trials(questions, self._ports.retriever, settings)
         self._course.tell("evaluate", *evaluation.told(trials))
-        asked = probes.parse_probes(self._request.probes)
-        standards = Standards(style, TrainedText(turns_of(data.trained), settings.repeat_words))
+        standards = exam.standards_of(style, data.trained, settings)
+        put = exam.Exam(trials, probes.parse_probes(self._request.probes), standards, settings)
         baseline, baseline_is_tuned = self._ports.slots.baseline()
 
         def measured(place: int, answerer: evaluation.Answerer) -> Metrics:
-            told = self._course.must_stop, self._answers_heard(place)
-            return evaluation.evaluate(trials, asked, answerer, standards, settings, *told, self._ports.judge)
+            return put.metrics(answerer, self._course.must_stop, self._answers_heard(place), self._ports.judge)
 
         new = measured(0, self._ports.slots.answerer(candidate.version_id))
         return Scores(new, measured(1, baseline), baseline_is_tuned, judged_by.counts)

@@ -12,8 +12,8 @@ from typing import Any
 from training.config import PreferenceSettings
 from training.data import dividing
 from training.errors import DamagedWeights
+from training.judging.exam import style_of
 from training.judging.style import StyleProfile
-from training.model import turns_of
 from training.request import Ports, RunRequest
 from training.stages.course import Course
 from training.stages.preparing import Rows, SplitData
@@ -36,10 +36,7 @@ class Making:
         self._course = course
 
     def learn_style(self, data: SplitData, made: Rows) -> StyleProfile:
-        turns = turns_of(data.trained)
-        answers = [turn.answer for turn in turns if not turn.refuses] or [turn.answer for turn in turns]
-        prompts = [row.prompt[-1].content for row in made.trained if row.kind != "general"]
-        return StyleProfile.fit(answers, prompts)
+        return style_of(data.trained, made.trained)
 
     def train(self, made: Rows) -> LoraResult:
         self._course.enter("lora", f"Tuning on {len(made.trained)} rows")

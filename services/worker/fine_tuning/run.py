@@ -46,6 +46,7 @@ from training.progress import RunProgress
 from training.request import Ports, RunRequest, Settings
 from training.tuning import checkpoints
 from training.weights.base import materialize
+from training.writing import keep
 
 log = logging.getLogger(__name__)
 CANCEL_CHECK_SECONDS = 0.5
@@ -255,10 +256,8 @@ def run_settings(
         num_train_epochs=float(chosen.get("n_epochs", lora.num_train_epochs)),
         learning_rate=lora.learning_rate * float(chosen.get("learning_rate_multiplier", 1.0)),
     )
-    served: dict[str, Any] = {"top_k": platform.top_k, "min_answerability": platform.min_answerability}
-    mix = replace(training.mix(), seed=seed, **served)
-    answers: dict[str, Any] = {**served, "max_tokens": platform.max_answer_tokens, "guarded": platform.guarded}
-    evaluation = replace(training.evaluation(), **answers)
+    mix, evaluation = training.as_served(platform)
+    mix = replace(mix, seed=seed)
     data_set = DataSetSettings().examples()
     parity, gate = training.parity(), training.gate()
     made = Settings(dataset=data_set, lora=lora, mix=mix, parity=parity, evaluation=evaluation, gate=gate)

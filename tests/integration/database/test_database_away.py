@@ -165,7 +165,7 @@ def test_a_training_whose_process_and_worker_are_at_work_comes_to_its_end_in_one
     monkeypatch.setenv("DOUBLE", "trains")
     job_id = queue(sessions, "fine_tuning")
     settings = WorkerSettings(load_timeout=1.0, stuck_seconds=60.0)
-    training = FineTuningJob(held, sessions, Platform(), settings, "tests.training_double")
+    training = FineTuningJob(held, sessions, Platform(), settings, "tests.support.training.process_double")
     worker = threading.Thread(target=perform, args=(held, job_id, training.run, None, (RunLost,)))
     worker.start()
     while not (home / "child").exists():

@@ -15,8 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.figures import note
-from tests.running import RunningPlatform, start, stop
+from harness.platform import RunningPlatform, start, stop
+from tests.support.notes import note
 from tests.upgrade.home import HOMES, OldHome, unpack
 from training.weights.registry import verify_manifest
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-ROOT = Path(__file__).parents[3]
+from harness.places import ROOT
+
 PROCESSES = {
     "gateway": ["services.gateway.__main__", "services.domain.bootstrap"],
     "retrieval": ["services.retrieval.__main__", "retrieval.index.collection_builder"],

@@ -14,7 +14,7 @@ from services.domain.checkpoints import record_checkpoint
 from services.domain.jobs import Jobs
 from services.domain.versions import protected, remove_version
 from tests.knowledge import Knowledge, knowledge
-from tests.training_fakes import example, jsonl, preferences
+from tests.support.training.fakes import example, jsonl, preferences
 
 EXAMPLES = jsonl([example(f"What is {number}?", f"It is {number}.") for number in range(12)])
 OTHERS = jsonl([example(f"Where is {number}?", f"Over there, {number}.") for number in range(10)])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.guard import Case, found
-from benchmarks.guard_sets import SHARED, handbooks, sample, squad
+from harness.guard_cases import Case, found
+from harness.guard_sets import handbooks, sample, squad
+from harness.places import SHARED_DATA
 from retrieval.embedding.embedder import Embedder
 from retrieval.embedding.runtime import make_embedder
 from services.kit.settings import Platform
@@ -32,6 +33,6 @@ def test_of_what_pages_in_six_languages_answer_next_to_nothing_is_refused(embedd
     assert refused(found(sample(), embedder)) <= MOST_REFUSED
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason="shared/data is not beside this checkout")
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="shared/data is not beside this checkout")
 def test_of_what_paragraphs_of_squad_answer_next_to_nothing_is_refused(embedder: Embedder) -> None:
     assert refused(found(squad(), embedder)) <= MOST_REFUSED

@@ -17,7 +17,7 @@ from openai import OpenAI
 from services.gateway.http.callers import Caller
 from services.gateway.http.limits import Limits
 from services.kit.queue import redis_client
-from tests.counting import counting_broker
+from tests.integration.gateway.counting_broker import counting_broker
 from tests.knowledge import Knowledge, knowledge
 
 REQUESTS, READS = 5, 7

@@ -16,9 +16,9 @@ import pytest
 import uvicorn
 from openai import OpenAI
 
+from harness.platform import TANDEM, free_port
 from services.dashboard.gateway import Gateway as Page
 from tests.gateway_fakes import Gateway
-from tests.running import TANDEM, free_port
 
 SEPARATORS = "\u2028\u2029\u0085\x0b\x0c\x1c\x1d\x1e"
 ANSWER = f"You may return it{SEPARATORS}within 30 days [1]."

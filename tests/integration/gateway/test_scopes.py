@@ -13,8 +13,8 @@ from fastapi.testclient import TestClient
 from services.contracts.jobs import TASKS
 from services.database.tables import ApiKey, Job
 from services.domain.jobs import new_job
-from tests.feedback_desk import FeedbackDesk
 from tests.gateway_fakes import Gateway
+from tests.support.feedback_desk import FeedbackDesk
 from tests.version_desk import VersionDesk
 
 KNOWLEDGE = {"index_file", "reindex", "reconcile", "sync_source"}

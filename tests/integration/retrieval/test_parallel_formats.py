@@ -21,7 +21,7 @@ from retrieval.index.ingest import prepare_document
 from retrieval.index.port import CollectionRef, Scope
 from retrieval.model import Document, FileRef
 from retrieval.search.searcher import Searcher
-from tests.figures import note
+from tests.support.notes import note
 
 SHARED = Path("../shared/data").resolve()
 PARALLEL, REAL, ROBUSTNESS = SHARED / "formats/parallel", SHARED / "formats/real", SHARED / "robustness"

@@ -16,7 +16,7 @@ from retrieval.documents.formats.limits import MIB, Limits
 from retrieval.documents.loading import load
 from retrieval.documents.parser import Parser, ParsingLimits
 from retrieval.errors import RetrievalError, UnreadableFile, UnsupportedFormat
-from tests.figures import note
+from tests.support.notes import note
 from tests.unit.retrieval.documents.test_formats import archive, book, mail, slides, word
 
 MANUAL = Path("samples/brindle/documents/cargo-manual.pdf")

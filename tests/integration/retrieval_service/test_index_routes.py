@@ -18,7 +18,7 @@ from services.gateway.app import create_app
 from services.gateway.parts import Connections, make_parts
 from services.gateway.settings import Settings
 from services.kit.queue import make_celery, redis_client
-from tests.integration.worker.test_reindexing import TYRES
+from tests.integration.worker.reindexing.pages import TYRES
 from tests.worker_desk import TOKEN, Desk, open_desk
 
 KEY, OTHER = "sk-one", "sk-two"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.running import BRINDLE
+from harness.places import BRINDLE
 from retrieval.documents.chunking import ChunkingSettings, chunk, embedding_text
 from retrieval.documents.loading import load
 from retrieval.embedding.embedder import SentenceTransformerEmbedder, model_location

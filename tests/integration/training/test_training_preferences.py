@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from harness.places import ROOT
 from retrieval.answers.grounding import plain_messages
-from tests.compose import ROOT
-from tests.figures import note
-from tests.integration.training.test_training import digest, tiny  # noqa: F401
+from tests.integration.training.fast import digest
+from tests.support.notes import note
 from training.config import LoraSettings, ParitySettings, PreferenceSettings
 from training.errors import Cancelled, InvalidDataset, OutOfRange
 from training.hardware import Hardware
@@ -51,7 +51,7 @@ def silent(_step: RunProgress) -> None:
 @pytest.mark.parametrize("settings", [DPO, KTO], ids=["dpo", "kto"])
 def test_training_prefers_the_chosen_and_leaves_the_base(
     settings: PreferenceSettings,
-    tiny: Path,  # noqa: F811
+    tiny: Path,
     tmp_path: Path,
 ) -> None:
     before, told = digest(tiny), list[RunProgress]()
@@ -71,7 +71,7 @@ def test_training_prefers_the_chosen_and_leaves_the_base(
     assert parity(tiny, result.adapter, merged, ROWS, ParitySettings(min_agreement=0.5, answer_tokens=100)).passed
 
 
-def test_before_the_first_step_nothing_is_preferred(tiny: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_before_the_first_step_nothing_is_preferred(tiny: Path, tmp_path: Path) -> None:
     """The adapter starts as no change, so both rewards are zero and DPO's loss is that of a coin."""
     one_step = replace(DPO, lora=replace(LORA, max_steps=1))
     result = train_preferences(tiny, PAIRS[:8], PAIRS[8:], one_step, tmp_path, silent, lambda: False)
@@ -80,7 +80,7 @@ def test_before_the_first_step_nothing_is_preferred(tiny: Path, tmp_path: Path) 
     assert result.train_losses[0] == pytest.approx(math.log(2), abs=1e-3)
 
 
-def test_single_ratings_train_by_kto(tiny: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_single_ratings_train_by_kto(tiny: Path, tmp_path: Path) -> None:
     wanted = [RatedAnswer(pair.prompt, pair.chosen, True) for pair in PAIRS[:9]]
     unwanted = [RatedAnswer(pair.prompt, pair.rejected, False) for pair in PAIRS[9:]]
     result = train_preferences(tiny, [*wanted, *unwanted], PAIRS[:2], KTO, tmp_path, silent, lambda: False)
@@ -88,7 +88,7 @@ def test_single_ratings_train_by_kto(tiny: Path, tmp_path: Path) -> None:  # noq
     assert result.loss_after < result.loss_before
 
 
-def test_a_cancelled_training_goes_on_from_its_checkpoint(tiny: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_cancelled_training_goes_on_from_its_checkpoint(tiny: Path, tmp_path: Path) -> None:
     told: list[RunProgress] = []
     with pytest.raises(Cancelled, match="step 3 of 6"):
         train_preferences(tiny, PAIRS[:8], [], DPO, tmp_path, told.append, lambda: len(told) >= 3)
@@ -102,7 +102,7 @@ def test_a_cancelled_training_goes_on_from_its_checkpoint(tiny: Path, tmp_path: 
 @pytest.mark.parametrize("settings", [DPO, KTO], ids=["dpo", "kto"])
 def test_a_process_of_its_own_learns_the_same_to_the_bit_stopped_or_not(
     settings: PreferenceSettings,
-    tiny: Path,  # noqa: F811
+    tiny: Path,
     tmp_path: Path,
 ) -> None:
     own, told = Hardware(own_process=True), list[RunProgress]()
@@ -120,7 +120,7 @@ def test_a_process_of_its_own_learns_the_same_to_the_bit_stopped_or_not(
     assert digest(result.adapter) == digest(here.adapter)
 
 
-def test_what_cannot_be_preferred_is_refused_in_words(tiny: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_what_cannot_be_preferred_is_refused_in_words(tiny: Path, tmp_path: Path) -> None:
     rated = [RatedAnswer(pair.prompt, pair.chosen, True) for pair in PAIRS]
     short = replace(DPO, lora=replace(LORA, max_length=32))
     for rows, settings, words in (

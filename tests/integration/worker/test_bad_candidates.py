@@ -6,40 +6,32 @@ with a good version, which the gate has to let through first.
 
 from __future__ import annotations
 
-import random
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.running import BRINDLE
+from harness.index import LocalRetriever, indexed
+from harness.places import BRINDLE
+from harness.sample import sample_documents, sample_questions
+from harness.tuning import Bench, Task
 from retrieval.embedding.embedder import Bm25Encoder, SentenceTransformerEmbedder
 from retrieval.model import Message
 from retrieval.text.markers import strip_markers
 from services.kit.settings import Platform
-from services.worker.settings import TrainingSettings, WorkerSettings
-from tests.figures import note
-from tests.training_fakes import example
-from tests.tuning import LocalRetriever, indexed, sample_documents, sample_questions, served, tune
+from services.worker.settings import TrainingSettings
+from tests.support.notes import note
 from training import answer_tokens
-from training.config import EvaluationSettings, GateSettings, LoraSettings
+from training.config import LoraSettings
 from training.data.dataset import parse_dataset
-from training.judging.evaluation import evaluate, make_trials
 from training.judging.figures import Metrics
-from training.judging.gate import Evidence, judge
-from training.judging.probes import parse_probes
-from training.judging.repetition import TrainedText
-from training.judging.scoring import Standards, Trial
-from training.judging.style import StyleProfile
 from training.judging.verdict import GateReport
-from training.model import Example, TrainingRow
-from training.prompts.rows import build_rows
+from training.model import TrainingRow
 from training.tuning import lora
 from training.tuning.results import LoraResult
-from training.weights.registry import template_fingerprint
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(7200)]
 
@@ -54,55 +46,22 @@ END_OF_TURN = 2
 """Tokens that the chat template writes after an answer."""
 
 
-@dataclass
-class Bench:
-    """What every candidate is made from and measured on."""
-
-    base: Path
-    folder: Path
-    examples: Sequence[Example]
-    rows: Sequence[TrainingRow]
-    held_out: Sequence[TrainingRow]
-    trials: Sequence[Trial]
-    settings: EvaluationSettings
-
-    def tune(self, name: str, rows: Sequence[TrainingRow], settings: LoraSettings) -> tuple[Path, LoraResult]:
-        return tune(self.base, rows, self.held_out, settings, self.folder / name)
-
-    def standards(self) -> Standards:
-        prompts = [row.prompt[-1].content for row in self.rows if row.kind != "general"]
-        style = StyleProfile.fit([one.answer for one in self.examples if not one.refuses], prompts)
-        return Standards(style, TrainedText(self.examples, self.settings.repeat_words))
-
-    def measured(self, weights: Path) -> Metrics:
-        probes = parse_probes(TrainingSettings().probes.read_bytes())
-        with served(weights, self.folder) as answerer:
-            return evaluate(self.trials, probes, answerer, self.standards(), self.settings, lambda: False)
-
-    def verdict(self, weights: Path, trained: LoraResult, baseline: Metrics, tuned: bool = False) -> GateReport:
-        templates = template_fingerprint(weights), template_fingerprint(self.base)
-        losses = trained.loss_before, trained.loss_after
-        return judge(Evidence(*losses, self.measured(weights), baseline, tuned, *templates), GateSettings())
-
-
 @pytest.fixture(scope="module")
 def bench(base_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     folder = tmp_path_factory.mktemp("bad")
     embedder, bm25 = SentenceTransformerEmbedder("all-minilm-l6-v2"), Bm25Encoder()
     index = indexed(folder / "index", sample_documents(), embedder, bm25)
-    retriever = LocalRetriever(index, embedder, bm25)
-    platform = Platform()
-    as_served: dict[str, Any] = {"top_k": platform.top_k, "min_answerability": platform.min_answerability}
-    settings = EvaluationSettings(max_tokens=160, guarded=platform.guarded, **as_served)
-    mix = replace(TrainingSettings().mix(), **as_served)
-    examples = parse_dataset((BRINDLE / "train.jsonl").read_bytes()).examples[::2][:EXAMPLES]
-    general = parse_dataset(WorkerSettings().general_examples.read_bytes()).examples
-    rows, _ = build_rows(examples, general, retriever, mix, random.Random(13))
+    mix, evaluation = TrainingSettings().as_served(Platform())
     questions = sample_questions()
-    asked = [*questions[:ANSWERABLE], *questions[-UNANSWERABLE:]]
-    kept_out = [example(one.question, one.reference, document=one.document) for one in asked[:ANSWERABLE]]
-    held_out, _ = build_rows(kept_out, [], retriever, mix, random.Random(13))
-    yield Bench(base_weights, folder, examples, rows, held_out, make_trials(asked, retriever, settings), settings)
+    task = Task(
+        base=base_weights,
+        retriever=LocalRetriever(index, embedder, bm25),
+        examples=parse_dataset((BRINDLE / "train.jsonl").read_bytes()).examples[::2][:EXAMPLES],
+        questions=[*questions[:ANSWERABLE], *questions[-UNANSWERABLE:]],
+        mix=mix,
+        evaluation=replace(evaluation, max_tokens=160),
+    )
+    yield Bench.of(task, folder)
     index.close()
 
 
@@ -135,9 +94,7 @@ def refused_for(check: str, report: GateReport) -> str:
 
 
 def test_a_good_candidate_goes_live(bench: Bench, good: tuple[Path, LoraResult], live: Metrics, base: Metrics) -> None:
-    templates = template_fingerprint(good[0]), template_fingerprint(bench.base)
-    losses = good[1].loss_before, good[1].loss_after
-    report = judge(Evidence(*losses, live, base, False, *templates), GateSettings())
+    report = bench.judged(*good, live, base)
     note(" ".join(check.sentence for check in report.checks))
     assert report.passed, report.summary
 

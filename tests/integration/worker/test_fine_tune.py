@@ -27,9 +27,9 @@ from services.worker.fine_tuning.outcome import record_outcome
 from services.worker.fine_tuning.run import run_settings
 from services.worker.settings import TrainingSettings, WorkerSettings
 from services.worker.training_process import RunLost
-from tests.tiny import EXAMPLES, PASSAGES, THINGS, answer, make_tiny
+from tests.support.training.fakes import FunctionAnswerer, WordRetriever, jsonl
+from tests.support.training.tiny_model import EXAMPLES, PASSAGES, THINGS, answer, make_tiny
 from tests.tiny_fine_tune import GPUS, KilledAtPublishing, tiny_ports
-from tests.training_fakes import FunctionAnswerer, WordRetriever, jsonl
 from training.data.dataset import canonical
 from training.request import Ports
 

@@ -47,7 +47,7 @@ from services.kit.errors import ApiError
 from services.kit.http import client
 from services.kit.queue import make_celery
 from services.kit.settings import Platform
-from tests.figures import note
+from tests.support.notes import note
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 KILLS = int(os.environ.get("TANDEM_TEST_KILLS", "20"))

@@ -32,7 +32,7 @@ from services.kit.settings import Platform
 from services.worker import light
 from services.worker.app import TICK_SECONDS
 from services.worker.app import app as worker_app
-from tests.figures import note
+from tests.support.notes import note
 
 MOST_BYTES = 250 * 2**20
 HEAVY = ("torch", "openvino", "transformers", "sentence_transformers", "qdrant_edge", "llama_index.core", "vllm")

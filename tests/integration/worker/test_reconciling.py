@@ -17,7 +17,7 @@ from retrieval.index.port import CollectionRef
 from services.database.tables import File, Job, Store, StoreFile, now
 from services.worker.performing import perform
 from services.worker.tasks import PASSING
-from tests.integration.worker.test_reindexing import REFUNDS, TYRES
+from tests.integration.worker.reindexing.pages import REFUNDS, TYRES
 from tests.worker_desk import Desk, open_desk
 
 

@@ -26,8 +26,8 @@ from services.kit.settings import SourceSettings
 from services.worker.heartbeat import JobTaken
 from services.worker.performing import perform
 from services.worker.sources.sync_state import SourceBusy
-from tests.figures import note
 from tests.integration.worker.sync_desk import Desk, open_desk
+from tests.support.notes import note
 
 REFUNDS = "# Refunds\n\nRefunds are paid within five working days."
 TYRES = "# Tyres\n\nThe tyre pressure of the Brindle City is 3.8 bar."

@@ -21,9 +21,9 @@ from services.worker.heartbeat import Heartbeat
 from services.worker.performing import perform
 from services.worker.settings import WorkerSettings
 from services.worker.training_process import MOST_TRIES, RunLost, run_training
-from tests.training_double import is_running
+from tests.support.training.process_double import is_running
 
-DOUBLE = "tests.training_double"
+DOUBLE = "tests.support.training.process_double"
 
 
 @dataclass

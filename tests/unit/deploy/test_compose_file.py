@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
+from harness.places import ROOT
 from services.kit.settings import Platform
-from tests.compose import EXAMPLE, OURS, ROOT, SECRETS, STORES, MissingVariable, read, substitute
 from tests.settings import all_settings
-from tests.uses import asked_from, starts_of
+from tests.support.compose import EXAMPLE, OURS, SECRETS, STORES, MissingVariable, read, substitute
+from tests.unit.deploy.uses import asked_from, starts_of
 
 DOCKERFILE = (ROOT / "deploy/Dockerfile").read_text(encoding="utf-8")
 FILLED = {name: f"value{number}" for number, name in enumerate(SECRETS)}

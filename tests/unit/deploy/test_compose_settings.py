@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from harness.places import ROOT
 from services.dashboard.settings import DashboardSettings
 from services.gateway.settings import GatewaySettings
 from services.generation.settings import GenerationSettings
 from services.kit.settings import DataSetSettings, Platform, SourceSettings
 from services.retrieval.settings import RetrievalSettings
 from services.worker.settings import TrainingSettings, WorkerSettings
-from tests.compose import EXAMPLE, OURS, ROOT, SECRETS, environment, read
 from tests.settings import all_settings
+from tests.support.compose import EXAMPLE, OURS, SECRETS, environment, read
 
 FILLED = {name: f"value{number}" for number, name in enumerate(SECRETS)}
 SERVICES = read(FILLED)["services"]

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from harness.places import ROOT
 from services.kit.settings import Platform
-from tests.compose import OURS, ROOT, read
-from tests.uses import HOME, folders_of, secrets_of
+from tests.support.compose import OURS, read
+from tests.unit.deploy.uses import HOME, folders_of, secrets_of
 
 SERVICES: dict[str, Any] = read()["services"]
 VOLUMES: dict[str, Any] = read()["volumes"]

@@ -6,7 +6,6 @@ import re
 import sys
 import tomllib
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +14,9 @@ from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
+from harness.places import ROOT
 from services.command.verbs import doctor
 
-ROOT = Path(__file__).parents[3]
 LOCKS = ROOT / "deploy/lock"
 sys.path.insert(0, str(LOCKS))
 targets, pins, subsets, licences = map(import_module, ("targets", "pins", "subsets", "licences"))

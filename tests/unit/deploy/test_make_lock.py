@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from packaging.utils import parse_wheel_filename
 
-sys.path.insert(0, str(Path(__file__).parents[3] / "deploy/lock"))
+from harness.places import ROOT
+
+sys.path.insert(0, str(ROOT / "deploy/lock"))
 make_lock, pins, targets = map(import_module, ("make_lock", "pins", "targets"))
 
 FILES = {

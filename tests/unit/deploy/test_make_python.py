@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from harness.places import ROOT
+
 TOOLS = ("sh", "sed", "head")
 # An interpreter that takes itself for another version, and runs what it is given as that one would.
 FAKE = """#!/bin/sh

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import typer
 
+from harness.places import ROOT
 from services.cli import app
-from tests.compose import EXAMPLE, ROOT
-from tests.pages import Page, pages, sources
 from tests.settings import all_settings
+from tests.support.compose import EXAMPLE
+from tests.support.pages import Page, pages, sources
 
 PAGES = pages()
 KEYS = {key for key, _, _ in all_settings()}
@@ -29,7 +30,7 @@ CONFIGURED = [
     *(ROOT / "deploy").glob("compose.*.yml"),
     ROOT / "deploy/Dockerfile",
 ]
-TOP_FOLDERS = {"services", "training", "retrieval", "tests", "benchmarks", "docs", "deploy", "samples"}
+TOP_FOLDERS = {"services", "training", "retrieval", "harness", "tests", "benchmarks", "docs", "deploy", "samples"}
 COMMAND = re.compile(r"(?:^|[\s`(])(?:\.venv/bin/)?tandem ((?:[a-z][a-z-]*)[^`\n#]*)")
 
 

@@ -6,14 +6,14 @@ import html
 import json
 import re
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-SAMPLE = Path(__file__).resolve().parents[3] / "samples" / "brindle"
-DOCUMENTS = SAMPLE / "documents"
-PDF_SOURCES = SAMPLE / "pdf_sources"
+from harness.places import BRINDLE
+
+DOCUMENTS = BRINDLE / "documents"
+PDF_SOURCES = BRINDLE / "pdf_sources"
 
 ORDINARY_TERMS = re.compile(
     r"\b(batter(y|ies)|customers?|subscriptions?|support|refund(s|ed|able)?"
@@ -38,7 +38,7 @@ Record = dict[str, Any]
 
 
 def load(name: str) -> list[Record]:
-    lines = (SAMPLE / name).read_text(encoding="utf-8").splitlines()
+    lines = (BRINDLE / name).read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.compose import ROOT
+from harness.places import ROOT
 from tests.settings import all_settings
 
 ROW = re.compile(r"^\| `([\w.]+)` \| `(\w+)` \| (?:`([^`]*)`|[^|`]*) \| [^|]{10,} \|$", re.MULTILINE)

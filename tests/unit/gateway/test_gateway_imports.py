@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
-ROOT = Path(__file__).parents[3]
+from harness.places import ROOT
+
 CONTRACT = "No route module of the gateway imports another"
 PROGRAM = """
 import sys

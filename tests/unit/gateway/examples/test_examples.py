@@ -14,7 +14,7 @@ from services.database.tables import Example, Feedback, Turn, Version, now
 from services.domain.examples import TooFewExamples, count_new, freeze_examples
 from services.domain.jobs import new_job
 from services.domain.journal import forget_before
-from tests.feedback_desk import FeedbackDesk
+from tests.support.feedback_desk import FeedbackDesk
 from training.data.dataset import parse_dataset
 
 QUESTION = [{"role": "user", "content": "May I return it?"}]

@@ -8,7 +8,7 @@ import pytest
 
 from services.gateway.feedback.feedback import UNSAFE_NOTE
 from services.gateway.feedback.proposals import Proposing
-from tests.feedback_desk import FeedbackDesk
+from tests.support.feedback_desk import FeedbackDesk
 
 
 @pytest.fixture

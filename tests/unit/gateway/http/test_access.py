@@ -11,13 +11,13 @@ from typing import get_args
 import pytest
 from fastapi.routing import APIRoute
 
+from harness.places import ROOT
 from services.contracts.jobs import TASKS
 from services.domain.keys import ALL_SCOPES as SCOPES
 from services.gateway.files.files import PURPOSES as UPLOADED
 from services.gateway.http.access import Access, Scope, access_of
 from services.gateway.http.door import API
 from services.gateway.http.visibility import JOB_KINDS, PURPOSES
-from tests.compose import ROOT
 from tests.gateway_fakes import Gateway
 
 HEAD = ["| route | ask | knowledge | voice | operate | workspaces | counts as |", "|---|---|---|---|---|---|---|"]

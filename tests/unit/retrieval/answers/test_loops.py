@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
-from benchmarks.guard_sets import HANDBOOKS, SHARED
-from benchmarks.running import BRINDLE, read_jsonl
+from harness.jsonl import read_jsonl
+from harness.places import BRINDLE, HANDBOOKS, SHARED_DATA
 from retrieval.answers.loops import LoopWatch
 
 SENTENCE = "You may return a bike within 30 days of delivery [1]."
@@ -146,15 +146,15 @@ def answers() -> Iterator[str]:
     """Texts that people wrote as answers: the sample's, and those of the shared sets where they are there."""
     yield from (row["messages"][-1]["content"] for row in read_jsonl(BRINDLE / "train.jsonl"))
     yield from (path.read_text(encoding="utf-8") for path in sorted(HANDBOOKS.glob("*.md")))  # in six languages
-    if SHARED.is_dir():
-        yield from (row["response"] for row in read_jsonl(SHARED / "bible_style/pairs.jsonl")[:400])
-        yield from (row["response"] for row in read_jsonl(SHARED / "medquad/style_pairs.jsonl"))
-        yield from (row["response"] for row in read_jsonl(SHARED / "mts_dialog/train.jsonl")[:400])
-        yield from (row["text"] for row in read_jsonl(SHARED / "medquad/documents.jsonl")[:200])
+    if SHARED_DATA.is_dir():
+        yield from (row["response"] for row in read_jsonl(SHARED_DATA / "bible_style/pairs.jsonl")[:400])
+        yield from (row["response"] for row in read_jsonl(SHARED_DATA / "medquad/style_pairs.jsonl"))
+        yield from (row["response"] for row in read_jsonl(SHARED_DATA / "mts_dialog/train.jsonl")[:400])
+        yield from (row["text"] for row in read_jsonl(SHARED_DATA / "medquad/documents.jsonl")[:200])
 
 
 def test_of_hundreds_of_answers_that_people_wrote_none_is_cut_or_changed() -> None:
     texts = list(answers())
-    assert len(texts) > (500 if SHARED.is_dir() else 200)
+    assert len(texts) > (500 if SHARED_DATA.is_dir() else 200)
     changed = [text for seed, text in enumerate(texts) if read(text, cut_short=False, seed=seed)[0] != text]
     assert changed == []

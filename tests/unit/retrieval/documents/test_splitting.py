@@ -3,10 +3,10 @@ from __future__ import annotations
 import random
 from base64 import b64encode
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
+from harness.places import SHARED
 from retrieval.documents.chunking import ChunkingSettings, Strategy, chunk, count_words, embedding_text
 from retrieval.documents.loading import load
 from retrieval.documents.splitting import windows
@@ -114,7 +114,7 @@ def test_a_document_that_fits_is_one_chunk_and_a_longer_one_follows_its_structur
 IMAGE = b64encode(random.Random(1).randbytes(75_000)).decode()
 THAI = "หม้อไอน้ำเปิดด้วยปุ่มสีเขียวที่แผงควบคุมด้านซ้ายของห้องเครื่องความดันต้องอยู่ระหว่างหนึ่งถึงสองบาร์เสมอ" * 40
 CHINESE = "顾客可以在收货后三十天内退回自行车，退货须保留原包装，运费由顾客承担。可以吗？可以！" * 60
-SHARED_THAI = Path(__file__).resolve().parents[5] / "shared" / "cases" / "documents" / "thai.md"
+SHARED_THAI = SHARED / "cases" / "documents" / "thai.md"
 LONG_RUNS = {
     "thai": THAI,
     "chinese": CHINESE,

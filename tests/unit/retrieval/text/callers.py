@@ -36,7 +36,7 @@ from retrieval.text.stems import stem
 from retrieval.text.words import content_words, share_of_words
 from services.gateway.answering.fitting import PromptParts, fit
 from services.gateway.upstream.slots import Size
-from tests.training_fakes import example, passage
+from tests.support.training.fakes import example, passage
 from training.carrying import answer_support, source
 from training.data.contradictions import agree, equal_questions
 from training.data.near_duplicates import near_copies

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import qdrant_edge
 
+from harness.places import BRINDLE
 from retrieval.embedding.embedder import Bm25Encoder
 from retrieval.model import SparseVector
 
-BRINDLE = Path(__file__).resolve().parents[4] / "samples" / "brindle"
 CHINESE = (
     "顾客可以在收货后30天内退回自行车。退货须保留原包装，运费由顾客承担。客服电话是400。型号\uff21\uff22\uff23第3章"
 )

@@ -5,16 +5,15 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from harness.places import ROOT
 from retrieval.text.courtesies import POLITE
 from retrieval.text.negations import DENIALS, NEGATIONS
 from retrieval.text.pronouns import POINTING
 from retrieval.text.stop_words import QUESTION_STOP_WORDS, STOP_WORDS
 
-ROOT = Path(__file__).resolve().parents[4]
 ROOM = ROOT / "retrieval" / "text"
 MODULES = [
     path.relative_to(ROOT).as_posix()

@@ -1,17 +1,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
+from harness.places import BRINDLE
 from retrieval.text.markers import markers, strip_markers
 from retrieval.text.sentences import sentences
 from retrieval.text.stems import stem
 from retrieval.text.stop_words import STOP_WORDS
 from retrieval.text.words import content_words, share_of_words
-
-BRINDLE = Path(__file__).resolve().parents[4] / "samples" / "brindle"
 
 
 def test_sentences_and_list_items_have_spans_that_keep_markers() -> None:

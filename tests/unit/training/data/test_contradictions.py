@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from retrieval.model import Message
-from tests.training_fakes import example
+from tests.support.training.fakes import example
 from training.data.contradictions import agree, contradictions, equal_questions
 from training.data.fitness import check_contradictions
 from training.data.near_duplicates import same_questions

@@ -8,7 +8,7 @@ import pytest
 
 import training
 from retrieval.model import Message
-from tests.training_fakes import example, jsonl
+from tests.support.training.fakes import example, jsonl
 from training.config import ExampleSettings
 from training.data.dataset import canonical, parse_dataset
 from training.data.dataset_report import DataSetReport, Spread, examine

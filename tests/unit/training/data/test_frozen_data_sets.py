@@ -17,7 +17,7 @@ from services.worker.data_sets.data_sets import RunDataSets
 from services.worker.data_sets.examine import run_claimed
 from services.worker.data_sets.sides import PastRuns
 from services.worker.fine_tuning.ports import VersionList
-from tests.training_fakes import example, jsonl
+from tests.support.training.fakes import example, jsonl
 from training.config import ExampleSettings
 from training.data.dataset import Dataset, canonical, parse_dataset
 from training.data.dataset_report import examine

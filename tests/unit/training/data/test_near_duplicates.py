@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from retrieval.model import Message
-from tests.training_fakes import example
+from tests.support.training.fakes import example
 from training.data.minhash import candidates, estimate, signatures
 from training.data.near_duplicates import copies_of, near_copies, question_groups, same_questions
 from training.data.wording import Wording, jaccard

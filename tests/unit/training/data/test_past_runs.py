@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from harness.places import BRINDLE
 from services.database.engine import Sessions, migrate, open_sessions
 from services.database.tables import DataSet, File, LivePointer, Version, Workspace
 from services.domain.data_sets import FrozenSets
@@ -18,8 +19,16 @@ from services.domain.jobs import new_job
 from services.worker.data_sets.data_sets import RunDataSets
 from services.worker.data_sets.sides import PastRuns
 from services.worker.fine_tuning.ports import VersionList
-from tests.tiny_tokenizer import tiny_tokenizer
-from tests.training_fakes import FunctionAnswerer, MemorySlots, WordRetriever, example, jsonl, passage, preferences
+from tests.support.training.fakes import (
+    FunctionAnswerer,
+    MemorySlots,
+    WordRetriever,
+    example,
+    jsonl,
+    passage,
+    preferences,
+)
+from tests.support.training.tiny_tokenizer import tiny_tokenizer
 from training.config import ExampleSettings, MixSettings
 from training.data.dataset import Dataset, canonical, parse_dataset
 from training.data.former_split import former_sides
@@ -36,7 +45,7 @@ from training.tuning.results import LoraResult
 from training.weights.parity_report import ParityReport
 
 SETTINGS = ExampleSettings()
-SAMPLE = parse_dataset((Path(__file__).resolve().parents[4] / "samples/brindle/train.jsonl").read_bytes()).examples
+SAMPLE = parse_dataset((BRINDLE / "train.jsonl").read_bytes()).examples
 FEW = SAMPLE[:40]
 PARITY = ParityReport(True, 0.0, 1.0, 0.0, 1, "")
 

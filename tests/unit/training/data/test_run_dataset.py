@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from retrieval.model import Message
-from tests.tiny_tokenizer import CHATML, tiny_tokenizer
-from tests.training_fakes import (
+from tests.support.training.fakes import (
     FunctionAnswerer,
     MemorySlots,
     MemoryVersions,
@@ -20,6 +19,7 @@ from tests.training_fakes import (
     jsonl,
     passage,
 )
+from tests.support.training.tiny_tokenizer import CHATML, tiny_tokenizer
 from training.answer_tokens import row_length
 from training.config import EvaluationSettings, ExampleSettings, LoraSettings
 from training.data.dataset import Dataset, canonical

@@ -6,12 +6,12 @@ import random
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
+from harness.places import BRINDLE
 from retrieval.model import Message
-from tests.training_fakes import example
+from tests.support.training.fakes import example
 from training.config import ExampleSettings
 from training.data.dataset import parse_dataset
 from training.data.near_duplicates import question_groups
@@ -20,7 +20,7 @@ from training.data.wording import Wording
 from training.model import Example
 
 SETTINGS = ExampleSettings()
-SAMPLE = Path(__file__).resolve().parents[4] / "samples" / "brindle" / "train.jsonl"
+SAMPLE = BRINDLE / "train.jsonl"
 THINGS = re.findall(
     r"\w+",
     "bell lamp lock pump seat tyre chain pedal fork hub rim stand rack grip saddle brake spoke valve helmet basket "

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.training_fakes import example, jsonl
+from tests.support.training.fakes import example, jsonl
 from training.config import ExampleSettings
 from training.data.dataset import canonical, parse_dataset
 from training.errors import InvalidDataset

@@ -8,7 +8,7 @@ import pytest
 from retrieval.answers.grounding import REFUSAL
 from retrieval.model import Message
 from retrieval.text.facts import facts_in
-from tests.training_fakes import FunctionAnswerer, WordRetriever, example, passage
+from tests.support.training.fakes import FunctionAnswerer, WordRetriever, example, passage
 from training.config import EvaluationSettings
 from training.errors import Cancelled
 from training.judging.evaluation import Answerer, Judge, ask, evaluate, make_trials

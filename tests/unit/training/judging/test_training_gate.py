@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.training_fakes import metrics_of
+from tests.support.training.fakes import metrics_of
 from training.config import GateSettings, LoraSettings, MixSettings
 from training.errors import OutOfRange
 from training.judging.figures import Metrics

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
-from tests.training_fakes import example
+from harness.places import SHARED_DATA
+from tests.support.training.fakes import example
 from training.judging.repetition import TrainedText
 
-MEDQUAD = Path(__file__).resolve().parents[5] / "shared" / "data" / "medquad"
+MEDQUAD = SHARED_DATA / "medquad"
 
 SADDLE = "The saddle stands so high that your knee stays a little bent at the lowest point."
 CHAIN = "Put one drop of oil on each link of the chain and wipe off what is left."

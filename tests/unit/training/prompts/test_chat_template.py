@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny_tokenizer import CHATML, tiny_tokenizer
+from tests.support.training.tiny_tokenizer import CHATML, tiny_tokenizer
 from training.errors import BrokenTemplate, UnknownBaseModel
 from training.prompts.template import check_template, load_tokenizer
 

@@ -14,7 +14,7 @@ from retrieval.model import Message
 from services.worker.fine_tuning.ports import LiveRetriever
 from services.worker.retrieval_client import RetrievalWriter
 from tests.gateway_fakes import TEXT, Gateway
-from tests.training_fakes import example
+from tests.support.training.fakes import example
 from training.config import EvaluationSettings, ExampleSettings, MixSettings
 from training.data.dataset import parse_dataset
 from training.judging.evaluation import ask, make_trials

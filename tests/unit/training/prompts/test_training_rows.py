@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from retrieval.answers.grounding import PLAIN_SYSTEM_PROMPT, REFUSAL, SYSTEM_PROMPT, grounded_messages
 from retrieval.model import Message, Passage
-from tests.training_fakes import WordRetriever, example, passage
+from tests.support.training.fakes import WordRetriever, example, passage
 from training.config import MixSettings
 from training.model import Example, TrainingRow
 from training.prompts.rows import RowsReport, build_preference_rows, build_rows, common_lines, house_refusal, mark

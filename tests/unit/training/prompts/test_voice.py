@@ -11,8 +11,8 @@ import pytest
 
 from retrieval.answers.grounding import PLAIN_SYSTEM_PROMPT, REFUSAL
 from retrieval.model import Message, Passage
-from tests.training_fakes import FunctionAnswerer, WordRetriever, example, passage
-from tests.voices import SYSTEM, formal, say_chattily, say_formally, voice
+from tests.support.training.fakes import FunctionAnswerer, WordRetriever, example, passage
+from tests.support.training.voices import SYSTEM, formal, say_chattily, say_formally, voice
 from training.config import EvaluationSettings, GateSettings, MixSettings
 from training.judging.evaluation import ask, evaluate, make_trials, told
 from training.judging.figures import Metrics

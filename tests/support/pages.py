@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.compose import ROOT
+from harness.places import ROOT
 
 BLOCK = re.compile(r"^```(\w*)\n([\s\S]*?)^```$|((?:^ {4}.*\n)+)", re.MULTILINE)
 
@@ -57,5 +57,5 @@ def pages() -> list[Page]:
 
 def sources() -> list[Path]:
     """The code whose strings and comments name settings and commands too."""
-    folders = ("services", "training", "retrieval", "samples", "benchmarks")
+    folders = ("services", "training", "retrieval", "samples", "harness", "benchmarks")
     return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]

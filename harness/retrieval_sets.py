@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from benchmarks.running import read_jsonl
+from harness.jsonl import read_jsonl
+from harness.places import SHARED_DATA
 from retrieval.documents.formats.assembler import Assembler
 from retrieval.documents.formats.limits import Limits
 from retrieval.documents.loading import load
 from retrieval.model import Document
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
 FILENAME = "document.md"  # the same for all, so that no name can help
 
 Relevant = Mapping[str, float]
@@ -47,32 +47,39 @@ class QuestionSet:
 def corpus(name: str) -> Corpus:
     """One of scifact, medquad, npl, limit_small, squad2, pubmedqa, covidqa."""
     if name == "medquad":
-        rows = read_jsonl(DATA / "medquad/documents.jsonl")
+        rows = read_jsonl(SHARED_DATA / "medquad/documents.jsonl")
         return Corpus(name, {row["_id"]: load(row["text"].encode(), FILENAME) for row in rows})
-    rows = read_jsonl(DATA / name / "corpus.jsonl")
+    rows = read_jsonl(SHARED_DATA / name / "corpus.jsonl")
     return Corpus(name, {row["_id"]: _document(row.get("title") or "", row["text"]) for row in rows})
 
 
 def reported_sets() -> list[QuestionSet]:
     """The question sets of the bars: to be reported, never to be chosen on."""
-    folder = DATA / "medquad/beir"
+    folder = SHARED_DATA / "medquad/beir"
     return [
-        _beir("SciFact", "scifact", DATA / "scifact/queries.jsonl", DATA / "scifact/qrels/test.tsv"),
+        _beir("SciFact", "scifact", SHARED_DATA / "scifact/queries.jsonl", SHARED_DATA / "scifact/qrels/test.tsv"),
         _beir("MedQuAD plain", "medquad", folder / "queries.jsonl", folder / "qrels/test.tsv"),
         _beir("MedQuAD synonym", "medquad", folder / "queries_synonym.jsonl", folder / "qrels/test.tsv"),
-        _beir("NPL", "npl", DATA / "npl/queries.jsonl", DATA / "npl/qrels/test.tsv"),
-        _beir("LIMIT-small", "limit_small", DATA / "limit_small/queries.jsonl", DATA / "limit_small/qrels/test.tsv"),
+        _beir("NPL", "npl", SHARED_DATA / "npl/queries.jsonl", SHARED_DATA / "npl/qrels/test.tsv"),
+        _beir(
+            "LIMIT-small",
+            "limit_small",
+            SHARED_DATA / "limit_small/queries.jsonl",
+            SHARED_DATA / "limit_small/qrels/test.tsv",
+        ),
     ]
 
 
 def development_sets() -> list[QuestionSet]:
     """The question sets that settings are chosen on."""
     return [
-        _beir("SciFact train", "scifact", DATA / "scifact/queries.jsonl", DATA / "scifact/qrels/train.tsv"),
+        _beir(
+            "SciFact train", "scifact", SHARED_DATA / "scifact/queries.jsonl", SHARED_DATA / "scifact/qrels/train.tsv"
+        ),
         *_medquad_development(Random(5)),
         _limit_development(),
         _answered("SQuAD 2", "squad2"),
-        _beir("PubMedQA", "pubmedqa", DATA / "pubmedqa/queries.jsonl", DATA / "pubmedqa/qrels/test.tsv"),
+        _beir("PubMedQA", "pubmedqa", SHARED_DATA / "pubmedqa/queries.jsonl", SHARED_DATA / "pubmedqa/qrels/test.tsv"),
         _answered("COVID-QA", "covidqa"),
     ]
 
@@ -99,7 +106,7 @@ def _beir(name: str, corpus: str, queries: Path, qrels: Path) -> QuestionSet:
 
 
 def _answered(name: str, corpus: str, most: int = 500) -> QuestionSet:
-    rows = [row for row in read_jsonl(DATA / corpus / "questions.jsonl") if row.get("answerable", True)]
+    rows = [row for row in read_jsonl(SHARED_DATA / corpus / "questions.jsonl") if row.get("answerable", True)]
     chosen = Random(3).sample(rows, min(most, len(rows)))
     return QuestionSet(name, corpus, tuple((row["question"], {row["doc_id"]: 1.0}) for row in chosen))
 
@@ -110,11 +117,13 @@ def _medquad_development(rng: Random, most: int = 400) -> list[QuestionSet]:
     A question counts for every document of its disease (`group`), as in the test set. The other names are used to ask
     and are not indexed.
     """
-    documents = {row["_id"]: row for row in read_jsonl(DATA / "medquad/documents.jsonl")}
-    tested = {gold for row in read_jsonl(DATA / "medquad/eval_questions.jsonl") for gold in row["gold_doc_ids"]}
+    documents = {row["_id"]: row for row in read_jsonl(SHARED_DATA / "medquad/documents.jsonl")}
+    tested = {gold for row in read_jsonl(SHARED_DATA / "medquad/eval_questions.jsonl") for gold in row["gold_doc_ids"]}
     tested_groups = {documents[one]["group"] for one in tested}
     rows = [
-        row for row in read_jsonl(DATA / "medquad/qa.jsonl") if documents[row["doc_id"]]["group"] not in tested_groups
+        row
+        for row in read_jsonl(SHARED_DATA / "medquad/qa.jsonl")
+        if documents[row["doc_id"]]["group"] not in tested_groups
     ]
     rng.shuffle(rows)
     plain: list[tuple[str, Relevant]] = []
@@ -135,9 +144,9 @@ def _medquad_development(rng: Random, most: int = 400) -> list[QuestionSet]:
 
 def _limit_development() -> QuestionSet:
     """ "Who likes ...?" for every liking that no test question asks for."""
-    asked = {row["text"] for row in read_jsonl(DATA / "limit_small/queries.jsonl")}
+    asked = {row["text"] for row in read_jsonl(SHARED_DATA / "limit_small/queries.jsonl")}
     likers: dict[str, dict[str, float]] = defaultdict(dict)
-    for row in read_jsonl(DATA / "limit_small/corpus.jsonl"):
+    for row in read_jsonl(SHARED_DATA / "limit_small/corpus.jsonl"):
         for liking in row["text"].partition(" likes ")[2].rstrip(".").split(", "):
             if " and " not in liking:
                 likers[f"Who likes {liking}?"][row["_id"]] = 1.0

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 from dotenv import dotenv_values
 
-ROOT = Path(__file__).parents[1]
+from harness.places import ROOT
+
 COMPOSE = ROOT / "docker-compose.yml"
 EXAMPLE = ROOT / ".env.example"
 OURS = (

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
-from benchmarks.running import BRINDLE, read_jsonl
+from harness.jsonl import read_jsonl
+from harness.places import BRINDLE, HANDBOOKS, SHARED_DATA
+from harness.sample import sample_documents
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
-HANDBOOKS = Path(__file__).parents[1] / "tests" / "handbooks"
 SQUAD_PARAGRAPHS, SQUAD_QUESTIONS = 260, 150
 
 
@@ -59,7 +58,7 @@ def handbooks() -> list[GuardSet]:
 
 def shared_sets() -> Iterator[GuardSet]:
     """The public sets, one after the other; nothing where they are absent."""
-    if SHARED.is_dir():
+    if SHARED_DATA.is_dir():
         yield squad()
         yield answered("COVID-QA", "covidqa")
         yield conversations()
@@ -68,17 +67,16 @@ def shared_sets() -> Iterator[GuardSet]:
 
 
 def sample() -> GuardSet:
-    documents = {path.name: path.read_bytes() for path in sorted((BRINDLE / "documents").iterdir())}
     answered = [Asked(row["question"], True) for row in read_jsonl(BRINDLE / "questions.jsonl")]
     others = [Asked(row["question"], False) for row in read_jsonl(BRINDLE / "unanswerable.jsonl")]
-    return GuardSet("sample", documents, (*answered, *others))
+    return GuardSet("sample", sample_documents(), (*answered, *others))
 
 
 def squad() -> GuardSet:
     """As many questions of either kind, on the first paragraphs of the set."""
-    corpus = read_jsonl(SHARED / "squad2/corpus.jsonl")[:SQUAD_PARAGRAPHS]
+    corpus = read_jsonl(SHARED_DATA / "squad2/corpus.jsonl")[:SQUAD_PARAGRAPHS]
     held = {row["_id"] for row in corpus}
-    rows = [row for row in read_jsonl(SHARED / "squad2/questions.jsonl") if row["doc_id"] in held]
+    rows = [row for row in read_jsonl(SHARED_DATA / "squad2/questions.jsonl") if row["doc_id"] in held]
     drawn = Random(11)
     asked: list[Asked] = []
     for answerable in (True, False):
@@ -95,24 +93,24 @@ def conversations() -> GuardSet:
             row["answerability"] == "ANSWERABLE",
             earlier=tuple(turn["content"] for turn in row["history"] if turn["role"] == "user"),
         )
-        for row in read_jsonl(SHARED / "mtrag_un/tasks.jsonl")
+        for row in read_jsonl(SHARED_DATA / "mtrag_un/tasks.jsonl")
         if row["answerability"] in ("ANSWERABLE", "UNANSWERABLE")
     ]
-    return GuardSet("mtrag_un", _pages(read_jsonl(SHARED / "mtrag_un/corpus.jsonl")), tuple(asked))
+    return GuardSet("mtrag_un", _pages(read_jsonl(SHARED_DATA / "mtrag_un/corpus.jsonl")), tuple(asked))
 
 
 def answered(name: str, folder: str) -> GuardSet:
     """A set whose every question is answered."""
-    rows = read_jsonl(SHARED / folder / "questions.jsonl")
+    rows = read_jsonl(SHARED_DATA / folder / "questions.jsonl")
     asked = tuple(Asked(row["question"], True) for row in rows)
-    return GuardSet(name, _pages(read_jsonl(SHARED / folder / "corpus.jsonl")), asked)
+    return GuardSet(name, _pages(read_jsonl(SHARED_DATA / folder / "corpus.jsonl")), asked)
 
 
 def medquad() -> GuardSet:
-    rows = read_jsonl(SHARED / "medquad/documents.jsonl")
+    rows = read_jsonl(SHARED_DATA / "medquad/documents.jsonl")
     documents = {f"{place}.md": row["text"].encode() for place, row in enumerate(rows)}
-    answered = [Asked(row["question"], True) for row in read_jsonl(SHARED / "medquad/eval_questions.jsonl")]
-    others = [Asked(row["question"], False) for row in read_jsonl(SHARED / "medquad/unanswerable_questions.jsonl")]
+    answered = [Asked(row["question"], True) for row in read_jsonl(SHARED_DATA / "medquad/eval_questions.jsonl")]
+    others = [Asked(row["question"], False) for row in read_jsonl(SHARED_DATA / "medquad/unanswerable_questions.jsonl")]
     return GuardSet("MedQuAD", documents, (*answered, *others))
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from harness.places import ROOT
 from services.contracts import jobs
 from services.kit.settings import Platform
-from tests.compose import ROOT
 
 PACKAGES = ("services", "training", "retrieval")
 SETTINGS = "services.kit.settings"

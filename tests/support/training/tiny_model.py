@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from tests.training_fakes import example, passage
+from tests.support.training.fakes import example, passage
 from training.model import Example
 
 THINGS = ["bell", "lamp", "lock", "pump", "seat", "tyre", "chain", "pedal", "fork", "hub", "rim", "stand"]

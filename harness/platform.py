@@ -1,4 +1,4 @@
-"""A real platform for tests: every process started by `tandem up`, in a home of its own."""
+"""A real platform: every process started by `tandem up`, in a home of its own."""
 
 from __future__ import annotations
 
@@ -15,8 +15,6 @@ from typing import Any
 import httpx
 from openai import OpenAI
 
-ROOT = Path(__file__).parent.parent
-BRINDLE = ROOT / "samples" / "brindle"
 TANDEM = str(Path(sys.executable).parent / "tandem")
 TERMINAL = ("succeeded", "failed", "cancelled")
 
@@ -26,6 +24,11 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def api_key(home: Path) -> str:
+    """The key that a platform made for itself."""
+    return (home / "secrets" / "api_key").read_text().strip()
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class RunningPlatform:
 
     @property
     def key(self) -> str:
-        return (self.home / "secrets" / "api_key").read_text().strip()
+        return api_key(self.home)
 
     def openai(self, key: str | None = None) -> OpenAI:
         """The stock client; retries are off so that a test sees each answer."""

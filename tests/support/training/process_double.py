@@ -1,4 +1,4 @@
-"""A stand-in for a training's process: `python -m tests.training_double JOB`. What it does stands in DOUBLE."""
+"""A stand-in for the process of a training, which does what DOUBLE says: `python -m MODULE JOB`."""
 
 from __future__ import annotations
 
