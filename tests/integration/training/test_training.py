@@ -35,6 +35,8 @@ from training.tuning.lora import train_adapter
 from training.weights.merge import merge, parity, same_or_tied
 from training.weights.registry import verify_manifest
 
+pytestmark = pytest.mark.heavy
+
 FAST = LoraSettings(per_device_train_batch_size=4, num_train_epochs=4, learning_rate=5e-3, warmup_steps=0, save_steps=2)
 ROWS = [
     TrainingRow((Message("system", "Answer."), Message("user", one.question)), one.answer, "plain") for one in EXAMPLES
