@@ -21,6 +21,8 @@ from services.generation.slots.starting import EngineStarter, Weights
 from services.kit.events import read_events
 from services.kit.http import client
 
+pytestmark = pytest.mark.heavy
+
 LIMIT = 60
 CHAT = "/v1/chat/completions"
 

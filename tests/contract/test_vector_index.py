@@ -295,7 +295,9 @@ FILTERS: list[tuple[dict[str, object], set[str]]] = [
 
 
 class TestAttributeFilters:
-    @pytest.mark.parametrize(("wanted", "expected"), FILTERS, ids=str)
+    @pytest.mark.parametrize(
+        ("wanted", "expected"), FILTERS, ids=lambda value: str(sorted(value) if isinstance(value, set) else value)
+    )
     def test_a_filter_holds_both_stages_to_the_files_that_it_means(
         self, index: VectorIndex, wanted: dict[str, object], expected: set[str]
     ) -> None:

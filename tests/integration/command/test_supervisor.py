@@ -25,7 +25,7 @@ from services.kit.settings import Platform
 # A supervisor of the real broker, of a program with a child of its own, and of one that always fails.
 PROGRAM = """
 import os, sys
-from services.command import broker
+from services.command.supervisor import broker
 from services.command.supervisor.processes import ProcessSpec, Ready, platform_specs
 from services.command.supervisor.supervisor import Supervisor
 from services.kit.settings import Platform

@@ -20,6 +20,8 @@ from tests.support.notes import note
 from tests.upgrade.home import HOMES, OldHome, unpack
 from training.weights.registry import verify_manifest
 
+pytestmark = pytest.mark.heavy
+
 MISSED = "2026-01-05 03:30:00.000000"
 """A due time long ago: the platform was off at many since."""
 SCORE_DIFFERENCE = 0.01

@@ -27,6 +27,8 @@ from services.kit.http import client
 from services.kit.settings import Platform
 from training.weights.registry import write_manifest
 
+pytestmark = pytest.mark.heavy
+
 TOKEN = "for-this-test-only"
 WORDS = "Tell me about the history of bicycles."
 

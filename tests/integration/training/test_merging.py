@@ -17,6 +17,8 @@ from training.errors import DamagedWeights
 from training.tuning.lora import train_adapter
 from training.weights.merge import merge, parity, same_or_tied
 
+pytestmark = pytest.mark.heavy
+
 
 def test_merged_weights_of_another_adapter_fail_parity(tiny: Path, tmp_path: Path) -> None:
     result = train_adapter(tiny, ROWS, [], FAST, tmp_path, lambda _: None, lambda: False)

@@ -34,6 +34,8 @@ from training.tuning.lora import train_adapter
 from training.tuning.results import LoraResult
 from training.weights.registry import verify_manifest
 
+pytestmark = pytest.mark.heavy
+
 
 def test_training_changes_the_adapter_leaves_the_base_and_lowers_the_loss(tiny: Path, tmp_path: Path) -> None:
     before, steps = digest(tiny), list[RunProgress]()

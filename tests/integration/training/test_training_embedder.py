@@ -25,6 +25,8 @@ from training.embedders.pairs import Pair, generated_pairs, split
 from training.embedders.recipe import MANIFEST, EmbedderRequest, train_embedder
 from training.errors import Cancelled, InvalidDataset, VersionExists
 
+pytestmark = pytest.mark.heavy
+
 BASE = model_location("all-minilm-l6-v2")
 QUICK = EmbedderSettings(max_steps=3, per_device_train_batch_size=4, warmup_steps=0, max_length=48, threads=1)
 DOCUMENTS = sorted(path for path in (BRINDLE / "documents").iterdir() if path.suffix in (".md", ".txt"))[:14]

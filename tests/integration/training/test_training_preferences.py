@@ -24,6 +24,8 @@ from training.tuning import distributed
 from training.tuning.preferences import PreferencePair, RatedAnswer, train_preferences
 from training.weights.merge import merge, parity
 
+pytestmark = pytest.mark.heavy
+
 LORA = LoraSettings(learning_rate=5e-3, num_train_epochs=3, warmup_steps=0, save_steps=2, per_device_train_batch_size=4)
 DPO, KTO = PreferenceSettings(lora=LORA), PreferenceSettings(method="kto", lora=LORA)
 

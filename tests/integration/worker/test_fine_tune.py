@@ -33,6 +33,8 @@ from tests.tiny_fine_tune import GPUS, KilledAtPublishing, tiny_ports
 from training.data.dataset import canonical
 from training.request import Ports
 
+pytestmark = pytest.mark.heavy
+
 LEARNING = {"n_epochs": 12, "batch_size": 2, "learning_rate_multiplier": 6}
 
 
