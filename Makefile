@@ -5,6 +5,8 @@ BIN := .venv/bin
 LOCK := deploy/lock
 # Where the usual index serves torch with CUDA, name the index of its CPU builds here.
 TORCH_INDEX ?=
+# Two workers share the tests of a step; tests/conftest.py says which stay together. A whole platform has a step to itself.
+SHARED := -n 2 --dist loadgroup
 
 .PHONY: demo test test-long check install install-dev python system browser lock clean
 
@@ -12,7 +14,8 @@ demo: python system install
 	$(BIN)/python samples/demo.py
 
 test: python system install-dev browser check
-	$(BIN)/python -m pytest tests/contract tests/integration tests/e2e tests/browser -m "not long" --reruns 1 --durations 30
+	$(BIN)/python -m pytest tests/contract tests/integration $(SHARED) -m "not long" --reruns 1 --durations 30
+	$(BIN)/python -m pytest tests/e2e tests/browser -m "not long" --reruns 1 --durations 30
 
 test-long: python system install-dev browser
 	$(BIN)/python -m pytest tests -m long --timeout 3600
@@ -23,7 +26,7 @@ check: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest tests/unit -q
+	$(BIN)/python -m pytest tests/unit -q $(SHARED)
 
 install: .venv/runtime
 install-dev: .venv/dev

@@ -13,18 +13,30 @@ from harness.platform import RunningPlatform, start, stop
 from tests.support.notes import FIGURES, note
 from training.weights.base import materialize
 
+MEASURED = "measured"
 EVERY = 2  # every second example: enough for the form of an answer; `make demo` and the benchmarks take all
 PUBLISH_SECONDS = 300.0
 OTHER_MODEL = "gpt-4o-mini-2024-07-18"  # as a script written for OpenAI's fine-tuning names it
 ALIASES = {OTHER_MODEL: "tandem/base"}
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """What a test measured goes with its report to the process that prints the summary."""
+    if call.when == "teardown":
+        item.user_properties += [(MEASURED, figure) for figure in FIGURES]
+        FIGURES.clear()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what the tests measured."""
-    if FIGURES:
+    reports = [report for kind in terminalreporter.stats.values() for report in kind]
+    ended = [report for report in reports if getattr(report, "when", None) == "teardown"]
+    figures = [value for report in ended for name, value in report.user_properties if name == MEASURED]
+    if figures:
         terminalreporter.section("measured")
-        for figure in FIGURES:
-            terminalreporter.write_line(figure)
+        for figure in figures:
+            terminalreporter.write_line(str(figure))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -82,7 +82,7 @@ def test_a_node_from_elsewhere_is_refused(store: ChunkVectorStore) -> None:
     node = to_node(make_point("x").chunk)
     node.metadata = {}
     node.embedding = list(EMBEDDER.embed_query("x"))
-    with pytest.raises(InputError, match=r"retrieval\.ingest"):
+    with pytest.raises(InputError, match=r"retrieval\.index\.ingest"):
         store.add([node])
 
 
