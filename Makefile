@@ -6,7 +6,7 @@ LOCK := deploy/lock
 # Where the usual index serves torch with CUDA, name the index of its CPU builds here.
 TORCH_INDEX ?=
 # Two workers share the tests of a step; tests/conftest.py says which stay together. A whole platform has a step to itself.
-SHARED := -n 2 --dist loadgroup
+SHARED := -n 2
 
 .PHONY: demo test test-long check install install-dev python system browser lock clean
 

@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
-from harness.places import BRINDLE
+from harness.places import BRINDLE, ROOT
 from harness.platform import RunningPlatform, start, stop
 from tests.support.notes import FIGURES, note
 from training.weights.base import materialize
 
 MEASURED = "measured"
+HEAVY = "pytestmark = pytest.mark.heavy"
 EVERY = 2  # every second example: enough for the form of an answer; `make demo` and the benchmarks take all
 PUBLISH_SECONDS = 300.0
 OTHER_MODEL = "gpt-4o-mini-2024-07-18"  # as a script written for OpenAI's fine-tuning names it
@@ -39,13 +42,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(str(figure))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several workers share the tests (`-n 2 --dist loadgroup`), a file's tests stay together, and no two that
-    hold a model's weights run at the same time."""
-    for item in items:
-        group = "heavy" if item.get_closest_marker("heavy") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+class HeavyTogether(LoadFileScheduling):
+    """Tests for several workers (`-n 2`): a file's tests stay together, and those that are marked heavy too, so that
+    no two of them hold a model's weights at the same time."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return HEAVY if HEAVY in (ROOT / file).read_text(encoding="utf-8") else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> HeavyTogether:
+    return HeavyTogether(config, log)
 
 
 @pytest.fixture(scope="session")
