@@ -42,7 +42,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(str(figure))
 
 
-class HeavyTogether(LoadFileScheduling):
+class HeavyTogether(LoadFileScheduling):  # type: ignore[misc]
     """Tests for several workers (`-n 2`): a file's tests stay together, and those that are marked heavy too, so that
     no two of them hold a model's weights at the same time."""
 
