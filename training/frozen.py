@@ -1,6 +1,6 @@
-"""What a run trains on, kept in its work folder: a later try of the run trains on the very same rows.
+"""Stores what a run trains on in its work folder, so that a later attempt trains on exactly the same rows.
 
-Live retrieval may find other passages by then, and the uploaded file may be gone.
+By then live retrieval may find other passages, and the uploaded file may be gone.
 """
 
 from __future__ import annotations

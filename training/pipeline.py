@@ -1,7 +1,7 @@
-"""The recipe: answered questions in, a published model out.
+"""The recipe: from answered questions to a published model.
 
-Everything that the recipe needs from outside comes in as a port. What is tested is what serves: the candidate is
-evaluated through the slot that goes live.
+Everything that the recipe needs from outside is a port. The candidate is tested as it will be served: it is evaluated
+through the slot that goes live.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A candidate made live, refused, or taken back."""
+"""Makes a candidate live, refuses it, or discards it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ class Publisher(Protocol):
 def settle(
     candidate: Candidate, figures: Mapping[str, Any], gate: GateReport, versions: Versions, slots: Publisher
 ) -> bool:
-    """Keep figures and verdict; publish a candidate that passed. A refused one leaves the spare, and stays listed."""
+    """Store figures and verdict, and publish a candidate that passed. A refused one leaves the spare slot, and stays
+    listed.
+    """
     versions.judged(candidate.version_id, figures, gate)
     if not gate.passed:
         slots.unload(candidate.version_id)

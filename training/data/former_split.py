@@ -1,7 +1,7 @@
-"""The sides of runs from before sides were kept.
+"""The sides of runs that are older than the stored sides.
 
-Of a version its data set is parted once more as it was then: groups in random order, the same for the same data and
-seed. Of a run that was paused then its rows tell. Nothing is parted anew by this.
+For a version, its data set is split again as it was split then: groups in random order, the same for the same data and
+seed. For a run that was paused at that time, its rows tell the sides. No new split is made here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A training file made ready for a run: read, examined, or refused."""
+"""Prepares a training file for a run: reads it, examines it, or refuses it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""One model is asked the held-out questions through the server that will serve it.
+"""Asks one model the held-out questions, through the server that will serve it.
 
-This asks and collects the answers; `scoring` makes figures of them, and `gate` compares the figures of two models.
+This module asks and collects the answers; `scoring` turns them into figures, and `gate` compares the figures of two
+models.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every training by trl shares here: base weights and adapter, the trainer's arguments, counting, and progress."""
+"""What all trainings by trl share: base weights and adapter, the trainer's arguments, counting, and progress."""
 
 from __future__ import annotations
 

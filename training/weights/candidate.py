@@ -1,4 +1,4 @@
-"""A candidate's folder, closed: its weights with style, settings and manifest."""
+"""Closes a candidate's folder: its weights with style, settings and manifest."""
 
 from __future__ import annotations
 
