@@ -8,10 +8,11 @@ difference, and the mean difference has a bootstrap interval (training/judging/p
 2. a fall beyond `clear_fall`, whatever the interval says.
 
 To demand proof that a candidate is not worse than the margin (the interval's lower end above -margin) would refuse
-nearly every good one: a run holds out about twenty questions, and a yes-or-no figure on twenty has an interval about 0.2 wide on
-either side. The mean alone would refuse every third equal candidate by chance, on one figure or another. Confirmation
-alone would let a bad one pass on a few questions, where no interval confirms anything; hence the second limit. A fall
-between `margin` and `clear_fall` on few questions can still pass; more held-out questions make this less likely.
+nearly every good one: a run holds out about twenty questions, and a yes-or-no figure on twenty has an interval about
+0.2 wide on either side. The mean alone would refuse every third equal candidate by chance, on one figure or another.
+Confirmation alone would let a bad one pass on a few questions, where no interval confirms anything; hence the second
+limit. A fall between `margin` and `clear_fall` on few questions can still pass; more held-out questions make this less
+likely.
 
 **Markers** are compared on questions where both sides wrote some. The base weights write them on one or two of twenty,
 too few to judge by: below `min_marked_pairs` the check says so and passes.
