@@ -33,7 +33,7 @@ def write_sides(folder: Path, sides: Sides) -> None:
 
 
 def read_sides(folder: Path) -> Sides | None:
-    """The sides that an earlier try of the run trained by; None where there was none."""
+    """The sides that an earlier attempt of the run used; None if there was none."""
     path = folder / SIDES
     return Sides.of(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 

@@ -19,7 +19,7 @@ class Versions(Protocol):
         ...
 
     def judged(self, version_id: str, metrics: Mapping[str, Any], gate: GateReport) -> None:
-        """Keep a version's figures and verdict; status `refused` where it did not pass."""
+        """Store a version's figures and verdict; status `refused` if it did not pass."""
         ...
 
     def published(self, version_id: str) -> None:
@@ -27,7 +27,7 @@ class Versions(Protocol):
         ...
 
     def discard(self, version_id: str) -> None:
-        """Forget a candidate of a cancelled run; harmless where it was never entered."""
+        """Delete a candidate of a cancelled run; harmless if it was never entered."""
         ...
 
 
@@ -39,7 +39,7 @@ class Publisher(Protocol):
         ...
 
     def unload(self, version_id: str) -> None:
-        """Give up the spare that holds a version; harmless where none does."""
+        """Free the spare slot that holds a version; harmless if none does."""
         ...
 
 

@@ -75,7 +75,7 @@ class Slots(publishing.Publisher, Protocol):
         ...
 
     def baseline(self) -> tuple[evaluation.Answerer, bool]:
-        """Asks what is live now, else the base weights; and whether that is a tuned version."""
+        """Asks what is live now, otherwise the base weights; and says whether that is a tuned version."""
         ...
 
 

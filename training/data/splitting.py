@@ -57,9 +57,9 @@ def keep_out(
 
 
 def fewest(examples: Sequence[Example], most: int) -> list[Example]:
-    """At most so many of the examples, in their order: those with the smallest keys, refusals in proportion.
+    """At most this many of the examples, in their order: those with the smallest keys, refusals in proportion.
 
-    Who is chosen stays chosen when others come, but for those with smaller keys.
+    A chosen example stays chosen when others are added, unless those have smaller keys.
     """
     if len(examples) <= most:
         return list(examples)

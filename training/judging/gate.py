@@ -111,7 +111,7 @@ def _loss_fell(evidence: Evidence) -> GateCheck:
 
 
 def _answers(evidence: Evidence, settings: GateSettings) -> GateCheck:
-    """Both have to answer: without the baseline's answers nothing could be compared."""
+    """Both models must answer: without the baseline's answers nothing can be compared."""
     sides = (("the candidate", evidence.candidate), (evidence.against, evidence.baseline))
     passed = all(one.questions > 0 and one.failed <= settings.max_failed * one.questions for _, one in sides)
     said = " and ".join(f"{one.failed} of {one.questions} asked of {who}" for who, one in sides)

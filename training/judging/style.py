@@ -101,7 +101,7 @@ class StyleProfile:
 
     @classmethod
     def fit(cls, answers: Sequence[str], prompts: Sequence[str]) -> StyleProfile:
-        """Learn from training answers; `prompts` are the questions and passages that they were written for.
+        """Learn the style from training answers; `prompts` are the questions and passages that they were written for.
 
         Raises ValueError without answers.
         """

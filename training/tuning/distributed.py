@@ -114,7 +114,7 @@ def _outcome(shared: Path, code: int) -> Any:
 
 
 def main(shared: Path) -> int:
-    """One of the processes, and its exit code; only the first one tells and writes."""
+    """One of the processes; returns its exit code. Only the first one reports progress and writes the result."""
     train, base, rows, held_out, settings, folder, asked_by = pickle.loads((shared / CALL).read_bytes())
     is_first = os.environ.get("RANK", "0") == "0"
 
