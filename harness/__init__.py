@@ -1,1 +1,1 @@
-"""What tests and benchmarks both need: a running platform, the sample, sets of questions, a model tuned and served."""
+"""What tests and benchmarks share: a running platform, the sample, question sets, a model tuned and served."""

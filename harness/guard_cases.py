@@ -1,4 +1,4 @@
-"""The questions of a guard's sets with what retrieval brings for each, as the gateway would have it."""
+"""The questions of a guard's sets, each with the passages that retrieval finds for it, as in the gateway."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Questions that documents answer, and questions that they do not: the sets that a guard is measured on.
 
-None of them had a part in choosing the guard's weights, but for the sample company's. The handbooks are one page each,
-in six languages, each a store of its own; the others are the shared public sets, absent in a user's clone.
+None of them was used to choose the guard's weights, except the sample company's. The handbooks are one page each, in
+six languages, each in its own store. The others are the shared public sets, which a user's clone does not have.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The machine in words: a figure means nothing without it."""
+"""A description of the machine: a figure means nothing without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the repository's files lie, and the public data beside it."""
+"""The paths of the repository's files, and of the public data beside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Candidates without a platform: rows, adapters, an exam and the gate's word, all made as a run makes them."""
+"""Candidates without a platform: rows, adapters, an exam and the gate's verdict, all made as a run makes them."""
 
 from __future__ import annotations
 

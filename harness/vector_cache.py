@@ -1,4 +1,4 @@
-"""An embedder that remembers its vectors on disk, so that an experiment is repeated in seconds."""
+"""An embedder that stores its vectors on disk, so that an experiment can be repeated in seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attribute filters: which chunks a search may return, by the attributes of their files. OpenAI's words as values.
+"""Filters on attributes: which chunks a search may return, by the attributes of their files. OpenAI's words as values.
 
 `ne` and `nin` are the exact opposites of `eq` and `in`: they match a chunk whose file lacks the attribute. No other
 comparison matches it, so a filter on an attribute that no file has finds nothing, without an error. Types do not mix:

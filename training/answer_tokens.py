@@ -1,4 +1,4 @@
-"""A row's tokens: those of the prompt, which are not learned, and those of the answer, which are; and their logits."""
+"""The tokens of a row and their logits. The prompt's tokens are not learned, the answer's are."""
 
 from __future__ import annotations
 

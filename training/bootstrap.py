@@ -1,4 +1,4 @@
-"""How sure a mean difference is: its bootstrap percentile interval."""
+"""The uncertainty of a mean difference: its bootstrap percentile interval."""
 
 from __future__ import annotations
 

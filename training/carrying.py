@@ -1,4 +1,4 @@
-"""Which passage an answer was written of, told by its words. Rows and evaluation decide by the same rule."""
+"""Which passage an answer was written from, found by its words. Rows and evaluation use the same rule."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ CARRIED_BY_NAMED = 0.3
 
 
 def source(answer: str, passages: Sequence[Passage], documents: Sequence[str] = ()) -> Passage | None:
-    """The passage that carries most of the answer, among those of the named documents where any is named."""
+    """The passage that has the largest part of the answer; if documents are named, only passages of those count."""
     carrying = [passage for passage in passages if carries(answer, passage, documents)]
     return max(carrying, key=lambda passage: answer_support(answer, passage), default=None)
 
 
 def carries(answer: str, passage: Passage, documents: Sequence[str] = ()) -> bool:
-    """Whether the answer can have been written of the passage; of one of the named documents where any is named."""
+    """Whether the answer can come from the passage; if documents are named, the passage must be of one of those."""
     if documents:
         return passage.chunk.filename in documents and answer_support(answer, passage) >= CARRIED_BY_NAMED
     return answer_support(answer, passage) >= CARRIED

@@ -1,4 +1,6 @@
-"""Settings of a run, one frozen dataclass a concern. Out of range is an OutOfRange error that names the setting."""
+"""Settings of a run, one frozen dataclass for each concern. A value out of range raises OutOfRange, which names the
+setting.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a run trains on, kept in its work folder: a later try of the run trains on the very same rows.
+"""Stores what a run trains on in its work folder, so that a later attempt trains on exactly the same rows.
 
-Live retrieval may find other passages by then, and the uploaded file may be gone.
+By then live retrieval may find other passages, and the uploaded file may be gone.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def write_sides(folder: Path, sides: Sides) -> None:
 
 
 def read_sides(folder: Path) -> Sides | None:
-    """The sides that an earlier try of the run trained by; None where there was none."""
+    """The sides that an earlier attempt of the run used; None if there was none."""
     path = folder / SIDES
     return Sides.of(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 

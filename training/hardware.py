@@ -1,11 +1,10 @@
-"""What a training runs on: a CPU, one GPU, or several; and what that means for trl, transformers and accelerate.
+"""The hardware of a training (a CPU, one GPU, or several), and its settings for trl, transformers and accelerate.
 
-The weights learn the same on each: the effective batch (rows a process and step, times accumulated steps, times
+The weights learn the same on each: the effective batch (rows per process and step, times accumulated steps, times
 processes) does not depend on the device.
 
-Where there are GPUs a training runs in processes of its own (training.tuning.distributed), which see the GPUs they use
-and no other: transformers takes every GPU that a process sees, and what a process has of a GPU's memory is free only
-once it has ended.
+With GPUs, a training runs in its own processes (training.tuning.distributed), which see only the GPUs that they use:
+transformers takes every GPU that a process sees, and a process frees its GPU memory only when it ends.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What passes through the stages of training: examples, and the rows that are made of them."""
+"""The values that the stages of training pass on: examples, and the rows made from them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The recipe: answered questions in, a published model out.
+"""The recipe: from answered questions to a published model.
 
-Everything that the recipe needs from outside comes in as a port. What is tested is what serves: the candidate is
-evaluated through the slot that goes live.
+Everything that the recipe needs from outside is a port. The candidate is tested as it will be served: it is evaluated
+through the slot that goes live.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from training.stages.preparing import Preparing
 
 
 def run(request: RunRequest, ports: Ports, progress: Progress, cancelled: MustStop) -> RunResult:
-    """Train, judge and, where the gate allows it, publish.
+    """Train, judge and, if the gate allows it, publish.
 
-    Raises InvalidDataset, UnknownBaseModel, BrokenTemplate, DamagedWeights where parity fails, EngineUnavailable, and
-    Cancelled; no version is left then, except that a candidate which no engine could be had for stays in the list.
+    Raises InvalidDataset, UnknownBaseModel, BrokenTemplate, DamagedWeights if parity fails, EngineUnavailable, and
+    Cancelled. Then no version is left, except that a candidate for which no engine was available stays in the list.
     Publishing itself is not cancelled.
     """
     course = Course(progress, cancelled)

@@ -1,4 +1,4 @@
-"""How a run tells where it is, and hears that it must stop."""
+"""How a run reports its progress, and learns that it must stop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ STAGES: tuple[StageName, ...] = (
 
 @dataclass(frozen=True)
 class RunProgress:
-    """Where a run is. `fraction` is of the whole run, in 0..1; `data` has figures such as step, loss, tokens/s, eta.
+    """The progress of a run. `fraction` is of the whole run, in 0..1; `data` has figures such as step, loss, tokens/s,
+    eta.
 
     A step that `tells` is kept as an event, however soon it follows another.
     """

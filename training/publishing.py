@@ -1,4 +1,4 @@
-"""A candidate made live, refused, or taken back."""
+"""Makes a candidate live, refuses it, or discards it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Versions(Protocol):
         ...
 
     def judged(self, version_id: str, metrics: Mapping[str, Any], gate: GateReport) -> None:
-        """Keep a version's figures and verdict; status `refused` where it did not pass."""
+        """Store a version's figures and verdict; status `refused` if it did not pass."""
         ...
 
     def published(self, version_id: str) -> None:
@@ -27,7 +27,7 @@ class Versions(Protocol):
         ...
 
     def discard(self, version_id: str) -> None:
-        """Forget a candidate of a cancelled run; harmless where it was never entered."""
+        """Delete a candidate of a cancelled run; harmless if it was never entered."""
         ...
 
 
@@ -39,14 +39,16 @@ class Publisher(Protocol):
         ...
 
     def unload(self, version_id: str) -> None:
-        """Give up the spare that holds a version; harmless where none does."""
+        """Free the spare slot that holds a version; harmless if none does."""
         ...
 
 
 def settle(
     candidate: Candidate, figures: Mapping[str, Any], gate: GateReport, versions: Versions, slots: Publisher
 ) -> bool:
-    """Keep figures and verdict; publish a candidate that passed. A refused one leaves the spare, and stays listed."""
+    """Store figures and verdict, and publish a candidate that passed. A refused one leaves the spare slot, and stays
+    listed.
+    """
     versions.judged(candidate.version_id, figures, gate)
     if not gate.passed:
         slots.unload(candidate.version_id)

@@ -1,4 +1,4 @@
-"""What a run is asked for, what it needs from outside, and what comes of it."""
+"""The request for a run, its ports, and its result."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Slots(publishing.Publisher, Protocol):
         ...
 
     def baseline(self) -> tuple[evaluation.Answerer, bool]:
-        """Asks what is live now, else the base weights; and whether that is a tuned version."""
+        """Asks what is live now, otherwise the base weights; and says whether that is a tuned version."""
         ...
 
 
@@ -114,7 +114,7 @@ class Ports:
 
 @dataclass(frozen=True)
 class RunResult:
-    """What came of a run. A refused candidate is a result as well: `published` is false and `gate` says why."""
+    """The result of a run. A refused candidate is a result as well: `published` is false and `gate` says why."""
 
     version_id: str
     published: bool

@@ -1,4 +1,4 @@
-"""The seam to retrieval: rows are made and candidates are asked with what the live retriever brings."""
+"""The port to retrieval: rows are made, and candidates are asked, with the passages of the live retriever."""
 
 from __future__ import annotations
 

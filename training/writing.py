@@ -1,4 +1,4 @@
-"""Files that are whole, or not there."""
+"""Files that are either complete or absent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def keep(path: Path, content: bytes) -> None:
-    """Write a file in one step: after a kill it is whole, or not there."""
+    """Write a file in one step: after a kill it is either complete or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}")
     with draft.open("wb") as file:

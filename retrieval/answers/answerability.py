@@ -1,9 +1,10 @@
-"""Do the passages answer the question at all? A guess from retrieval's scores, before a model is asked.
+"""Whether the passages answer the question at all: a guess from retrieval's scores, before a model is asked.
 
-A small model asked about something that no passage answers tends to answer all the same. Two scores tell most of such
-questions from the others: the cosine between the question and the first passage, and the best BM25 score a content
-word of the question. The weights are those of a logistic regression on the sample's 212 training examples (32 of them
-unanswerable, classes balanced), searched with the default settings; benchmarks/answerability.py fits and tests it.
+A small model that is asked about something that no passage answers usually answers all the same. Two scores separate
+most of these questions from the others: the cosine between the question and the first passage, and the best BM25 score
+divided by the question's content words. The weights come from a logistic regression on the sample's 212 training
+examples (32 of them unanswerable, classes balanced), searched with the default settings; benchmarks/answerability.py
+fits and tests it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A conversation as a model is asked it. Serving, training and evaluation all make their prompts here."""
+"""Makes the prompt of a conversation. Serving, training and evaluation all make their prompts here."""
 
 from __future__ import annotations
 

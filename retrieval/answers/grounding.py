@@ -1,4 +1,4 @@
-"""How passages become a grounded prompt, and how an answer's markers become checked citations.
+"""Makes a grounded prompt of passages, and checked citations of an answer's markers.
 
 The serving prompt and the training prompt are both made here, so that a tuned model is asked as it was taught.
 """

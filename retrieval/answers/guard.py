@@ -1,9 +1,9 @@
-"""The guard that reads an answer's first sentence before anybody else does.
+"""The guard that checks an answer's first sentence before anybody reads it.
 
-A small model asked about something that no passage answers makes an answer up. What it makes up is seldom supported:
-so its first statement is held back until the check has read it, and where no passage supports it the server says that
-the documents do not answer. It cannot tell a near miss, where a passage supports a statement that does not answer the
-question; and an answer in another language than the documents', or in words that are all its own, is refused wrongly.
+A small model that is asked about something that no passage answers makes up an answer. Such an answer is seldom
+supported. So its first statement is held back until it is checked; if no passage supports it, the server says that the
+documents do not answer. The guard does not notice a near miss, where a passage supports a statement that does not
+answer the question. It wrongly refuses an answer in another language than the documents', or in entirely other words.
 benchmarks/guard.py measures both.
 """
 

@@ -1,4 +1,4 @@
-"""The citations of an answer that is JSON: its texts are attributed to the passages that support them."""
+"""The citations of a JSON answer: each of its texts is attributed to the passages that support it."""
 
 from __future__ import annotations
 

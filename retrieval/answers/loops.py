@@ -1,8 +1,8 @@
-"""An answer that goes round in circles, noticed while it is written and ended before the reader sees the second round.
+"""Notices that an answer repeats itself while it is written, and ends it before the reader sees the first repetition.
 
 Small models, and large ones at temperature 0, sometimes repeat a sentence or a list item until their tokens run out.
-Songs, tables and lists repeat too, and stop. So what may be the start of another round is held back: it is sent as soon
-as the text goes on otherwise, and dropped once there is too much of it to be meant.
+Songs, tables and lists repeat too, but stop. So text that may begin a repetition is held back. It is sent as soon as
+the text continues differently, and dropped once there is too much of it to be intended.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Does a passage support a sentence? A check without a model: words, names, figures, dates and opposites.
+"""Whether a passage supports a sentence: a check without a model, by words, names, figures, dates and opposites.
 
-The score rests on how many of the sentence's words the passage has at all, how many of them stand close together, and
-whether its names are among them. Four things take all support away, however many words agree: a figure or a month that
-the passage lacks, a denial where the passage denies nothing, and a word whose opposite stands in the passage's nearest
-sentence. benchmarks/support.py fits the weights, chooses the threshold and measures both on sentences kept out.
+The score depends on how many of the sentence's words the passage has, how many of them are close together, and whether
+its names are among them. Four things remove all support, however many words agree: a figure or a month that the passage
+lacks, a denial where the passage denies nothing, and a word whose opposite is in the passage's nearest sentence.
+benchmarks/support.py fits the weights, chooses the threshold and measures both on held-out sentences.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Documents to chunks.
+"""Cuts documents into chunks.
 
 By default a chunk follows the document's structure: it never crosses a heading or a page. Small neighbouring blocks of
-one section are put together up to the chunk size; a block that is larger is split by `retrieval.documents.splitting`,
-which keeps sentences, table rows and code fences whole.
+one section are joined up to the chunk size. A larger block is split by `retrieval.documents.splitting`, which keeps
+sentences, table rows and code fences whole.
 """
 
 from __future__ import annotations

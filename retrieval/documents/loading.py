@@ -1,6 +1,6 @@
-"""Files to documents, whatever their format.
+"""Reads files of any format as documents.
 
-Reading a stranger's file in this process is for tests and tools; services do it through `retrieval.documents.parser`.
+Only tests and tools may read a stranger's file in this process; services use `retrieval.documents.parser`.
 """
 
 from __future__ import annotations

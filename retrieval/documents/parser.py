@@ -1,4 +1,4 @@
-"""Files to documents, read in a process apart: a file that crashes, hangs or bloats its parser is refused in words."""
+"""Reads files in a separate process: a file that crashes, hangs or bloats its parser is refused with a reason."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""A text that is too large for one chunk, cut where it hurts least.
+"""Splits a text that is too large for one chunk, where it does the least harm.
 
-Prose is cut at sentence ends by LlamaIndex's SentenceSplitter, and at the full stops of other scripts; a run without
-spaces that fits no chunk, as Thai or a base64 image may be, between clauses or wherever it has to be. A table is cut
-between rows, and each further piece carries the header row; a code fence is kept whole where it fits, else cut between
-lines. Tables and fences are known by their Markdown, and by rows whose cells are joined with ` | `, as the HTML reader
-writes them.
+Prose is cut at sentence ends by LlamaIndex's SentenceSplitter, and at the full stops of other scripts. A run without
+spaces that fits no chunk, such as Thai or a base64 image, is cut between clauses or, if need be, anywhere. A table is
+cut between rows, and each further piece repeats the header row. A code fence is kept whole if it fits, otherwise cut
+between lines. Tables and fences are recognised by their Markdown, and by rows whose cells are joined with ` | `, as the
+HTML reader writes them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Texts to vectors: an embedder for the dense ones, BM25 for the sparse ones."""
+"""Turns texts into vectors: dense ones by an embedder, sparse ones by BM25."""
 
 from __future__ import annotations
 

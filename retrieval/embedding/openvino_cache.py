@@ -1,7 +1,7 @@
-"""Converted embedders on disk: one folder a model, made once, and made anew where it is damaged.
+"""Converted embedders on disk: one folder for each model, made once, and made again if it is damaged.
 
-The folder's name holds the model's name and a digest of what it was made from, so that changed weights or another
-OpenVINO make another folder. A process that converts holds a lock; the others wait for it and load what it made.
+The folder's name has the model's name and a digest of what it was made from, so changed weights or another OpenVINO
+make another folder. A process that converts holds a lock; the others wait for it and load the result.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which points are meant, in no engine's words: an adapter has four shapes to translate, whatever is asked for."""
+"""Conditions on points, independent of the engine: an adapter has only four shapes to translate."""
 
 from __future__ import annotations
 

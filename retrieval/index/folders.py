@@ -1,4 +1,4 @@
-"""Folders beside a collection's own while it is built on this machine's disk."""
+"""The folders beside a collection's own, used while it is built on this machine's disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file to points: load, chunk, embed."""
+"""Turns a file into points: load, chunk, embed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The seam to a vector engine: what Tandem asks of one, and no more.
+"""The port to a vector engine: what Tandem needs of one, and no more.
 
 An `IndexEngine` has collections; a `VectorIndex` is one open collection. Two adapters exist, Qdrant Edge
 (`retrieval.index.edge`) and qdrant-client (`retrieval.index.remote`); tests/contract/test_vector_index.py runs on each.

@@ -1,4 +1,4 @@
-"""How a collection's points are made. A collection remembers it; points made otherwise do not belong in it."""
+"""How a collection's points are made. A collection stores its recipe; points made differently do not belong in it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """VectorIndex on qdrant-client: a Qdrant server or cluster by URL, or the client's own local mode for tests.
 
-A collection's name on the server is `<workspace>.<store>.<collection>`. Which collection a store serves stays in the
-database, as on Edge; the server's aliases are not used, so that there is one truth.
+A collection's name on the server is `<workspace>.<store>.<collection>`. As on Edge, only the database says which
+collection a store serves; the server's aliases are not used, so the two cannot disagree.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Passages that say again what a better one says are left out."""
+"""Leaves out passages that repeat what a better passage says."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Optional query expansion: the question moved towards what its first passages say.
+"""Optional query expansion: moves the question towards the content of its first passages.
 
-Pseudo relevance feedback on vectors that the index has anyway: Rocchio's for the dense one (SMART, 1971), and for the
-sparse one the terms that weigh most in the first passages, as in RM3 (Jaleel et al., TREC 2004). Nothing is read but
+Pseudo relevance feedback on vectors that the index already has: Rocchio's for the dense one (SMART, 1971), and for the
+sparse one the terms with the most weight in the first passages, as in RM3 (Jaleel et al., TREC 2004). It reads only
 vectors, so it works for every language and embedder. It costs a second search.
 """
 

@@ -1,8 +1,8 @@
-"""Questions that lean on the conversation before them, for retrieval.
+"""Searches for questions that depend on the conversation before them.
 
-A search looks for the question and, with less weight, for what stood before it: a word in the question that points
-back finds its subject, and where the subject has changed little is lost. Only the search sees it; the model sees the
-question as it was asked. benchmarks/follow_up.py measures this against other ways.
+A search looks for the question and, with less weight, for the text before it. So a word that points back finds its
+subject, and little is lost if the subject has changed. Only the search sees this; the model sees the question as it was
+asked. benchmarks/follow_up.py measures this against other ways.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Two ranked lists into one."""
+"""Fuses two ranked lists into one."""
 
 from __future__ import annotations
 

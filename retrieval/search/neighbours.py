@@ -1,4 +1,4 @@
-"""Chunks that stand side by side in a document, put together again."""
+"""Joins chunks that are next to each other in a document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A second, slower look at the best passages: a cross-encoder reads question and passage together."""
+"""Reranks the best passages, more slowly: a cross-encoder reads question and passage together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A question as people put it to the words worth searching for. No model is asked: courtesy goes, the matter stays."""
+"""Reduces a question to the words worth searching for: polite words are removed. No model is asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions to passages: embed, search both stages, fuse, leave out repetitions, join what stands side by side."""
+"""From a question to passages: embed, search both stages, fuse, leave out repetitions, join neighbouring chunks."""
 
 from __future__ import annotations
 

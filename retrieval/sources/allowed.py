@@ -1,4 +1,4 @@
-"""Which places an operator lets sources be: checked when one is registered, and again at every sync."""
+"""Which places an operator allows as sources: checked when a source is registered, and again at every sync."""
 
 from __future__ import annotations
 

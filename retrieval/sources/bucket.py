@@ -1,4 +1,4 @@
-"""A bucket, or whatever else fsspec lists: s3://bucket/folder, gs://..., abfs://..."""
+"""A bucket, or any other place that fsspec can list: s3://bucket/folder, gs://..., abfs://..."""
 
 from __future__ import annotations
 

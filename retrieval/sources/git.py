@@ -1,4 +1,4 @@
-"""A Git working tree: the files that it tracks, as they lie there now."""
+"""A Git working tree: the files that it tracks, with their present content."""
 
 from __future__ import annotations
 

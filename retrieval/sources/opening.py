@@ -1,4 +1,4 @@
-"""A registered source to its adapter."""
+"""Opens a registered source with its adapter."""
 
 from __future__ import annotations
 

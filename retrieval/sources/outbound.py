@@ -1,7 +1,7 @@
 """Requests to addresses that somebody else chose: a name is resolved once, checked, and the checked address is used.
 
-What is not a public address is refused unless its host is listed. Redirects are the caller's to follow, each through
-`get` again. Bytes and time are bounded, also for a server that sends a byte a second or a small archive that grows.
+An address that is not public is refused unless its host is listed. The caller follows redirects, each through `get`
+again. Bytes and time are limited, also for a server that sends a byte a second or a small archive that grows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A source: a place that lists documents and hands them over. One adapter a file."""
+"""A source: a place that lists documents and hands them over. One adapter in each file."""
 
 from __future__ import annotations
 

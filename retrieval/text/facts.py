@@ -1,4 +1,4 @@
-"""Which words of one text stand in another."""
+"""Which words of one text are in another."""
 
 from __future__ import annotations
 

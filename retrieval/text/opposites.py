@@ -1,4 +1,4 @@
-"""Words that turn a sentence round. A pair stands here only where each word mostly denies the other."""
+"""Words that reverse a sentence. A pair is listed only if each word usually denies the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words that stand for what was named elsewhere, and for who speaks. English alone."""
+"""Words for what was named elsewhere, and for who speaks. English only."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Scripts that put no spaces between words: Chinese, Japanese, Thai and their like.
+"""Scripts that put no spaces between words: Chinese, Japanese, Thai and similar ones.
 
-A regular expression for words takes a whole clause of them for one word. What counts words apart from the index takes
+A regular expression for words takes a whole clause of them for one word. Code that counts words outside the index uses
 their grams instead: neighbouring characters, two of Chinese and Japanese, three of the alphabets.
 """
 

@@ -1,6 +1,6 @@
-"""Words without their endings. Both ways are for English alone.
+"""Words without their endings. Both ways are for English only.
 
-`stem` takes off more than `singular`, which leaves words that a person can read: the terms of a style are shown.
+`stem` removes more than `singular`, which leaves words that a person can read: the terms of a style are shown.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The public HTTP API, as the command uses it: one client, errors in words, patience with limits."""
+"""The command's client of the public HTTP API: errors in words, and retries within limits."""
 
 from __future__ import annotations
 

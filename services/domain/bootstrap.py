@@ -1,7 +1,7 @@
 """The first start of a platform: folders, secrets, tables, the first workspace with its store and its API key.
 
-Every step may run again without harm. `python -m services.domain.bootstrap` does it for a platform whose processes
-somebody else starts.
+Every step may run again without harm. `python -m services.domain.bootstrap` does this for a platform whose processes
+another program starts.
 """
 
 from __future__ import annotations

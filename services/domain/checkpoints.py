@@ -1,4 +1,4 @@
-"""The checkpoints that a fine-tuning wrote: noted as they come, each a sign that the job got on."""
+"""Records the checkpoints of a fine-tuning as they are written; each is a sign that the job makes progress."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Documents that a source brings into a store: put, replace, withdraw.
 
-OpenAI's files are immutable, so a changed document is a new file. The former one answers until the new one is indexed,
-and is withdrawn in the transaction that says so: there is no moment without the document, and what cannot be read
-takes nothing away. Every function works in the caller's transaction; bytes are written before and removed after it.
+OpenAI's files are immutable, so a changed document is a new file. The former file answers until the new one is indexed,
+and is withdrawn in the transaction that records this. So the document is never missing, and a file that cannot be read
+removes nothing. Every function works in the caller's transaction; bytes are written before and removed after it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Approved examples, frozen into a file to train on; and which files and versions have an example's text."""
+"""Freezes approved examples into a file to train on, and finds the files and versions that have an example's text."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Jobs: long work that is asked for in one process and done in another.
+"""Jobs: long work that one process asks for and another does.
 
-A job is claimed by a conditional update, so that a task delivered twice runs once. A running job shows a heartbeat; one
-whose heartbeat stopped, or that no worker has picked up, is offered again by `abandoned`.
+A job is claimed by a conditional update, so that a task delivered twice runs once. A running job shows a heartbeat. If
+its heartbeat stopped, or no worker has picked it up, `abandoned` offers it again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Taking answers out of the journal, and what goes with them."""
+"""Removes answers from the journal, with what belongs to them."""
 
 from __future__ import annotations
 

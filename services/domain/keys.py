@@ -1,4 +1,4 @@
-"""API keys and workspaces as rows. The secret of a key is shown to whoever made it, and stored nowhere."""
+"""API keys and workspaces as rows. The secret of a key is shown once to whoever made it, and not stored."""
 
 from __future__ import annotations
 

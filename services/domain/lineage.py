@@ -1,4 +1,4 @@
-"""Which data sets and versions have the text of a file, or of an answer of the journal, in them."""
+"""Which data sets and versions contain the text of a file or of an answer in the journal."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Replace a lost first key: `python -m services.domain.recover`, for whoever may read the home and its database.
+"""Replaces a lost first key: `python -m services.domain.recover`, for a user who may read the home and its database.
 
-The platform may be running or stopped. Cut short anywhere, the key in the home's secrets is one that works (the former,
-or the new one), and another run ends what was begun.
+The platform may be running or stopped. If this is interrupted at any point, the key in the home's secrets still works
+(the former or the new one), and another run completes the change.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Taking files away: their rows, and their places in every store.
+"""Removes files: their rows, and their places in every store.
 
-Every function works in the caller's transaction. The files' bytes, and their points in the stores' indexes, are for the
-caller to remove after the commit.
+Every function works in the caller's transaction. After the commit, the caller removes the files' bytes and their points
+in the stores' indexes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs of training schedules: what the gateway (run now) and the workers' tick both do."""
+"""Runs of training schedules: the part that the gateway (run now) and the workers' tick share."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Schedules: when something is due, and who does it.
 
-A due time is claimed by inserting the row (schedule, due time), so that two beats never run it twice. What was missed
-while nothing ran is made up once. Needs croniter, which only the workers have.
+A due time is claimed by inserting the row (schedule, due time), so that two beats never run it twice. Whatever was due
+while nothing ran is done once. Needs croniter, which only the workers have.
 """
 
 from __future__ import annotations

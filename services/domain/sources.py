@@ -1,4 +1,4 @@
-"""What gateway and workers both do with a registered source."""
+"""What gateway and workers share about a registered source."""
 
 from __future__ import annotations
 

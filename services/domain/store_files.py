@@ -1,7 +1,7 @@
 """A file's place in a store: its next revision, the end of its indexing, its hiding.
 
-A row's `revision` says what is wanted. Whoever raises it makes a worker that indexes the one before too late. Every
-function works in the caller's transaction; `which` are conditions on the rows, all of which must hold.
+A row's `revision` is the one that is wanted. Once it is raised, a worker that indexes the revision before is too late.
+Every function works in the caller's transaction; `which` are conditions on the rows, all of which must hold.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What gateway, generation and worker agree on about versions: which ones must stay, and how one goes."""
+"""Rules about versions that gateway, generation and worker share: which ones must stay, and how one is removed."""
 
 from __future__ import annotations
 

@@ -1,17 +1,17 @@
 """The gateway: the public API, and the only way in. It owns keys, stores, files, examples, versions and the journal, as
-rows of the database; it retrieves, generates and trains nothing itself.
+rows of the database. It does not retrieve, generate or train.
 
-What stands in every room's way:
+Shared by all rooms:
 
-- `http`: the door, keys, limits, pages of lists, and what bodies have in common
+- `http`: what every request passes first (key, address, body), limits, pages of lists, and what bodies have in common
 - `upstream`: clients of the retrieval service and of the slots that models answer from
 - `parts`: everything that the routes call, made once
 
-A room has its `routes`, the bodies that clients send in `schemas`, those that answers show in `bodies`, and its rules
-under its own name:
+A room has its `routes`, the bodies that clients send in `schemas`, the bodies of answers in `bodies`, and its rules in
+a module with the room's name:
 
-- `answering`: how a question becomes an answer, whichever room it came in by
-- `chat`, `responses`: the two shapes of OpenAI's API that questions come in
+- `answering`: how a question becomes an answer, in either shape of the API
+- `chat`, `responses`: the two shapes of OpenAI's API for questions
 - `models`: the model names that answer now
 - `embeddings`: vectors of texts
 - `files`: uploads
@@ -25,7 +25,7 @@ under its own name:
 - `journal`: the record of every answer
 - `feedback`: verdicts on answers, and the examples that they propose
 - `examples`: the review queue, and the files that approved examples are frozen into
-- `lineage`: the data sets and versions that a text has gone into
+- `lineage`: the data sets and versions that contain a text
 - `jobs`: what the workers are doing, and the way to their queues
 - `keys`: keys and workspaces
 - `health`: whether the platform can answer

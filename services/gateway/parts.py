@@ -1,4 +1,4 @@
-"""The gateway's collaborators, made once."""
+"""The gateway's parts, made once: everything that its routes call."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ from services.kit.settings import Platform
 
 @dataclass(frozen=True)
 class Connections:
-    """What the gateway reaches: the database, the two services, and the broker, for its queues and its counters."""
+    """What the gateway connects to: the database, the two services, and the broker, for its queues and its counters."""
 
     sessions: Sessions
     retrieval: httpx.AsyncClient
@@ -64,7 +64,7 @@ class Connections:
 
 @dataclass(frozen=True)
 class Parts:
-    """What the door and the routes call. Each field is of another kind: a route asks for its parts by their kinds."""
+    """What the door and the routes call. The fields all have different types: a route asks for its parts by type."""
 
     connections: Connections
     keys: Keys
@@ -95,13 +95,13 @@ class Parts:
     workspaces: Workspaces
 
     async def close(self) -> None:
-        """Close what is open to other processes."""
+        """Close the connections to other processes."""
         await self.slots.close()
         await self.connections.close()
 
 
 def connect(platform: Platform) -> Connections:
-    """The connections that a platform's settings name. None is opened before it is used."""
+    """The connections that a platform's settings name. Each is opened when it is first used."""
     return Connections(
         sessions=open_sessions(platform.database_url),
         retrieval=async_client(platform.retrieval_url, platform.service_token),
@@ -112,7 +112,7 @@ def connect(platform: Platform) -> Connections:
 
 
 def make_parts(settings: Settings, connections: Connections, slots: Slots | None = None) -> Parts:
-    """The parts over their connections. A test gives `slots` that answer themselves."""
+    """The parts over their connections. A test passes `slots` of its own."""
     platform, gateway, sessions = settings.platform, settings.gateway, connections.sessions
     slots = slots or Slots(connections.generation, gateway.routing_refresh, gateway.answer_timeout)
     retrieval = RetrievalClient(connections.retrieval)

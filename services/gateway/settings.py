@@ -36,7 +36,7 @@ class GatewaySettings(ServiceSettings):
     max_embeddings_bytes: int = Field(default=16 * 2**20, ge=1024)
     max_question_characters: int = Field(default=20_000, ge=1, le=LONGEST_QUERY)
     reads_per_minute: int = Field(default=6000, ge=1)
-    """Of each key: requests that only look at how things stand."""
+    """For each key: requests that only look at the state of something."""
     cors_origins: list[Annotated[str, AfterValidator(_origin)]] = Field(default_factory=list)
     """Origins whose pages may call the API from a browser; `*` is any."""
     answer_timeout: float = Field(default=300.0, gt=0)
@@ -59,7 +59,7 @@ class GatewaySettings(ServiceSettings):
 
 @dataclass(frozen=True)
 class Settings:
-    """All that is set of what a gateway does; what is not given is read from the file and the environment."""
+    """All settings of a gateway. What is not given is read from the file and the environment."""
 
     platform: Platform = field(default_factory=Platform)
     gateway: GatewaySettings = field(default_factory=GatewaySettings)

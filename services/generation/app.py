@@ -1,8 +1,8 @@
 """The generation service's web application.
 
 The service owns the model servers of this machine, the routing table that says which of them serves what, and the row
-that says which version is live. Its rooms: `engines/` starts and ends one model server, `slots/` has the base, the live
-and the spare one beside each other, `publishing/` moves versions between them and watches canaries.
+that says which version is live. Its rooms: `engines/` starts and ends one model server, `slots/` runs the base, the
+live and the spare slot side by side, `publishing/` moves versions between them and watches canaries.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Arguments for vLLM's server beside those that Tandem gives it: `engine_args` in `[generation]`."""
+"""Further arguments for vLLM's server, besides those that Tandem gives it: `engine_args` in `[generation]`."""
 
 from __future__ import annotations
 

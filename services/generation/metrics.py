@@ -1,4 +1,4 @@
-"""What Prometheus reads of the generation service."""
+"""The metrics of the generation service for Prometheus."""
 
 from __future__ import annotations
 

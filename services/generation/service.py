@@ -1,4 +1,4 @@
-"""The generation service put together: engine, slots, live pointers, and the threads that keep them moving."""
+"""The parts of the generation service: engine, slots, live pointers, and the threads that drive them."""
 
 from __future__ import annotations
 

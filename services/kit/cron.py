@@ -1,4 +1,6 @@
-"""Is this a schedule? Five cron fields and a time zone, checked without the library that computes due times."""
+"""Checks whether something is a schedule: five cron fields and a time zone, without the library that computes due
+times.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Errors to HTTP, once for every service, in OpenAI's error shape.
+"""Turns errors into HTTP responses, the same for every service, in OpenAI's error shape.
 
-Domain errors carry `status`, `code` and `param` where they know them; what they say reaches the client.
-Anything else is a 500 whose text stays in the log.
+Domain errors carry `status`, `code` and `param` where they know them; their message reaches the client. Any other error
+is a 500 whose text stays in the log.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One log a process: lines of JSON on standard error, without secrets and without what users wrote."""
+"""One log for each process: lines of JSON on standard error, without secrets and without texts of users."""
 
 from __future__ import annotations
 

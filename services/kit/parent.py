@@ -1,4 +1,4 @@
-"""End with the process that started this one."""
+"""Ends this process when the process that started it ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that only this user may read, from their first byte on."""
+"""Files that only this user may read, from the first byte written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Background work that leaves the processor to those who answer questions."""
+"""Background work at low priority, so that the processor is free for answering questions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reader of an answer should know about it, in words, from the body of a chat completion."""
+"""Remarks on an answer for its reader, in words, from the body of a chat completion."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What an error may say in a log and in a job's reason: nothing of what users wrote.
+"""What an error may say in a log and in a job's reason: nothing that users wrote.
 
-The words of our own errors are written for readers. Those of others may quote what they were given: a ValueError its
-argument, pydantic the whole input, PostgreSQL the row in its DETAIL. They are told by their kind and their place.
+The messages of our own errors are written for readers. Those of others may quote their input: a ValueError its
+argument, pydantic the whole input, PostgreSQL the row in its DETAIL. Of these only the kind and the place are reported.
 """
 
 from __future__ import annotations

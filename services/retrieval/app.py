@@ -1,7 +1,7 @@
 """The retrieval service's web application.
 
-The service owns the search indexes: nobody else opens a collection or says which one a store serves. Its rooms:
-`index/` keeps collections, their catalog and their points, `search/` answers questions, `reindexing/` tries a newly
+The service owns the search indexes: no other process opens a collection or says which one a store serves. Its rooms:
+`index/` keeps collections, their catalog and their points, `search/` answers questions, `reindexing/` tests a newly
 built collection and switches to it.
 """
 

@@ -1,4 +1,4 @@
-"""What Prometheus can ask of the retrieval service."""
+"""The metrics of the retrieval service for Prometheus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The service's collaborators, made once."""
+"""The service's parts, made once."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The retrieval service's routes. Each reads its body, calls one function and returns one body.
 
-They are plain functions, so that embedding and searching run in worker threads and never hold the event loop up.
+They are plain functions, so that embedding and searching run in worker threads and never block the event loop.
 """
 
 from __future__ import annotations

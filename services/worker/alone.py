@@ -1,4 +1,4 @@
-"""One thing of many that fails, and stops no other."""
+"""Runs one of many pieces of work so that its failure does not stop the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def alone(what: str) -> Iterator[None]:
-    """What is done in here fails for itself: the log has why, and the caller goes on."""
+    """A failure in this block is written to the log, and the caller continues."""
     try:
         yield
     except Exception:

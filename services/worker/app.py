@@ -1,12 +1,12 @@
 """The Celery app of the workers and of beat.
 
-The workers own long work: they claim jobs, do them and record how they end. `tasks.py` and `light.py` have the tasks;
-a room has what its jobs do: `indexing/`, `reindexing/`, `sources/`, `fine_tuning/`, `embedders/`, `data_sets/`; and
-`schedules/`, `versions/` and `files/` have what the tick does each minute, with what files leave behind.
+The workers do all long work: they claim jobs, do them and record how they end. `tasks.py` and `light.py` have the
+tasks. The rooms `indexing/`, `reindexing/`, `sources/`, `fine_tuning/`, `embedders/` and `data_sets/` have the work of
+their jobs. `schedules/`, `versions/` and `files/` have what the tick does each minute, and the cleaning up after files.
 
-A worker is told which tasks it knows, so that one without an embedder imports none:
-`celery -A services.worker.app worker -Q index -I services.worker.tasks`, and
-`celery -A services.worker.app worker -Q tick,sync -I services.worker.light` for the tick and the syncs.
+A worker is told which tasks it knows, so that one without an embedder imports none: `celery -A services.worker.app
+worker -Q index -I services.worker.tasks`, and `celery -A services.worker.app worker -Q tick,sync -I
+services.worker.light` for the tick and the syncs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def _configure_logging(**_kwargs: object) -> None:
 
 @worker_init.connect  # type: ignore[untyped-decorator]
 def _check_settings(**_kwargs: object) -> None:
-    """A worker with a setting that is out of range ends at once, and says which; better now than in a job."""
+    """A worker with a setting out of range ends at once and names the setting, so that no job fails because of it
+    later.
+    """
     try:
         WorkerSettings(), TrainingSettings()
     except (ValidationError, OutOfRange) as error:

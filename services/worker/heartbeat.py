@@ -1,4 +1,4 @@
-"""A running job's sign of life, and its ear for cancellation."""
+"""Shows that a running job is alive, and tells the job when it is cancelled."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class JobCancelled(Exception):
 
 
 class JobPaused(Exception):
-    """The job was asked to wait, and keeps what it has done."""
+    """The job was asked to pause, and keeps what it has done."""
 
 
 class JobTaken(Exception):
-    """The job was given to another worker, after a long silence, or ended at its deadline."""
+    """The job was silent for too long and given to another worker, or it ended at its deadline."""
 
 
 class Heartbeat:
-    """Beats every five seconds from a thread of its own while the job's code runs."""
+    """Beats every five seconds from its own thread while the job's code runs."""
 
     def __init__(self, jobs: Jobs, job_id: str, started_at: datetime | None = None) -> None:
         self._jobs, self._job_id, self._started_at = jobs, job_id, started_at
@@ -56,16 +56,16 @@ class Heartbeat:
                 log.warning("no sign of life of the job %s could be given (%s)", self._job_id, type(error).__name__)
 
     def progress(self, stage: str, fraction: float, eta_seconds: float | None = None) -> None:
-        """Record where the job stands. Raises as `check`."""
+        """Record the job's progress. Raises as `check`."""
         self.check()
         with _taken_while_away(self._job_id):
             self._jobs.progress(self._job_id, stage, fraction, eta_seconds)
 
     def check(self) -> Job:
-        """The job as it stands.
+        """The job's row as it is now.
 
-        Raises JobCancelled and JobPaused where somebody asked for that, JobTaken where another worker has it, or may
-        have it: the database was away for longer than a job may be silent.
+        Raises JobCancelled and JobPaused if somebody asked for that. Raises JobTaken if another worker has the job, or
+        may have it because the database was away for longer than a job may be silent.
         """
         with _taken_while_away(self._job_id):
             job = self._jobs.current(self._job_id)

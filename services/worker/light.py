@@ -44,7 +44,7 @@ _syncs = BoundedSemaphore(SYNCS_AT_ONCE)
 
 @app.task(name=TICK)  # type: ignore[untyped-decorator]
 def tick() -> None:
-    """Every minute, unless the last one is still at work: then it looks for all that is due by now, too."""
+    """Runs every minute, unless the last one is still running: that one will also find what is due by now."""
     if _one_tick.acquire(blocking=False):
         try:
             ticking().tick(now())
@@ -54,7 +54,9 @@ def tick() -> None:
 
 @app.task(name=SYNC_SOURCE)  # type: ignore[untyped-decorator]
 def sync_source(job_id: str) -> None:
-    """One of at most SYNCS_AT_ONCE, which leave a thread of this worker to the tick. The tick offers it again."""
+    """At most SYNCS_AT_ONCE run at once, so that a thread of this worker stays free for the tick. The tick offers it
+    again.
+    """
     if not _syncs.acquire(blocking=False):
         jobs().explain(job_id, f"waits until one of the {SYNCS_AT_ONCE} syncs at work on this worker has ended")
         return
@@ -72,8 +74,9 @@ def _sync(job_id: str) -> None:
 
 
 def _wait_for(sync: Thread, job_id: str) -> None:
-    """Return once a sync has ended; or once it was cancelled or passed its deadline and hangs, so that it keeps no
-    place. Left behind it can do no harm: whatever it does next, it looks whether it still holds its source."""
+    """Return when a sync has ended. Also return when it hangs after it was cancelled or passed its deadline, so that it
+    does not block a place. Such a sync can do no harm: before each step it checks that it still holds its source.
+    """
     told_at: float | None = None
     while sync.is_alive():
         sync.join(LOOK_SECONDS)

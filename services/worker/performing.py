@@ -1,4 +1,4 @@
-"""One job as a worker performs it, from its claim to its outcome."""
+"""How a worker performs one job, from its claim to its outcome."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def perform(
     on_failure: OnFailure | None = None,
     passing: tuple[type[Exception], ...] = (),
 ) -> None:
-    """Claim the job, do its work and record the outcome; nothing where another worker has it.
+    """Claim the job, do its work and record the outcome. Do nothing if another worker has it.
 
-    `passing` are failures that mend by themselves: the job waits and is offered again every minute, as long as another
-    service is away or another job is in its way, and MOST_TRIES times where that service is there and refuses it.
+    `passing` are failures that end by themselves: the job waits and is offered again every minute. It waits as long as
+    another service is away or another job is in its way, and MOST_TRIES times if that service is there and refuses it.
     """
     mending: tuple[type[Exception], ...] = (*passing, *AWAY)
     job = jobs.claim(job_id)
@@ -65,7 +65,7 @@ def perform(
 
 
 def _wait(jobs: Jobs, job: Job, error: Exception, on_failure: OnFailure | None) -> None:
-    """Put a job aside that could not be done now."""
+    """Put back a job that cannot be done now."""
     is_away = isinstance(error, (RetrievalDown, FilesAway, SourceBusy))
     what = "the database was away" if isinstance(error, AWAY) else error
     if job.tries >= MOST_TRIES and not is_away:
@@ -79,7 +79,7 @@ def _wait(jobs: Jobs, job: Job, error: Exception, on_failure: OnFailure | None) 
 
 
 def fail(jobs: Jobs, job: Job, reason: str, error: Exception | None, on_failure: OnFailure | None) -> None:
-    """End a job with a reason, after whatever else has to know it; `error` is what raised it, where something did."""
+    """End a job with a reason, after everything else that has to know; `error` is the exception, if there was one."""
     if on_failure:
         with alone(f"noting the failure of the job {job.id} elsewhere"):
             on_failure(job, reason, error)

@@ -1,4 +1,4 @@
-"""One reindexing job in its own process, which the worker starts: `python -m services.worker.reindex_process JOB`."""
+"""Runs one reindexing job in its own process, for the worker: `python -m services.worker.reindex_process JOB`."""
 
 from __future__ import annotations
 

@@ -49,13 +49,13 @@ REFUSALS: dict[str, type[RetrievalError]] = {
 
 
 class RetrievalDown(IndexUnavailable):
-    """The service is not there; it starts again by itself, and then does what it is asked."""
+    """The service is not running; it restarts by itself, and then does what it is asked."""
 
 
 class RetrievalWriter:
     """Sends points and orders.
 
-    Raises RetrievalDown where the service does not answer, IndexUnavailable where it does not do what it is asked.
+    Raises RetrievalDown if the service does not answer, IndexUnavailable if it does not do what it is asked.
     """
 
     def __init__(self, http: httpx.Client) -> None:
@@ -77,8 +77,8 @@ class RetrievalWriter:
         """Write one revision of a file, in parts, to the live collection or to one beside it.
 
         Returns how many points of it the collection holds. `asked_at` is when a user asked for it, in seconds since
-        1970. Raises StaleRevision where the database wants another revision by now, RecipeChanged where the collection
-        that answers by now was made otherwise.
+        1970. Raises StaleRevision if the database now wants another revision, RecipeChanged if the collection that now
+        answers was made differently.
         """
         parts = [points[start : start + per_request] for start in range(0, len(points), per_request)] or [[]]
         count = 0
@@ -108,7 +108,7 @@ class RetrievalWriter:
         self._post("/points/delete", request)
 
     def drop(self, ref: CollectionRef) -> None:
-        """Give a build up; one that is live, or was, stays."""
+        """Drop a build; one that is or was live stays."""
         self._post("/collections/drop", DropCollectionRequest(**asdict(ref)))
 
     def tidy(self, request: TidyRequest) -> TidyResponse:

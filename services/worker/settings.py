@@ -107,11 +107,10 @@ class WorkerSettings(ServiceSettings):
 
 
 class TrainingSettings(ServiceSettings):
-    """What training rows are made of, how they are trained on, how a candidate is asked, and what it must reach:
-    `[training]`.
+    """How training rows are made and trained on, how a candidate is asked, and what it must reach: `[training]`.
 
-    Each key means what it does in `MixSettings`, `LoraSettings`, `EvaluationSettings`, `ParitySettings` and
-    `GateSettings` of training/config.py, which also check its range: OutOfRange where it lies outside.
+    Each key has its meaning from `MixSettings`, `LoraSettings`, `EvaluationSettings`, `ParitySettings` and
+    `GateSettings` in training/config.py. These also check its range, and raise OutOfRange.
     """
 
     toml_table = "training"
@@ -183,7 +182,7 @@ class TrainingSettings(ServiceSettings):
         return self._named(EvaluationSettings)
 
     def as_served(self, platform: Platform) -> tuple[MixSettings, EvaluationSettings]:
-        """Rows and questions with as many passages, and refused and cut as the gateway of this platform does it."""
+        """Rows and questions with as many passages, and the same cuts and refusals, as in this platform's gateway."""
         served: dict[str, Any] = {"top_k": platform.top_k, "min_answerability": platform.min_answerability}
         answers: dict[str, Any] = {**served, "max_tokens": platform.max_answer_tokens, "guarded": platform.guarded}
         return replace(self.mix(), **served), replace(self.evaluation(), **answers)
@@ -195,6 +194,6 @@ class TrainingSettings(ServiceSettings):
         return self._named(GateSettings)
 
     def _named(self, kind: type[Kind]) -> Kind:
-        """What the keys say that have the names of the dataclass's fields; the other fields keep their defaults."""
+        """The values of the keys that are named like fields of the dataclass; the other fields keep their defaults."""
         names = {one.name for one in fields(kind)} & type(self).model_fields.keys()
         return kind(**{name: getattr(self, name) for name in names})

@@ -27,7 +27,7 @@ def jobs() -> Jobs:
 
 
 def send(job: Job) -> None:
-    """Hand a job to the workers. While the broker does not answer the job waits; the tick offers it again."""
+    """Hand a job to the workers. If the broker does not answer, the job waits, and the tick offers it again."""
     task, queue = TASKS[job.kind]
     with suppress(OperationalError, OSError):
         app.send_task(task, args=[job.id], queue=queue, task_id=job.id, priority=priority(job.request))

@@ -31,7 +31,7 @@ from training.hardware import Hardware
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def load_embedder(sender: Any, **_kwargs: object) -> None:
-    """So that the first file after a start does not wait for it. A worker that only trains has no use for one."""
+    """Load it now, so that the first file after a start does not wait. A worker that only trains needs none."""
     if INDEX_QUEUE in sender.app.amqp.queues.consume_from:
         parts()
 
@@ -47,14 +47,14 @@ def index_file(job_id: str) -> None:
 
 @app.task(name=REINDEX_STORE)  # type: ignore[untyped-decorator]
 def reindex_store(job_id: str) -> None:
-    """Start the job's process; files that come meanwhile are indexed by this one."""
+    """Start the job's process; this one continues to index files that arrive in the meantime."""
     if not reindexing_job().start(job_id):
         jobs().explain(job_id, "waits for another re-indexing on this worker")
 
 
 @app.task(name=RECONCILE)  # type: ignore[untyped-decorator]
 def reconcile(job_id: str) -> None:
-    """The files that it queues again are offered to the workers by the tick."""
+    """The tick offers the files that this queues again to the workers."""
     perform(jobs(), job_id, parts().reconciling.reconcile, passing=(IndexUnavailable,))
 
 
@@ -65,7 +65,7 @@ def fine_tune(job_id: str) -> None:
 
 @app.task(name=TRAIN_EMBEDDER)  # type: ignore[untyped-decorator]
 def train_embedder(job_id: str) -> None:
-    """On the CPU: where there are GPUs its process sees none, and so takes none of their memory."""
+    """On the CPU. On a machine with GPUs its process sees none, so it takes none of their memory."""
     on_cpu = Hardware("cpu").environment()
     perform(jobs(), job_id, partial(run_training, module="services.worker.embedders.run", environment=on_cpu))
 

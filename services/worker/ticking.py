@@ -1,4 +1,4 @@
-"""The minute's tick: what is due is queued, what is lost is offered again, what is over is cleared away."""
+"""The tick of each minute: queues what is due, offers lost jobs again, and clears away what has ended."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ class Ticking:
     clearing: Clearing
 
     def tick(self, at: datetime) -> None:
-        """Each part on its own: one that fails stops no other. Those that wait for another service come last."""
+        """Each part runs separately: one that fails does not stop the others. Parts that wait for another service come
+        last.
+        """
         with alone("ending jobs past their deadline"):
             self._end_overdue()
         with alone("queueing repairs"):

@@ -1,4 +1,4 @@
-"""A training job in a process of its own: never a fork of the worker, and ended as a whole when it has to stop."""
+"""Runs a training job in its own process: never a fork of the worker. To stop it, its whole process group is ended."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST_TRIES = 3
 
 
 class RunLost(TrainingError):
-    """The process is gone without an outcome; another try goes on from its last checkpoint."""
+    """The process ended without an outcome; another attempt continues from its last checkpoint."""
 
 
 class RunFailed(TrainingError):
@@ -38,12 +38,12 @@ def run_training(
     stuck_seconds: float = float("inf"),
     environment: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Run the job's process, `python -m module JOB`, to its end; it writes its own progress, events and result.
+    """Run the job's process, `python -m module JOB`, to its end. It writes its own progress, events and result.
 
-    `environment` is what it has beside this worker's.
+    `environment` are its variables in addition to this worker's.
 
-    Raises JobCancelled and JobPaused when nothing of it runs any more; RunLost where the process died, or was ended
-    because it told no progress for `stuck_seconds`; RunFailed where that was the last try.
+    Raises JobCancelled and JobPaused when none of its processes runs any more. Raises RunLost if the process died, or
+    was ended because it reported no progress for `stuck_seconds`; RunFailed if that was the last attempt.
     """
     if job.tries > MOST_TRIES:
         raise RunFailed(f"The run was begun {MOST_TRIES} times, and each time its worker was lost. {ADVICE}")
@@ -83,7 +83,7 @@ def _lost(job: Job, what: str) -> TrainingError:
 
 
 class _Progress:
-    """How long a run has told nothing. A machine that slept has not waited: only looks of this worker count."""
+    """How long a run has reported nothing. Only this worker's checks count, not the time of a sleeping machine."""
 
     def __init__(self, told_at: datetime | None) -> None:
         self._told_at, self._looks = told_at, 0
@@ -95,7 +95,7 @@ class _Progress:
 
 
 def _give_way(pid: int) -> None:
-    """Let this worker's low priority count between sessions too: Linux shares the processor by session first."""
+    """Make this worker's low priority count between sessions too: Linux shares the processor by session first."""
     with suppress(OSError):  # a kernel without autogroups
         Path(f"/proc/{pid}/autogroup").write_text(str(os.getpriority(os.PRIO_PROCESS, 0)))
 
@@ -108,7 +108,7 @@ def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill whatever is left of the process's group."""
+    """Kill all processes of the group that still run."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -1,4 +1,4 @@
-"""Examples that ask the same and answer otherwise. By words, not by meaning: a model is not asked."""
+"""Examples with the same question and contradictory answers. It compares words, not meaning: no model is asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a data set before anything is trained on it."""
+"""A report on a data set, made before anything is trained on it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""What a run learns and what judges it, kept apart: the sides of its examples, a validation file, evaluation data sets,
-and what earlier versions learned."""
+"""Separates what a run learns from what judges it: the sides of its examples, a validation file, evaluation data sets,
+and what earlier versions learned.
+"""
 
 from __future__ import annotations
 
@@ -83,15 +84,15 @@ class Prepared:
 def divide(
     dataset: Dataset, kept_out: KeptOut, past: Past, settings: ExampleSettings, sides: Sides | None = None
 ) -> Prepared:
-    """Keep what judges the model apart from what it learns.
+    """Separate what judges the model from what it learns.
 
-    With a validation file that is what the model is asked, at most `max_validation` of it, and everything of it is kept
-    out of training; without one a part of the data set is held out, at most `max_held_out` of which are asked.
-    Evaluation questions are kept out either way, and asked beside, `max_validation` of them. Nobody is asked what was
-    learned before. `sides` are those that an earlier try of the run trained by.
+    With a validation file, the model is asked at most `max_validation` of its questions, and all of it is kept out of
+    training. Without one, a part of the data set is held out, and at most `max_held_out` of that are asked. Evaluation
+    questions are always kept out, and at most `max_validation` of them are asked too. No question is asked that was
+    learned before. `sides` are the sides that an earlier attempt of the run used.
 
-    Raises InvalidDataset where too much of the validation file is in the training file, where too few examples are
-    left, or where there is nothing to judge by.
+    Raises InvalidDataset if too much of the validation file is in the training file, if too few examples are left, or
+    if there is nothing to judge by.
     """
     sides = sides or _sides(dataset, kept_out, past, settings)
     trained = sides.trained(dataset.examples)

@@ -1,4 +1,4 @@
-"""What is refused before any training, in words."""
+"""Checks that refuse a data set before any training, with a reason in words."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def check_contradictions(
 
 
 def check_overlap(shared: int, validation: int, most: float) -> None:
-    """Raises InvalidDataset where more than `most` of the validation file stands in the training file."""
+    """Raises InvalidDataset if more than `most` of the validation file is also in the training file."""
     if shared > most * validation:
         raise InvalidDataset(
             f"{shared} of the {validation} questions of the validation file stand in the training file, as they are or "

@@ -1,7 +1,7 @@
-"""The sides of runs from before sides were kept.
+"""The sides of runs that are older than the stored sides.
 
-Of a version its data set is parted once more as it was then: groups in random order, the same for the same data and
-seed. Of a run that was paused then its rows tell. Nothing is parted anew by this.
+For a version, its data set is split again as it was split then: groups in random order, the same for the same data and
+seed. For a run that was paused at that time, its rows tell the sides. No new split is made here.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from training.model import Example, TrainingRow
 
 
 def former_sides(examples: Sequence[Example], report: Mapping[str, Any], settings: Mapping[str, Any]) -> Sides | None:
-    """The sides of a data set, by what was kept of its run: its `SplitReport` and `ExampleSettings`, as plain values.
+    """The sides of a data set, worked out from what was stored of its run: `SplitReport` and `ExampleSettings`, as
+    plain values.
 
-    None where they cannot be told: examples were removed before the split, or the counts are others than the run's.
+    None if they cannot be worked out: examples were removed before the split, or the counts differ from the run's.
     """
     if report.get("validation"):
         return Sides() if not report.get("removed_lines") else None

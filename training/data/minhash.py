@@ -1,8 +1,8 @@
 """MinHash with banded locality-sensitive hashing (Broder 1997; Leskovec, Rajaraman and Ullman, chapter 3).
 
-Two sets agree on one minimum with a probability that is their Jaccard similarity. Three minima make a band, and 64
-bands are looked up: of pairs with a similarity of 0.5 one in 5,100 is missed, of those with 0.6 one in six million.
-What is found is a candidate; whoever asks compares the sets themselves.
+The probability that two sets have the same minimum is their Jaccard similarity. Three minima make a band, and 64 bands
+are compared: of pairs with a similarity of 0.5 one in 5,100 is missed, of pairs with 0.6 one in six million. The pairs
+found are candidates; the caller compares the sets themselves.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Questions that are copies or near-copies of one another, found among thousands without comparing each with each.
+"""Finds questions that are copies or near-copies of one another, among thousands, without comparing each with each.
 
 MinHash proposes pairs, and their wordings decide (`training.data.wording`).
 """

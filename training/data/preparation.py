@@ -1,4 +1,4 @@
-"""A training file made ready for a run: read, examined, or refused."""
+"""Prepares a training file for a run: reads it, examines it, or refuses it."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def examine_and_check(
     on_report: Callable[[DataSetReport], None],
     method: Method = "supervised",
 ) -> None:
-    """Make the report, hand it on, and only then refuse: whoever is refused can read why.
+    """Make the report, pass it on, and only then refuse, so that a refused user can read why.
 
-    Raises InvalidDataset for what `training.data.fitness` refuses, and where no conversation fits `max_length`.
+    Raises InvalidDataset for what `training.data.fitness` refuses, and if no conversation fits `max_length`.
     """
     examined = examine(dataset, settings, count_tokens, max_length)
     on_report(examined.report)

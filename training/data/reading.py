@@ -1,7 +1,7 @@
-"""A training file cut into rows: JSON objects, one a line or in one list, each with the number of its line.
+"""Cuts a training file into rows: JSON objects, one on each line or all in one list, each with its line number.
 
-Nothing is half-read: a row that JSON readers disagree on (a key that stands twice, NaN, half a surrogate pair) is a
-bad row and not whatever one reader makes of it.
+No row is read by halves: if JSON readers disagree on a row (a repeated key, NaN, half a surrogate pair), it is a bad
+row.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Personal data and secrets in a text, told by their form. What is found is never shown, only its kind and a mask.
+"""Finds personal data and secrets in a text by their form. Only the kind and a mask of a finding are shown, never the
+text.
 
-Numbers count where their check digits hold: IBANs by ISO 7064 modulo 97, payment cards by Luhn. Names, addresses and
+Numbers count if their check digits are right: IBANs by ISO 7064 modulo 97, payment cards by Luhn. Names, addresses and
 other data without a form of its own are not found.
 """
 

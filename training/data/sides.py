@@ -10,10 +10,10 @@ from training.model import Example
 
 @dataclass(frozen=True)
 class Sides:
-    """Places of the examples of a data set, from 0, that are not trained on; all others are.
+    """Places in the data set, from 0, of the examples that are not trained on; all others are.
 
     `held_out` may judge, `removed` ask what a validation file or an evaluation data set asks, and `between` are
-    near-copies of what is trained on and of what is held out.
+    near-copies of both what is trained on and what is held out.
     """
 
     held_out: tuple[int, ...] = ()

@@ -1,13 +1,14 @@
-"""What is trained on and what a model is judged by: nothing of the one may stand in the other, nor change sides later.
+"""Splits a data set into what is trained on and what judges a model: the two never overlap, and no example changes
+sides.
 
-**The rule.** Questions that are near-copies of one another are a group. It is held out where its key lies in the lowest
-`share_held_out` of all keys. The key is the SHA-256 of the smallest SHA-256 of its members' wordings: neither the order
-nor the other examples of a data set change it, and a large group is held out no more often than a small one.
+**The rule.** Questions that are near-copies of one another are a group. A group is held out if its key is in the lowest
+`share_held_out` of all keys. The key is the SHA-256 of the smallest SHA-256 of its members' wordings. So neither the
+order nor the other examples of a data set change it, and a large group is held out no more often than a small one.
 
-**The memory.** A near-copy that comes or goes may change its group's key, so what earlier runs decided goes before the
-rule: a question that they trained on is trained on, one that they held out is held out, and a new near-copy of either
-joins it. Trained goes before held out, since nothing is unlearned. What is a near-copy of both is neither trained on
-nor asked.
+**The memory.** A near-copy that is added or removed may change its group's key, so the decisions of earlier runs come
+before the rule: a question that they trained on is trained on, one that they held out is held out, and a new near-copy
+of either joins it. Trained comes before held out, since nothing can be unlearned. A near-copy of both is neither
+trained on nor asked.
 """
 
 from __future__ import annotations
@@ -56,9 +57,9 @@ def keep_out(
 
 
 def fewest(examples: Sequence[Example], most: int) -> list[Example]:
-    """At most so many of the examples, in their order: those with the smallest keys, refusals in proportion.
+    """At most this many of the examples, in their order: those with the smallest keys, refusals in proportion.
 
-    Who is chosen stays chosen when others come, but for those with smaller keys.
+    A chosen example stays chosen when others are added, unless those have smaller keys.
     """
     if len(examples) <= most:
         return list(examples)

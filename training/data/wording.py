@@ -1,4 +1,4 @@
-"""Texts as they are compared: what two people type differently and mean alike is made alike."""
+"""The form in which texts are compared: what people type differently but mean alike becomes the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is a tuned embedder better than the present one? Asked of queries kept out, and answered with an interval."""
+"""Whether a tuned embedder is better than the present one, measured on held-out queries, with an interval."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Pairs of a query and the passage that answers it: what an embedder is taught with.
+"""Pairs of a query and the passage that answers it: the training data of an embedder.
 
-Some come from feedback: a question whose answer was praised, and the passages that the check found to support it; or
-the one that a person named where the citation was wrong. Most are made from the documents alone: a section's heading
-asks for its text, and a sentence asks for the chunk that it was taken out of (the inverse cloze task; Lee, Chang and
+Some come from feedback: a question whose answer was praised, with the passages that support it by the check; or, if the
+citation was wrong, with the passage that a person named. Most are made from the documents alone: a section's heading
+asks for its text, and a sentence asks for the chunk that it was taken from (the inverse cloze task; Lee, Chang and
 Toutanova 2019).
 """
 

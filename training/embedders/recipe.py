@@ -1,6 +1,6 @@
-"""The recipe of a tuned embedder: pairs in, a folder of weights and a verdict out.
+"""The recipe of a tuned embedder: from pairs to a folder of weights and a verdict.
 
-pairs -> split by document -> hard negatives from the present embedder -> tune -> judge on what was kept out -> close
+pairs -> split by document -> hard negatives from the present embedder -> tune -> judge on held-out pairs -> close
 """
 
 from __future__ import annotations

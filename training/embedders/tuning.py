@@ -1,4 +1,6 @@
-"""An embedder tuned by sentence-transformers: each query's passage against the others of its batch and a hard one."""
+"""Tunes an embedder with sentence-transformers: each query's passage against the others in its batch and a hard
+negative.
+"""
 
 from __future__ import annotations
 

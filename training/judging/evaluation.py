@@ -1,6 +1,7 @@
-"""One model is asked the held-out questions through the server that will serve it.
+"""Asks one model the held-out questions, through the server that will serve it.
 
-This asks and collects the answers; `scoring` makes figures of them, and `gate` compares the figures of two models.
+This module asks and collects the answers; `scoring` turns them into figures, and `gate` compares the figures of two
+models.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Answerer(Protocol):
 
 
 class Judge(Protocol):
-    """An outside model that marks answers."""
+    """An external model that grades answers."""
 
     def mark(self, question: str, reference: str, answer: str) -> float:
         """In 0..1: how well the answer says what the reference says, as it says it. Raises whatever goes wrong."""
@@ -47,9 +48,9 @@ class Judge(Protocol):
 
 
 def make_trials(questions: Sequence[Question], retriever: Retriever, settings: EvaluationSettings) -> list[Trial]:
-    """Each question as it is trained: with what retrieval brings, or without passages where no document answers it.
+    """Each question in the form it is trained in: with the passages of retrieval, or without if no document answers it.
 
-    The first `removed` of those that a document answers come again without what answers.
+    The first `removed` of the questions that a document answers are asked again without the passages that answer.
     """
     trials: list[Trial] = []
     removed: list[Trial] = []
@@ -73,7 +74,7 @@ def is_sourced(question: Question, passages: Sequence[Passage]) -> bool:
 
 
 def as_voice(question: Question) -> Question:
-    """The question without facts that only a document could give: the figures of its reference."""
+    """The question without facts that only a document could give, which are the figures of its reference."""
     return replace(question, facts=()) if question.facts_are_figures else question
 
 

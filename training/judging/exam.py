@@ -1,4 +1,4 @@
-"""What a model is judged by, made once and put to several: questions, probes, and what answers are measured by."""
+"""The exam for a model, made once and given to several: questions, probes, and the standards for the answers."""
 
 from __future__ import annotations
 

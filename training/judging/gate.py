@@ -1,23 +1,23 @@
-"""The tests that a candidate has to pass before it goes live, by its figures and those of what is live now.
+"""The tests that a candidate must pass before it goes live, by its figures and those of what is live now.
 
-**The rule for what may not fall.** Candidate and baseline answer the same prompts, so each prompt gives a difference,
-and their mean has a bootstrap interval (training/judging/paired.py). A check refuses
+**The rule for figures that must not fall.** Candidate and baseline answer the same prompts, so each prompt gives a
+difference, and the mean difference has a bootstrap interval (training/judging/paired.py). A check refuses
 
-1. a fall beyond the margin that the interval confirms: the mean lies below -margin and the interval's upper end below
-   0; and
+1. a fall beyond the margin that the interval confirms: the mean is below -margin and the interval's upper end below 0;
+   and
 2. a fall beyond `clear_fall`, whatever the interval says.
 
-To ask for proof that a candidate is not worse than the margin (the interval's lower end above -margin) would refuse
-nearly every good one: a run keeps some twenty questions out, and a yes-or-no figure on twenty has an interval some 0.2
-wide on either side. The mean alone would refuse every third equal candidate by chance, one figure or the other.
-Confirmation alone would let a bad one pass on a handful of questions, where no interval confirms anything; hence the
-second limit. What can slip through is a fall between `margin` and `clear_fall` on few questions: more held-out
-questions narrow it.
+To demand proof that a candidate is not worse than the margin (the interval's lower end above -margin) would refuse
+nearly every good one: a run holds out about twenty questions, and a yes-or-no figure on twenty has an interval about
+0.2 wide on either side. The mean alone would refuse every third equal candidate by chance, on one figure or another.
+Confirmation alone would let a bad one pass on a few questions, where no interval confirms anything; hence the second
+limit. A fall between `margin` and `clear_fall` on few questions can still pass; more held-out questions make this less
+likely.
 
 **Markers** are compared on questions where both sides wrote some. The base weights write them on one or two of twenty,
-which are no sample of the rest: below `min_marked_pairs` the check says so and passes.
+too few to judge by: below `min_marked_pairs` the check says so and passes.
 
-**What has to rise**, style over the base weights, rises by `style_gain` with the interval's lower end above 0.
+**A figure that must rise**: style over the base weights, by `style_gain`, with the interval's lower end above 0.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def _loss_fell(evidence: Evidence) -> GateCheck:
 
 
 def _answers(evidence: Evidence, settings: GateSettings) -> GateCheck:
-    """Both have to answer: without the baseline's answers nothing could be compared."""
+    """Both models must answer: without the baseline's answers nothing can be compared."""
     sides = (("the candidate", evidence.candidate), (evidence.against, evidence.baseline))
     passed = all(one.questions > 0 and one.failed <= settings.max_failed * one.questions for _, one in sides)
     said = " and ".join(f"{one.failed} of {one.questions} asked of {who}" for who, one in sides)

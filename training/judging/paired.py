@@ -1,4 +1,4 @@
-"""Two models on the same prompts, compared prompt by prompt."""
+"""Compares two models on the same prompts, prompt by prompt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""General ability: short questions that need no document, each with an exact rule that tells a right answer."""
+"""General ability: short questions that need no document, each with an exact rule for a right answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model is asked to be judged, and what it answers."""
+"""The questions that a model is judged on, and its answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does an answer repeat training text word by word?"""
+"""Whether an answer repeats training text word by word."""
 
 from __future__ import annotations
 

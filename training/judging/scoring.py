@@ -1,6 +1,6 @@
-"""Answers of one model to figures: each prompt's own first, then what they come to.
+"""Turns the answers of one model into figures: first for each prompt, then for all together.
 
-Nobody is asked here (`evaluation` does that) and nothing is decided (`gate` does). The same answers give the same
+No model is asked here (`evaluation` does that) and nothing is decided (`gate` does). The same answers give the same
 figures.
 """
 

@@ -1,8 +1,8 @@
 """Style without a judge: what the training answers have in common, and how far an answer shares it.
 
-Four traits, each in 0..1: register (how it speaks), terminology (which words it takes for things), structure (how it is
-laid out) and length. A feature is scored against what the training answers do, so a house that loves exclamation marks
-is met by using them.
+Four traits, each in 0..1: register (how it speaks), terminology (which words it uses for things), structure (how it is
+laid out) and length. A feature is scored against the training answers: if they use many exclamation marks, an answer
+with many scores well.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class StyleProfile:
 
     @classmethod
     def fit(cls, answers: Sequence[str], prompts: Sequence[str]) -> StyleProfile:
-        """Learn from training answers; `prompts` are the questions and passages that they were written for.
+        """Learn the style from training answers; `prompts` are the questions and passages that they were written for.
 
         Raises ValueError without answers.
         """

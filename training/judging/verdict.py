@@ -1,4 +1,4 @@
-"""What the gate says of a candidate."""
+"""The gate's verdict on a candidate."""
 
 from __future__ import annotations
 

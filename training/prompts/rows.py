@@ -1,4 +1,4 @@
-"""Examples to training rows: each prompt is the serving prompt, made with what the live retriever brings."""
+"""Makes training rows from examples: each prompt is the serving prompt, with the passages of the live retriever."""
 
 from __future__ import annotations
 

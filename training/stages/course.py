@@ -1,4 +1,4 @@
-"""The course of a run: which stage it is in, how far it is, and whether it goes on."""
+"""The progress of a run: its stage, how far it is, and whether it continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first stages of a run: the data set is read and parted, and its rows are made."""
+"""The first stages of a run: the data set is read and split, and its rows are made."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Preparing:
         return SplitData(prepared.trained, prepared.asked, report, prepared.sides)
 
     def _divide(self, data: Dataset) -> Prepared:
-        """Part the data set, as an earlier try of this run did."""
+        """Split the data set, as an earlier attempt of this run did if there was one."""
         settings, work = self._settings.dataset, self._request.work
         past, former = self._past(), frozen.read_sides(work)
         if former is None and frozen.has_rows(work):
@@ -128,7 +128,7 @@ class Preparing:
         return "".join(kept)
 
     def make_rows(self, data: SplitData) -> Rows:
-        """Rows that an earlier try of this run made are taken as they are."""
+        """Make the rows. Rows of an earlier attempt of this run are used unchanged."""
         if frozen.has_rows(self._request.work):
             return Rows(*frozen.read_rows(self._request.work))
         self._course.enter("rows", f"Making prompts for {len(data.trained)} examples with the live retriever")

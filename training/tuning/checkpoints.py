@@ -1,7 +1,7 @@
-"""Checkpoints of a training: which one can be gone on with, and what the steps up to it measured.
+"""Checkpoints of a training: which one a training can continue from, and what was measured up to it.
 
-transformers writes a checkpoint file by file, so a kill can leave half of one. One that is whole is sealed: its files
-are on the disk, then a mark is put beside them. What has no mark is not gone on with.
+transformers writes a checkpoint file by file, so a kill can leave an incomplete one. A complete one is sealed: first
+its files are safely on disk, then a mark is put beside them. A checkpoint without a mark is not used.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STATE = "trainer_state.json"  # transformers' name
 
 
 def seal(folder: Path, step: int) -> None:
-    """Mark the checkpoint of a step as whole, once it is on the disk."""
+    """Mark the checkpoint of a step as complete, once it is on the disk."""
     checkpoint = folder / FOLDER / f"checkpoint-{step}"
     for path in checkpoint.iterdir():
         with path.open("rb") as file:
@@ -30,7 +30,7 @@ def seal(folder: Path, step: int) -> None:
 
 
 def newest(folder: Path) -> Path | None:
-    """The last checkpoint that is whole; those that are not are removed."""
+    """The last complete checkpoint; incomplete ones are removed."""
     whole = []
     for checkpoint in (folder / FOLDER).glob("checkpoint-*"):
         if (checkpoint / SEAL).exists():
@@ -41,7 +41,7 @@ def newest(folder: Path) -> Path | None:
 
 
 def last_step(folder: Path) -> int | None:
-    """The step of the last checkpoint that is whole."""
+    """The step of the last complete checkpoint."""
     steps = [_step(seal.parent) for seal in (folder / FOLDER).glob(f"checkpoint-*/{SEAL}")]
     return max(steps, default=None)
 

@@ -1,7 +1,7 @@
-"""A training in processes of its own, one a GPU: they see no other GPU, and their memory is free once they have ended.
+"""Runs a training in its own processes, one for each GPU: each sees no other GPU, and frees its memory when it ends.
 
-The process that asks for it never touches a GPU. `python -m training.tuning.distributed FOLDER` is one of the
-processes; the first one tells progress in a file of the folder, and writes there what came of the training.
+The calling process never touches a GPU. `python -m training.tuning.distributed FOLDER` is one of the processes; the
+first one writes its progress and the result of the training to files in the folder.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _outcome(shared: Path, code: int) -> Any:
 
 
 def main(shared: Path) -> int:
-    """One of the processes, and its exit code; only the first one tells and writes."""
+    """One of the processes; returns its exit code. Only the first one reports progress and writes the result."""
     train, base, rows, held_out, settings, folder, asked_by = pickle.loads((shared / CALL).read_bytes())
     is_first = os.environ.get("RANK", "0") == "0"
 

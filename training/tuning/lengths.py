@@ -1,4 +1,6 @@
-"""Rows too long for `max_length`, as they are trained: the serving prompt with its passages, and the answer."""
+"""Rows too long for `max_length` in the form in which they are trained: the serving prompt with its passages, and the
+answer.
+"""
 
 from __future__ import annotations
 

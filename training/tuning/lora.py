@@ -45,12 +45,12 @@ def train_adapter(
 ) -> LoraResult:
     """Train an adapter for the weights in `base` and write it to `folder/adapter`; checkpoints go beside it.
 
-    The base weights stay as they are. A folder that holds a checkpoint of an earlier try is gone on with: the same rows
-    in the same order give the weights of a training that was never interrupted. Progress is told at each step (step,
-    steps, loss, tokens a second and seconds left) and at each checkpoint.
+    The base weights stay as they are. If the folder holds a checkpoint of an earlier attempt, training continues from
+    it: the same rows in the same order give the weights of a training that was never interrupted. Progress is reported
+    at each step (step, steps, loss, tokens a second and seconds left) and at each checkpoint.
 
     Raises Cancelled at the first step after `cancelled()` says so, once that step's checkpoint is written;
-    InvalidDataset where no row fits `max_length`; OutOfRange where the hardware cannot share a step's rows.
+    InvalidDataset if no row fits `max_length`; OutOfRange if the hardware cannot share a step's rows.
     """
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)

@@ -1,4 +1,4 @@
-"""What comes of tuning an adapter: its losses, step by step and as a whole."""
+"""The results of tuning an adapter: its losses, for each step and in total."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every training by trl shares here: base weights and adapter, the trainer's arguments, counting, and progress."""
+"""What all trainings by trl share: base weights and adapter, the trainer's arguments, counting, and progress."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Counting:
     _fresh_tokens, _ticked = 0, 0.0
 
     def take_up(self) -> None:
-        """Go on counting where the checkpoint stopped."""
+        """Continue counting where the checkpoint stopped."""
         history: list[dict[str, Any]] = self.state.log_history  # type: ignore[attr-defined]
         last: dict[str, Any] = next((one for one in reversed(history) if "trained_tokens" in one), {})
         self.trained_tokens, self.trained_seconds = last.get("trained_tokens", 0), last.get("trained_seconds", 0.0)

@@ -1,4 +1,4 @@
-"""Base weights made ready: a folder of plain safetensors with tokenizer and template, for serving and tuning alike."""
+"""Prepares base weights: a folder of plain safetensors with tokenizer and template, for both serving and tuning."""
 
 from __future__ import annotations
 

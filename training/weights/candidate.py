@@ -1,4 +1,4 @@
-"""A candidate's folder, closed: its weights with style, settings and manifest."""
+"""Closes a candidate's folder: its weights with style, settings and manifest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RUN_FILE = "run.json"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A version that is written and not judged yet. `run` has the settings and figures of its making."""
+    """A version that is written but not judged yet. `run` has the settings and figures of its making."""
 
     version_id: str
     path: Path

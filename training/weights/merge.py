@@ -1,4 +1,4 @@
-"""An adapter put into its base weights, and the proof that nothing changed by it."""
+"""Merges an adapter into its base weights, and proves that this changed nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the comparison of adapter and merged weights found."""
+"""The result of comparing an adapter with the merged weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Version folders: weights that are written once and can be checked ever after.
+"""Version folders: weights that are written once and can be checked at any time later.
 
 A version is a folder of safetensors, tokenizer and chat template, with `manifest.json`: every tensor's name, shape,
 type and SHA-256, and what the weights were made from.

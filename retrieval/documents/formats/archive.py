@@ -1,4 +1,4 @@
-"""Zipped formats (DOCX, PPTX, XLSX, EPUB), opened only where what they unpack to stays within bounds."""
+"""Zipped formats (DOCX, PPTX, XLSX, EPUB), opened only if their unpacked content stays within limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTML: the page's own text, without what surrounds it on every page of a site."""
+"""HTML: the page's own text, without what all pages of a site repeat around it."""
 
 from __future__ import annotations
 

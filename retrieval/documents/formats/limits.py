@@ -1,4 +1,4 @@
-"""How much of one file is read. What goes beyond is refused whole: half a document would answer half the questions."""
+"""How much of one file is read. A larger file is refused: half a document would answer half the questions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PDF: text by page, with headings known by their larger type and tables by their rules."""
+"""PDF: text by page; headings are recognised by their larger type, tables by their rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A PDF's ruled tables, as rows in the place of the lines that they were written as."""
+"""A PDF's ruled tables, as rows in place of their lines of text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables and records as text in which each row stands for itself, so that a chunk of rows needs no header."""
+"""Tables and records as text. Each row can be understood alone, so that a chunk of rows needs no header."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When to start a process that ended again."""
+"""How long to wait before a process that ended is started again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The broker of one machine: a Valkey server on a Unix socket, with a password, keeping what it was told."""
+"""The broker of one machine: a Valkey server on a Unix socket, with a password; its data survives a restart."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Ends what a killed supervisor leaves: `python -m services.command.supervisor.guardian HOME`, started by it.
+"""Ends what a killed supervisor leaves: `python -m services.command.supervisor.guardian HOME`; the supervisor starts
+it.
 
-The kernel ends the supervisor's children with it (PR_SET_PDEATHSIG), but not theirs. The supervisor holds the other end
-of standard input; when that closes, every process of the home that was there by then is ended. Those that a new
-supervisor has started meanwhile are younger, and stay.
+The kernel ends the supervisor's children with it (PR_SET_PDEATHSIG), but not their children. The supervisor holds the
+other end of standard input. When that closes, the guardian ends every process of the home that existed by then.
+Processes that a new supervisor has started meanwhile are younger, and stay.
 """
 
 from __future__ import annotations

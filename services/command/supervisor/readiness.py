@@ -1,4 +1,4 @@
-"""Whether the processes of a running platform do their work, asked when somebody wants to know."""
+"""Whether the processes of a running platform do their work, checked on request."""
 
 from __future__ import annotations
 

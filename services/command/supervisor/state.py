@@ -1,4 +1,4 @@
-"""What a home says about its running platform: the lock, the state file, and the processes that carry its mark."""
+"""What a home says about its running platform: the lock, the state file, and the processes marked with the home."""
 
 from __future__ import annotations
 

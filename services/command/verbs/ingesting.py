@@ -1,4 +1,4 @@
-"""`tandem ingest`: files and folders into a store, one bad file never stopping the others."""
+"""`tandem ingest`: puts files and folders into a store; a bad file does not stop the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands found and did, as tables and words."""
+"""What the commands found and did, in tables and words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`tandem train`, `jobs`, `reindex`, `publish` and `rollback`: long work, asked for and followed."""
+"""`tandem train`, `jobs`, `reindex`, `publish` and `rollback`: starts long work and follows it."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from services.kit.errors import ApiError
 
 log = logging.getLogger(__name__)
 MOST_CUTS = 3
-"""Estimates may be off; what still does not fit after so many cuts is refused."""
+"""Estimates may be wrong. A prompt that still does not fit after this many cuts is refused."""
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Answering:
         yield await run_in_threadpool(finished, draft, clock.timings)
 
     async def _sent(self, draft: Draft) -> AsyncGenerator[str, None]:
-        """The text that goes to the client, as it may go; ends the model's where it loops or is not supported."""
+        """The text that goes to the client. It ends the model's answer where that loops or is not supported."""
         outgoing: Outgoing | None = None
         async with aclosing(self._generate(draft)) as pieces:
             async for piece in pieces:
@@ -105,8 +105,10 @@ class Answering:
         return found, False
 
     async def _generate(self, draft: Draft) -> AsyncGenerator[Piece, None]:
-        """The model's pieces; `draft` is told the prompt and the slot they come from. What does not fit the context
-        goes; a slot that breaks off before its first piece is tried once more by a fresh routing table."""
+        """Yield the model's pieces, and tell `draft` the prompt and the slot they come from. The prompt is cut where it
+        does not fit the context. If a slot breaks off before its first piece, read the routing table again and try once
+        more.
+        """
         retried, tries = False, 0
         await self._fit_beforehand(draft)
         while True:
@@ -128,9 +130,10 @@ class Answering:
                 draft.route, retried = await self._same_weights(draft.question), True
 
     async def _fit_beforehand(self, draft: Draft) -> None:
-        """Count a prompt that may be too long, and cut it: a model's server cuts the answer short without a word.
+        """Count a prompt that may be too long, and cut it. Otherwise the model's server would silently cut the answer
+        short.
 
-        What is left is counted again, since the estimate of what went errs where languages are mixed.
+        What is left is counted again, because the estimate of what was cut is wrong where languages are mixed.
         """
         context = self._slots.context(draft.route)
         if context and not may_exceed(draft.parts(), context):

@@ -1,4 +1,4 @@
-"""What a request of either shape asks for, made into a question: the weights behind its model name, its stores."""
+"""Turns a request of either API shape into a question: which weights answer it, and which stores it searches."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from services.kit.errors import ApiError
 from services.kit.settings import Platform
 
 LOADERS: tuple[Scope, ...] = ("voice", "operate")
-"""The scopes by which a question may move weights: load a version that no slot serves."""
+"""Only a caller with one of these scopes may load a version that no slot serves by asking it a question."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request, whatever its shape. `said` is the conversation, oldest first; the last entry is the user's question.
+    """A request of either shape. `said` is the conversation, oldest first; the last entry is the user's question.
 
-    `sampling` has what the client set, in vLLM's words. `keep_history`: what does not fit the context is refused
-    rather than left out. `place` is the field of the request that `said` comes from.
+    `sampling` has what the client set, in vLLM's words. With `keep_history`, a conversation that does not fit the
+    context is refused, and no turn is left out. `place` is the field of the request that `said` comes from.
     """
 
     model: str
@@ -47,7 +47,7 @@ class Asked:
 
 
 class Asking:
-    """Makes questions of requests: what a request leaves open is as the settings have it."""
+    """Turns requests into questions. The settings decide what a request leaves open."""
 
     def __init__(
         self,
@@ -62,8 +62,9 @@ class Asking:
         self._stores, self._versions, self._jobs, self._slots = stores, versions, jobs, slots
 
     async def question(self, asked: Asked, caller: Caller) -> Question:
-        """Raises ApiError: 400 for a question that is too long, 404 for a model or a store that this workspace does
-        not have, 503 for weights that load."""
+        """Raises ApiError: 400 for a question that is too long, 404 for a model or a store that this workspace does not
+        have, 503 for weights that are still loading.
+        """
         platform, settings = self._platform, self._settings
         _check_length(asked, settings.max_question_characters)
         choice = await self._resolve(asked, caller)
@@ -94,10 +95,10 @@ class Asking:
         )
 
     async def _resolve(self, asked: Asked, caller: Caller) -> Choice:
-        """The choice behind a model name. A version that no slot serves is loaded for a caller who may have that done,
-        and answered with 503; for another it is a 403.
+        """The choice behind a model name. If no slot serves the version, it is loaded for a caller who may load
+        versions, and the answer is 503; any other caller gets 403.
 
-        The spare slot is taken for it from another such version, but from no training and no canary.
+        The version may take the spare slot from another version loaded this way, but not from a training or a canary.
         """
         name, workspace_id, table = asked.model, caller.workspace_id, await self._slots.table()
         versions = await run_in_threadpool(self._versions.names, workspace_id) if ":" in name else {}

@@ -1,7 +1,7 @@
-"""Counts what a canary and the live version make of their questions, and ends a canary that does worse.
+"""Counts the results of a canary and of the live version, and ends a canary that does worse.
 
-The counts lie in the canary's row, so that every replica of the gateway adds to the same ones. Generation starts and
-ends canaries; it alone writes their history.
+The counts are in the canary's row, so every replica of the gateway adds to the same ones. The generation service starts
+and ends canaries; only it writes their history.
 """
 
 from __future__ import annotations
@@ -22,27 +22,28 @@ from services.kit.errors import ApiError
 
 log = logging.getLogger(__name__)
 FAULTS = frozenset({"model_failed", "model_unavailable", "model_timeout"})
-"""What an answer fails with where the weights or their slot are to blame."""
+"""Codes of errors that come from the weights or their slot."""
 Verdict = Literal["go on", "end", "publish"]
 
 
 class Canaries:
-    """One a gateway. Nothing that fails here fails an answer."""
+    """One for each gateway. An error in here never makes an answer fail."""
 
     def __init__(self, sessions: Sessions, slots: Slots) -> None:
         self._sessions, self._slots = sessions, slots
 
     async def answered(self, choice: Choice, answer: Answer) -> None:
-        """Count an answer on its side; an empty one, or one that the live version had to give, is an error.
+        """Count an answer on its side. An empty answer, or one that the live version had to give instead, counts as an
+        error.
 
-        One that the server gave without asking a model counts on neither.
+        An answer that the server gave without asking a model counts on neither side.
         """
         if choice.trial and answer.prompt_tokens:
             by_another = answer.versions["weights"] != choice.route.version_id
             await self._count(choice.trial, by_another or not answer.text.strip())
 
     async def failed(self, choice: Choice, error: ApiError) -> None:
-        """Count a failed answer on its side, where the model failed it."""
+        """Count a failed answer on its side, if the model made it fail."""
         if choice.trial and error.code in FAULTS:
             await self._count(choice.trial, True)
 
@@ -55,7 +56,7 @@ class Canaries:
             log.warning("an answer of the canary %s was not counted, or not acted on: %s", trial.canary_id, error)
 
     def _add(self, trial: Trial, is_error: bool) -> Canary | None:
-        """The row with this answer counted; None where the canary has ended."""
+        """The row with this answer counted; None if the canary has ended."""
         column = getattr(Canary, ("" if trial.new else "live_") + ("errors" if is_error else "answers"))
         running = Canary.id == trial.canary_id, Canary.ended_at.is_(None)
         with self._sessions.begin() as session:
@@ -73,7 +74,7 @@ class Canaries:
 
 
 def verdict(row: Canary) -> Verdict:
-    """Whether a canary goes on, by its row's counts and bounds."""
+    """Whether a canary continues, by the counts and bounds in its row."""
     requests = row.answers + row.errors
     if (
         requests >= row.min_requests
@@ -84,7 +85,7 @@ def verdict(row: Canary) -> Verdict:
 
 
 def in_words(row: Canary) -> str:
-    """The figures that a verdict rests on."""
+    """The figures behind a verdict."""
     ours, theirs = _rate(row.errors, row.answers), _rate(row.live_errors, row.live_answers)
     return (
         f"{ours:.1%} of its {row.answers + row.errors} requests failed, {theirs:.1%} of the live version's "

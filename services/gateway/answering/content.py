@@ -1,4 +1,4 @@
-"""What a message says, as both shapes of the API send it: a text, or parts of which the texts are read."""
+"""The content of a message in both shapes of the API: a text, or a list of parts whose texts are read."""
 
 from __future__ import annotations
 

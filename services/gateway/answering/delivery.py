@@ -1,6 +1,6 @@
-"""One answer on its way to one client: admitted, counted, journaled, and the model freed where the client goes away.
+"""Delivers one answer to one client: admits, counts and journals it, and frees the model if the client goes away.
 
-The shapes of the API differ only in how they present what comes out of here.
+The shapes of the API differ only in how they present the result.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Deliveries:
-    """What every delivery of a gateway needs. `most` answers are under way at once; `waiting` has their ids."""
+    """What every delivery of a gateway needs. At most `most` answers are in progress at once; `waiting` has the ids."""
 
     answering: Answering
     canaries: Canaries
@@ -42,7 +42,7 @@ class Deliveries:
     waiting: set[str] = field(default_factory=set)
 
     def admit(self) -> None:
-        """Raises ApiError 429 where as many answers are under way as this gateway takes."""
+        """Raises ApiError 429 if this gateway already works on as many answers as it takes."""
         if len(self.waiting) >= self.most:
             message = (
                 f"{len(self.waiting)} answers are under way, as many as this gateway takes; try again in 2 seconds."
@@ -52,7 +52,7 @@ class Deliveries:
 
 @dataclass(frozen=True)
 class Delivery:
-    """An answer under way. `keep` writes it down before the client sees its end."""
+    """An answer in progress. `keep` writes it to the journal before the client sees its end."""
 
     id: str
     caller: Caller
@@ -61,7 +61,7 @@ class Delivery:
     keep: Callable[[Answer], None]
 
     async def answer(self) -> Answer:
-        """The finished answer, whole."""
+        """The finished answer."""
         async with aclosing(self.events()) as events:
             async for event in events:
                 if isinstance(event, Answer):
@@ -102,14 +102,16 @@ class Delivery:
         await self._counted(self.deliveries.limits.spend(self.caller, answer.prompt_tokens + answer.completion_tokens))
 
     async def _counted(self, counting: Coroutine[Any, Any, None]) -> None:
-        """Count what came of the answer. Where that fails in whatever way, what the client gets is the same."""
+        """Count the result of the answer. If counting fails, the client still gets the same answer."""
         try:
             await counting
         except Exception:  # counts are ours, the answer is the client's
             log.exception("what came of the answer %s is not counted", self.id)
 
     async def _journal(self, answer: Answer) -> None:
-        """Write the answer down. One that cannot be is delivered all the same: the client waits for it, not for us."""
+        """Write the answer to the journal. If that fails, the answer is delivered all the same: the client does not
+        need the journal.
+        """
         try:
             await run_in_threadpool(self.keep, answer)
         except Exception:  # whatever the database says, the answer is finished
@@ -125,9 +127,9 @@ async def whole(request: Request, delivery: Delivery) -> Answer | None:
 async def streamed(
     request: Request, batches: AsyncGenerator[Sent, None], failed: Callable[[ApiError], Sent]
 ) -> Response:
-    """Batches of server-sent events, the first for `Started`, one more for each piece of text and the answer.
+    """Batches of server-sent events: the first for `Started`, then one for each piece of text and one for the answer.
 
-    What fails before the first text is an HTTP error; later it is what `failed` makes of it.
+    An error before the first text becomes an HTTP error; a later one becomes what `failed` makes of it.
     """
     opening = await _until_disconnect(request, _opening(batches))
     if opening is None:
@@ -159,7 +161,7 @@ async def _events(
 
 
 async def _until_disconnect(request: Request, work: Coroutine[Any, Any, Result]) -> Result | None:
-    """The work's result, or None where the client went away first: then the work is cancelled and the model freed."""
+    """The result of the work. If the client goes away first: None, and the work is cancelled, which frees the model."""
     task = asyncio.ensure_future(work)
     gone = asyncio.ensure_future(_disconnected(request))
     try:

@@ -1,4 +1,4 @@
-"""An answer in the making: its prompt, made to fit, and what has come of it so far."""
+"""An answer in progress: its prompt, cut to fit, and what the model has written so far."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from services.kit.errors import ApiError
 
 @dataclass
 class Draft:
-    """An answer in the making: what is asked, the prompt and slot as they turned out, what has come so far."""
+    """An answer in progress: the question, the prompt and the slot in use, and what the model has written so far."""
 
     question: Question
     retrieved: Retrieved
@@ -37,7 +37,7 @@ class Draft:
 
     @property
     def rests_on_passages(self) -> bool:
-        """Whether it is to be answered from passages; not in the other modes, nor without retrieval."""
+        """Whether the answer must come from passages: False in other modes, and if retrieval did not answer."""
         return self.question.choice.mode in GROUNDED and not self.unsourced
 
     def messages(self) -> list[Message]:
@@ -66,7 +66,9 @@ class Draft:
         )
 
     def outgoing(self) -> Outgoing:
-        """JSON goes out as it comes: cut or refused, it would be none; and who asks for a length gets it."""
+        """What of the text is sent and when. JSON is sent as it comes, because JSON that is cut or refused is no longer
+        JSON. A client that asks for a length gets it.
+        """
         question, prose = self.question, self.question.schema is None
         guarded = question.guarded and self.rests_on_passages
         watched = prose and "min_tokens" not in question.sampling
@@ -74,7 +76,7 @@ class Draft:
 
 
 def unanswerable(draft: Draft) -> bool:
-    """Whether the server itself says that the documents do not answer: the passages are too far from the question."""
+    """Whether the server refuses by itself, because the passages are too far from the question to answer it."""
     found = draft.retrieved
     if not draft.rests_on_passages:
         return False
@@ -82,10 +84,10 @@ def unanswerable(draft: Draft) -> bool:
 
 
 def cut(draft: Draft, size: Size | None, reason: str) -> bool:
-    """Take out of the prompt what does not fit; whether anything went. Where the model's server counts no tokens, half
-    of what may go does.
+    """Cut the prompt so that it fits; returns whether anything was removed. If the model's server counts no tokens,
+    half of what may be removed is removed.
 
-    Raises ApiError 400 where nothing is left that may go.
+    Raises ApiError 400 if nothing is left that may be removed.
     """
     parts = draft.parts()
     try:
@@ -98,7 +100,7 @@ def cut(draft: Draft, size: Size | None, reason: str) -> bool:
 
 
 def finished(draft: Draft, timings: dict[str, float]) -> Answer:
-    """The answer, with its citations; many sentences against many passages take a second."""
+    """The answer with its citations. With many sentences and many passages this takes a second."""
     question, retrieved, text = draft.question, draft.retrieved, draft.text
     citations = tuple((cite if question.schema is None else cite_json)(text, retrieved.passages))
     return Answer(

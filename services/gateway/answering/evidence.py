@@ -1,4 +1,4 @@
-"""What an answer rests on, as every shape of the API and the journal show it."""
+"""The evidence of an answer, as the journal and both shapes of the API show it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ def citation_bodies(answer: Answer) -> list[dict[str, Any]]:
 
 
 def passage_bodies(passages: Sequence[Passage]) -> list[dict[str, Any]]:
-    """`passages`: what stood in the prompt, by number."""
+    """`passages`: those in the prompt, by number."""
     return [_passage_body(passage, number) for number, passage in enumerate(passages, start=1)]
 
 
 def is_server_refusal(question: Question, text: str) -> bool:
-    """Whether the server said that the documents do not answer, where a client expects JSON: this is no JSON, and goes
-    where OpenAI's structured outputs have it, into `refusal`."""
+    """Whether the server refused by itself where a client expects JSON. The refusal is not JSON, so it goes into
+    `refusal`, as in OpenAI's structured outputs.
+    """
     return question.schema is not None and text == REFUSAL
 
 
 def token_bodies(answer: Answer) -> list[dict[str, Any]]:
-    """The log probabilities of the answer's tokens; those beyond its end (a stop word) are left out."""
+    """The log probabilities of the answer's tokens. Tokens after the end of the answer (a stop word) are left out."""
     kept, length, most = list[dict[str, Any]](), 0, len(answer.text.encode())
     for token in answer.logprobs:
         if length >= most:
@@ -38,7 +39,7 @@ def token_bodies(answer: Answer) -> list[dict[str, Any]]:
 
 
 def explained(answer: Answer) -> dict[str, Any]:
-    """Timings, versions, passages, and the reservations that an answer comes with."""
+    """Timings, versions, passages and warnings of an answer."""
     explained: dict[str, Any] = {"timings": answer.timings, "versions": answer.versions}
     explained["passages"] = passage_bodies(answer.passages)
     if answer.answerability is not None:
@@ -71,7 +72,7 @@ def _citation_body(citation: Citation, answer: str) -> dict[str, Any]:
 
 
 def _passage_body(passage: Passage, number: int) -> dict[str, Any]:
-    """One entry of `passages`: what stood in the prompt under this number."""
+    """One entry of `passages`: the passage with this number in the prompt."""
     chunk = passage.chunk
     return {
         "index": number,

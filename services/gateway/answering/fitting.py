@@ -1,8 +1,8 @@
-"""A prompt made to fit the model's context in one step: the oldest history goes first, then the last passages, then
-the end of the one passage that is left; and a place is kept for the answer.
+"""Cuts a prompt to fit the model's context in one step: first the oldest history is removed, then the last passages,
+then the end of the one passage that is left. Room for the answer is always kept.
 
-The model's server counts the prompt's tokens once. What each part has of them is estimated from its letters, with a
-reserve, so that neither a token is counted here nor the server asked again for each part.
+The model's server counts the tokens of the whole prompt once. The tokens of each part are estimated from its letters,
+with a reserve. So this module counts no tokens itself, and need not ask the server about each part.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ LEAST_PASSAGE = 200
 
 @dataclass(frozen=True)
 class PromptParts:
-    """What of a prompt may go: `history`, oldest first, and `passages`, best first. `max_tokens` is the longest answer.
+    """The parts of a prompt that may be cut: `history`, oldest first, and `passages`, best first. `max_tokens` is the
+    longest answer.
 
-    `fixed` is the text that stays: instructions and question. `keeps_history`: it is left whole.
+    `fixed` is the text that stays: instructions and question. With `keeps_history`, the history is never cut.
     """
 
     fixed: str
@@ -42,13 +43,13 @@ class PromptParts:
 
 
 class TooLong(Exception):
-    """Nothing that may go is left, and the prompt is still too long."""
+    """The prompt is still too long, and nothing is left that may be cut."""
 
 
 def may_exceed(parts: PromptParts, context: int) -> bool:
-    """Whether the prompt could be too long with its answer, by a rough guess that errs on this side.
+    """Whether the prompt and its answer together could be too long. A rough guess that says yes when in doubt.
 
-    With an answer as long as the context it is: the slot would refuse it.
+    Always true if the answer alone may be as long as the context: the slot would refuse that.
     """
     most = parts.max_tokens if parts.max_tokens >= context else min(parts.max_tokens, context * ANSWER_SHARE)
     return sum(map(_most_tokens, _texts(parts))) + TOKENS_A_MESSAGE * len(parts.history) + most > context
@@ -67,7 +68,7 @@ def _most_tokens(text: str) -> float:
 
 
 def fit(parts: PromptParts, size: Size) -> PromptParts:
-    """The parts that fit, with a cap on the answer that fits too. Raises TooLong."""
+    """The parts that fit, with a limit on the answer so that it fits too. Raises TooLong."""
     kept_free = min(parts.max_tokens, max(1, int(size.context * ANSWER_SHARE)))
     if size.tokens + kept_free <= size.context:
         return replace(parts, max_tokens=min(parts.max_tokens, size.context - size.tokens))
@@ -83,9 +84,10 @@ def fit(parts: PromptParts, size: Size) -> PromptParts:
 
 
 def halved(parts: PromptParts) -> PromptParts:
-    """The newer half of the history, else the better half of the passages, else half of the one passage.
+    """Keep the newer half of the history; if there is none, the better half of the passages; if one is left, half of
+    it.
 
-    For a model's server that counts no tokens. Raises TooLong.
+    For model servers that count no tokens. Raises TooLong.
     """
     if parts.history and not parts.keeps_history:
         return _without_history(parts, _weight(parts) - sum(map(_message_weight, parts.history)) / 2)
@@ -98,7 +100,7 @@ def halved(parts: PromptParts) -> PromptParts:
 
 
 def _without_history(parts: PromptParts, room: float) -> PromptParts:
-    """With the newest turns that fit, from a user's on."""
+    """Keep the newest turns that fit, starting with one of the user's."""
     excess, gone, history = _weight(parts) - room, 0, parts.history
     if excess <= 0 or parts.keeps_history:
         return parts

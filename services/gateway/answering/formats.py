@@ -1,4 +1,4 @@
-"""Forms that an answer can be asked for in, as both shapes of the API name them."""
+"""The formats that a client can ask an answer in, as both shapes of the API name them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.gateway.http.fields import JsonObject
 
 
 class JsonSchema(Body):
-    """OpenAI's `strict` has no effect: the schema is always kept to."""
+    """OpenAI's `strict` has no effect: answers always follow the schema."""
 
     name: str = Field(min_length=1, max_length=64)
     description: str | None = None

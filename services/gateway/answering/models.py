@@ -20,7 +20,7 @@ SECONDS_TO_LOAD = 30
 
 @dataclass(frozen=True)
 class Trial:
-    """The canary that runs in the workspace, and whether this question falls to the version that it tries."""
+    """The canary that runs in the workspace, and whether this question goes to the version on trial."""
 
     canary_id: str
     new: bool
@@ -28,9 +28,9 @@ class Trial:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a model name means now: the name answered under, the mode, and the slot.
+    """What a model name means now: the name to answer under, the mode, and the slot.
 
-    `trial` is there while a canary shares the questions of this name with the live version.
+    `trial` is set while a canary shares the questions of this name with the live version.
     """
 
     name: str
@@ -64,9 +64,9 @@ def choose(
     """Resolve a model name.
 
     `versions` maps the workspace's `ft:` names to version ids. `with_stores` says whether the request names vector
-    stores: an `ft:` name answers as hybrid with them, as tuned without. All turns of one `conversation` fall to the
-    same side of a canary. Raises ApiError 404 for a name that means nothing or whose weights are not served, 503 while
-    they load, and UnloadedVersion.
+    stores: an `ft:` name answers as hybrid with them, as tuned without. All turns of one `conversation` go to the same
+    side of a canary. Raises ApiError 404 for a name that means nothing or whose weights are not served, 503 while they
+    load, and UnloadedVersion.
     """
     name = aliases.get(name, name)
     if name in ("", "default", "tandem"):
@@ -88,7 +88,9 @@ def choose(
 
 
 def falls_to(canary: CanaryShare, conversation: str) -> bool:
-    """Whether a conversation is among the share of a canary: the same for every gateway, another for each canary."""
+    """Whether a conversation belongs to a canary's share. Every gateway decides the same; each canary gets other
+    conversations.
+    """
     drawn = hashlib.sha256(f"{canary.id}:{conversation}".encode()).digest()[:8]
     return int.from_bytes(drawn) < canary.share * 2**64
 

@@ -1,4 +1,6 @@
-"""What of an answer is sent while it comes: not before the guard has read its first statement, and no loop."""
+"""Which part of an answer is sent while the model writes it: none before the guard has read the first statement, no
+loop.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,10 @@ from services.gateway.answering.turn import EndedBy
 
 
 class Outgoing:
-    """One answer. `guarded`: its first statement is held back, and refused where no passage supports it; `watched`: it
-    is ended where it loops.
+    """The text of one answer on its way out. `guarded`: the first statement is held back, and refused if no passage
+    supports it. `watched`: the answer is ended when it loops.
 
-    `ended_by` says why the server ended it before the model did, once it has.
+    `ended_by` says why the server ended the answer before the model did, once it has.
     """
 
     def __init__(self, passages: Sequence[Passage], guarded: bool, watched: bool = True) -> None:
@@ -26,7 +28,7 @@ class Outgoing:
         self._held, self._watch = "", LoopWatch()
 
     async def take(self, text: str) -> str:
-        """What may be sent now that the model has written this, too; it may be nothing."""
+        """What may be sent now that the model has also written this; may be empty."""
         return await self._passed(self._watch.feed(text) if self._watched else text, ended=self._watch.looping)
 
     async def rest(self, finish_reason: str) -> str:

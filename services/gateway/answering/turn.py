@@ -1,4 +1,4 @@
-"""A turn, before it is in the journal: what a client asks, and what comes of it."""
+"""A turn before it is in the journal: a client's question, and its answer."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ EndedBy = Literal["repetition", "guard", "scores"]
 
 @dataclass(frozen=True)
 class Question:
-    """What a client asks: the last user message, what was said before it, and how to answer.
+    """What a client asks: the last user message, the conversation before it, and how to answer.
 
     `keep_history`: a conversation that does not fit the model's context is refused, and keeps its oldest turns.
-    `guarded`: the first statement is held back, and refused where no passage supports it. `place` is the field of the
-    request that it came in.
+    `guarded`: the first statement is held back, and refused if no passage supports it. `place` is the field of the
+    request that the conversation came in.
     """
 
     workspace_id: str
@@ -47,10 +47,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """A finished answer and all it takes to explain it. Times are in milliseconds.
+    """A finished answer with all that explains it. Times are in milliseconds.
 
     `grounded`: whether a passage supports any of it; None for a refusal and in modes without passages. `ended_by` says
-    why the server ended it before the model did, where it did.
+    why the server ended the answer, if it did so before the model.
     """
 
     text: str
@@ -72,10 +72,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Started:
-    """The first event of a stream: the passages that the answer will rest on.
+    """The first event of a stream: the passages that the answer will use.
 
-    `searched` is the question as retrieval saw it, None in a mode without retrieval; `unsourced` says that retrieval
-    did not answer and the model does without.
+    `searched` is the question as retrieval saw it, None in a mode without retrieval. `unsourced` says that retrieval
+    did not answer, and the model answers without passages.
     """
 
     passages: tuple[Passage, ...]

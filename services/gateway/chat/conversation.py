@@ -1,6 +1,6 @@
-"""The messages of a conversation as clients send them, and the turns of plain text that they come to.
+"""Turns the messages that a client sends into a conversation of plain text.
 
-A history may be another model's: it may hold calls of tools and their results, refusals, and turns without content.
+A history may come from another model: it may hold tool calls and their results, refusals, and turns without content.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class ToolCall(NullsAbsent):
 
 
 class ChatMessage(NullsAbsent):
-    """One message of a chat. A `name` has no effect but to say which function a result is of."""
+    """One message of a chat. A `name` only says which function a result comes from; else it has no effect."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Content | None = None
@@ -52,8 +52,9 @@ class ChatMessage(NullsAbsent):
 
 
 def turns(messages: Sequence[ChatMessage]) -> list[tuple[Role, str]]:
-    """The conversation as turns of text. What lies between two messages of the user is one turn of the assistant: chat
-    templates know no tools and want the two to take turns, so what tools were asked and gave stands in it in brackets.
+    """The conversation as turns of text. All messages between two messages of the user become one turn of the
+    assistant. Chat templates know no tools and want the two to take turns, so tool calls and their results become text
+    in brackets.
     """
     found: list[tuple[Role, str]] = []
     for answered, group in groupby(messages, lambda message: message.role in ANSWERING):
@@ -66,7 +67,7 @@ def turns(messages: Sequence[ChatMessage]) -> list[tuple[Role, str]]:
 
 
 def _lines(said: Sequence[ChatMessage]) -> Iterator[str]:
-    """What an assistant said, and each result of a tool behind the call that asked for it."""
+    """The assistant's texts, and each tool's result after the call that asked for it."""
     calls = {call.id: call for message in said for call in message.tool_calls or []}
     for message in said:
         if message.role == "assistant":

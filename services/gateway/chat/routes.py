@@ -59,7 +59,7 @@ async def create_chat_completion(
     deliveries: Deliveries = DELIVERIES,
     journal: Journal = JOURNAL,
 ) -> Response:
-    """Answer the last user message in the mode that the model name stands for."""
+    """Answer the last user message in the mode that the model name selects."""
     question = await asking.question(_asked(chat), caller)
     deliveries.admit()
     shape = _Completion(f"chatcmpl-{secrets.token_hex(14)}", int(time.time()), question)
@@ -112,8 +112,9 @@ class _Completion:
         return {**self._head("chat.completion"), "choices": choices, "usage": _usage(answer), **explained(answer)}
 
     async def chunks(self, delivery: Delivery, include_usage: bool) -> AsyncGenerator[Sent, None]:
-        """Chunks of one choice each: passages ride on the role chunk, citations, timings and the tokens' log
-        probabilities on the finish chunk. Usage, where it is asked for, has a chunk of its own without a choice."""
+        """Chunks of one choice each. The role chunk also has the passages; the finish chunk has citations, timings and
+        the tokens' log probabilities. If usage is asked for, it has its own chunk without a choice.
+        """
         head: dict[str, Any] = self._head("chat.completion.chunk") | ({"usage": None} if include_usage else {})
         async with aclosing(delivery.events()) as events:
             async for event in events:
@@ -147,7 +148,7 @@ def _choice(delta: dict[str, Any], finish: str | None = None, logprobs: dict[str
 
 
 def _citations(answer: Answer) -> dict[str, Any]:
-    """The same citations twice: whole, and in OpenAI's `url_citation` shape for the supported ones."""
+    """The same citations twice: complete, and in OpenAI's `url_citation` shape for the supported ones."""
     citations = citation_bodies(answer)
     annotations = [
         {"type": "url_citation", "url_citation": _url_citation(entry)} for entry in citations if entry["supported"]

@@ -35,9 +35,10 @@ class StreamOptions(Body):
 
 class ChatRequest(Body):
     """`vector_store_ids`, `max_num_results`, `filters` and `ranking_options` are OpenAI's file_search words, at the top
-    level of the body. What is not named here is ignored. Of OpenAI's fields that is only what cannot change an answer:
-    `user`, `store`, `metadata`, `service_tier`, `prediction` (a means to speed), `prompt_cache_key` and the like,
-    `safety_identifier`, `parallel_tool_calls`, and `reasoning_effort`, since what is served does not reason apart.
+    level of the body. Fields that are not named here are ignored. Of OpenAI's fields these are only the ones that
+    cannot change an answer: `user`, `store`, `metadata`, `service_tier`, `prediction` (it only makes answers faster),
+    `prompt_cache_key` and the like, `safety_identifier`, `parallel_tool_calls`, and `reasoning_effort`, since the
+    models do not reason separately.
     """
 
     model: str = "default"

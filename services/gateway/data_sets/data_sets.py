@@ -1,4 +1,4 @@
-"""Data sets of a workspace: freeze an uploaded file, have it examined, refuse what cannot be trained on."""
+"""Data sets of a workspace: freezes an uploaded file, has it examined, and refuses data that cannot be trained on."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class DataSets:
         self._dispatcher, self._settings = dispatcher, settings
 
     def create(self, workspace_id: str, file_id: str, name: str | None, use: Use) -> DataSet:
-        """Freeze an uploaded file, and start the job that makes the report unless there is one.
+        """Freeze an uploaded file. Start the job that makes the report if there is none yet.
 
         Raises ApiError 400, 404.
         """
@@ -68,10 +68,10 @@ class DataSets:
         validation_file: str | None = None,
         method: Method = "supervised",
     ) -> None:
-        """Refuse, before a job is queued, what needs no more than a look: too few examples, one answer to everything,
-        equal questions with contradictory answers, a validation file that stands in the training file.
+        """Refuse, before a job is queued, what a quick look can find: too few examples, the same answer to everything,
+        equal questions with contradictory answers, or a validation file with too many of the training file's questions.
 
-        Raises ApiError 400, 404. Near-copies are for the run to find.
+        Raises ApiError 400, 404. The run itself finds near-copies.
         """
         _, dataset = self._read(workspace_id, training_file, "training_file")
         try:

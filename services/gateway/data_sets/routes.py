@@ -41,7 +41,7 @@ def data_set_body(row: DataSet) -> dict[str, Any]:
 def create_data_set(
     body: DataSetCreate, caller: Caller = WRITE, files: Files = FILES, data_sets: DataSets = DATA_SETS
 ) -> dict[str, Any]:
-    """Freeze an uploaded file. A job makes the report; the same content again is the data set that there is."""
+    """Freeze an uploaded file. A job makes the report. If a data set with the same content exists, it is returned."""
     check_files(files, caller, file_id=body.file_id)
     return data_set_body(data_sets.create(caller.workspace_id, body.file_id, body.name, body.use))
 

@@ -10,7 +10,7 @@ from services.gateway.http.bodies import Strict
 
 
 class DataSetCreate(Strict):
-    """Without a name the file's; what is for `evaluation` is never trained on."""
+    """Without a name it gets the file's name. Data for `evaluation` is never trained on."""
 
     file_id: str
     name: str | None = Field(default=None, min_length=1, max_length=200)

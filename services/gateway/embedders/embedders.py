@@ -1,4 +1,4 @@
-"""Tuned embedders of a workspace: started, and what came of them."""
+"""Tuned embedders of a workspace: starts their training, and shows the results."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Embedders:
         self._sessions, self._stores, self._jobs, self._dispatcher = sessions, stores, jobs, dispatcher
 
     def train(self, workspace_id: str, asked: EmbedderCreate) -> Job:
-        """The training that is under way, or a new one on a store's documents: a workspace has one at a time.
+        """The training that is in progress, or a new one on a store's documents. A workspace has one at a time.
 
-        Raises ApiError 404 where no store is named and there is no default one.
+        Raises ApiError 404 if no store is named and there is no default one.
         """
         stores = self._stores.resolve(workspace_id, [asked.vector_store_id] if asked.vector_store_id else None)
         if not stores:

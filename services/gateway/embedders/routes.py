@@ -1,4 +1,4 @@
-"""Tuned weights of the embedder: start a training, see what came of it."""
+"""Tuned weights of the embedder: start a training, see its result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EMBEDDERS = part(Embedders)
 
 
 def embedder_body(embedder: TunedEmbedder) -> dict[str, Any]:
-    """`path` is what the setting `embedding_model` is to be set to."""
+    """`path` is the value for the setting `embedding_model`."""
     return {
         "id": embedder.id,
         "object": "embedder",
@@ -38,7 +38,7 @@ def embedder_body(embedder: TunedEmbedder) -> dict[str, Any]:
 def train_embedder(
     body: EmbedderCreate | None = None, caller: Caller = OPERATE, embedders: Embedders = EMBEDDERS
 ) -> dict[str, Any]:
-    """Tune the embedder on a store's documents and the feedback. Answers with the job; one at a time."""
+    """Tune the embedder on a store's documents and the feedback. Answers with the job. One training at a time."""
     return job_body(embedders.train(caller.workspace_id, body or EmbedderCreate()))
 
 

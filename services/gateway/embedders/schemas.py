@@ -10,7 +10,7 @@ from services.gateway.http.bodies import Body
 
 
 class EmbedderCreate(Body):
-    """What is absent is as the defaults have it; without a store, the default one."""
+    """An absent field has its default. Without a store, the default one is used."""
 
     vector_store_id: str | None = None
     num_train_epochs: float | None = Field(default=None, gt=0, le=20)

@@ -41,7 +41,7 @@ async def create_embeddings(
 
 
 def _check_dimensions(wanted: int | None, made: int) -> None:
-    """Raises ApiError 400 for another length than the embedder's: cut short, its vectors would mean little."""
+    """Raises ApiError 400 for any length but the embedder's own: its vectors would mean little if cut shorter."""
     if wanted not in (None, made):
         message = f"dimensions: the embedder makes vectors of {made} numbers; ask for {made}, or leave it out."
         raise ApiError(400, message, code="invalid_value", param="dimensions")

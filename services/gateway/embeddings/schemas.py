@@ -24,7 +24,7 @@ def _texts(given: Any) -> Any:
 
 
 class EmbeddingsRequest(Body):
-    """`dimensions` can only be what the embedder has: it is no model whose vectors may be cut shorter."""
+    """`dimensions` can only be the embedder's own: vectors of this model cannot be cut shorter."""
 
     model: str = ""
     input: Annotated[list[str], BeforeValidator(_texts)]

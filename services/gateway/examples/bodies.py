@@ -1,4 +1,4 @@
-"""Examples and where their texts are, as answers of the API show them."""
+"""Examples and the files that contain their texts, as answers of the API show them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def example_body(example: Example, uses: Sequence[Use]) -> dict[str, Any]:
 
 
 def use_body(use: Use) -> dict[str, Any]:
-    """A file that has an example's text, and what was trained on it."""
+    """A file that has an example's text, and the jobs and versions that were trained on it."""
     return {
         "example_id": use.example_id,
         "file_id": use.file_id,

@@ -33,13 +33,13 @@ Shown = tuple[Example, list[Use]]
 
 
 class Examples:
-    """`files_url` is where files for training are frozen to."""
+    """`files_url` is where frozen training files are written."""
 
     def __init__(self, sessions: Sessions, files: Files, files_url: str) -> None:
         self._sessions, self._files, self._files_url = sessions, files, files_url
 
     def create(self, workspace_id: str, key_id: str, asked: ExampleCreate) -> Shown:
-        """Raises ApiError 400 for a text that the kind lacks, or has not."""
+        """Raises ApiError 400 for a text that the kind needs and is missing, or that the kind does not have."""
         example = Example(id=new_example_id(), workspace_id=workspace_id, kind=asked.kind, origin="api")
         _write(example, asked.model_dump(include=set(TEXTS)))
         _settle(example, asked.status, key_id, asked.note)
@@ -48,7 +48,7 @@ class Examples:
         return example, []
 
     def import_file(self, workspace_id: str, key_id: str, file_id: str, status: ExampleStatus) -> int:
-        """Make an example of each answer that a training file teaches; returns how many. A file is imported once."""
+        """Make an example of each answer in a training file; returns how many. A file is imported only once."""
         file, data = self._files.content(workspace_id, file_id)
         try:
             turns = turns_of(parse_dataset(data).examples)
@@ -89,7 +89,7 @@ class Examples:
         return [(example, [use for use in uses if use.example_id == example.id]) for (example,) in rows], more
 
     def update(self, workspace_id: str, key_id: str, example_id: str, asked: ExampleUpdate) -> Shown:
-        """Change an example. What was reviewed is its text, so a new text without a verdict waits for one."""
+        """Change an example. A review is about the text, so a new text without a verdict waits for a new review."""
         changes = asked.model_dump(include=set(TEXTS), exclude_none=True)
         with self._sessions.begin() as session:
             example = _found(session, workspace_id, [example_id])[0]
@@ -102,20 +102,20 @@ class Examples:
             return example, uses_of_examples(session, workspace_id, [example_id])
 
     def review(self, workspace_id: str, key_id: str, asked: ExampleReview) -> Sequence[str]:
-        """Give one verdict on many examples: on all of them, or, where one is not there, on none."""
+        """Give many examples one verdict. If one of them does not exist, none is changed."""
         with self._sessions.begin() as session:
             for example in _found(session, workspace_id, list(dict.fromkeys(asked.ids))):
                 _settle(example, asked.status, key_id, asked.note)
         return asked.ids
 
     def delete(self, workspace_id: str, example_id: str) -> Sequence[Use]:
-        """Delete an example; returns where its text still is."""
+        """Delete an example; returns which files still contain its text."""
         with self._sessions.begin() as session:
             session.delete(_found(session, workspace_id, [example_id])[0])
             return uses_of_examples(session, workspace_id, [example_id])
 
     def freeze(self, workspace_id: str, kind: ExampleKind) -> tuple[File, int, int]:
-        """The approved examples as a file; how many they are, and how many of them no training has taken yet."""
+        """Write the approved examples to a file; returns how many they are, and how many no training has used yet."""
         file = freeze_examples(self._sessions, self._files_url, workspace_id, kind)
         new = count_new(self._sessions, workspace_id, kind)
         with self._sessions() as session:
@@ -124,7 +124,7 @@ class Examples:
 
 
 def _found(session: Session, workspace_id: str, example_ids: Sequence[str]) -> list[Example]:
-    """These examples, in this order. Raises ApiError 404 for the first that is not there."""
+    """These examples, in this order. Raises ApiError 404 for the first that does not exist."""
     query = select(Example).where(Example.workspace_id == workspace_id, Example.id.in_(example_ids))
     found = {example.id: example for example in session.scalars(query)}
     for example_id in example_ids:
@@ -134,7 +134,7 @@ def _found(session: Session, workspace_id: str, example_ids: Sequence[str]) -> l
 
 
 def _write(example: Example, texts: dict[str, Any]) -> None:
-    """Put texts into an example, without markers. Raises ApiError 400 where they do not make one of its kind."""
+    """Put texts into an example, without markers. Raises ApiError 400 if they do not make an example of its kind."""
     for name, value in texts.items():
         setattr(example, {"metadata": "details"}.get(name, name), value)
     example.prompt = without_markers(example.prompt or [])
@@ -159,7 +159,7 @@ def _check(example: Example) -> None:
 
 
 def _settle(example: Example, status: ExampleStatus, key_id: str, note: str | None) -> None:
-    """Set the status with who decided it and when; proposing again takes a verdict back."""
+    """Set the status, who decided it and when. Proposing again withdraws an earlier verdict."""
     decided = status != "proposed"
     example.status, example.note = status, note
     example.reviewed_by, example.reviewed_at = (key_id, now()) if decided else (None, None)

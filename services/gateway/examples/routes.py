@@ -43,7 +43,7 @@ def list_examples(
 
 @router.post("/v1/examples")
 def create_example(body: ExampleCreate, caller: Caller = WRITE, examples: Examples = EXAMPLES) -> dict[str, Any]:
-    """An example by hand. It waits for a review unless the body says `approved`."""
+    """Make an example by hand. It waits for a review unless the body says `approved`."""
     return example_body(*examples.create(caller.workspace_id, caller.key_id, body))
 
 
@@ -51,7 +51,7 @@ def create_example(body: ExampleCreate, caller: Caller = WRITE, examples: Exampl
 def import_examples(
     body: ExampleImport, caller: Caller = WRITE, examples: Examples = EXAMPLES, files: Files = FILES
 ) -> dict[str, Any]:
-    """Each line of an uploaded training file as an example."""
+    """Make an example of each line of an uploaded training file."""
     check_files(files, caller, file_id=body.file_id)
     count = examples.import_file(caller.workspace_id, caller.key_id, body.file_id, body.status)
     return {"object": "example.import", "file_id": body.file_id, "examples": count, "status": body.status}
@@ -91,13 +91,13 @@ def retrieve_example(example_id: str, caller: Caller = READ, examples: Examples 
 def update_example(
     example_id: str, body: ExampleUpdate, caller: Caller = WRITE, examples: Examples = EXAMPLES
 ) -> dict[str, Any]:
-    """Change the text, or approve, reject or propose again."""
+    """Change the text, or approve, reject or propose the example again."""
     return example_body(*examples.update(caller.workspace_id, caller.key_id, example_id, body))
 
 
 @router.delete("/v1/examples/{example_id}")
 def delete_example(example_id: str, caller: Caller = WRITE, examples: Examples = EXAMPLES) -> dict[str, Any]:
-    """Delete an example, and say where its text still is."""
+    """Delete an example, and say which files still contain its text."""
     uses = examples.delete(caller.workspace_id, example_id)
     contained = [use_body(use) for use in uses]
     return {"id": example_id, "object": "example", "deleted": True, "contained_in": contained}

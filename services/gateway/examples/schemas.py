@@ -40,7 +40,7 @@ class ExampleCreate(Strict):
 
 
 class ExampleUpdate(Strict):
-    """What is absent stays. Without `status`, a new text waits for a review again."""
+    """Absent fields stay. A new text without `status` waits for a new review."""
 
     prompt: Conversation | None = None
     answer: Text | None = None

@@ -1,4 +1,4 @@
-"""The texts of examples as training wants them."""
+"""The texts of examples in the form that training needs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def new_example_id() -> str:
 
 
 def without_markers(messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """The conversation with the markers taken out of what the assistant said."""
+    """The conversation with citation markers removed from the assistant's turns."""
     return [
         {"role": one["role"], "content": plain(one["content"]) if one["role"] == "assistant" else one["content"]}
         for one in messages
@@ -21,5 +21,5 @@ def without_markers(messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def plain(text: str) -> str:
-    """A text as training wants it: without citation markers."""
+    """A text in the form that training needs: without citation markers."""
     return strip_markers(text).strip()

@@ -1,4 +1,4 @@
-"""Verdicts on answers, and what they propose to learn."""
+"""Verdicts on answers, and the examples that they propose."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Verdicts:
         self._sessions, self._journal, self._files, self._proposing = sessions, journal, files, proposing
 
     def give(self, workspace_id: str, key_id: str, asked: FeedbackCreate) -> Feedback:
-        """Keep a verdict. It replaces what the same key said of the answer before; other keys' verdicts stay.
+        """Store a verdict. It replaces the same key's earlier verdict on the answer; verdicts of other keys stay.
 
-        Raises ApiError 404 for an answer or a file that is not there.
+        Raises ApiError 404 for an answer or a file that does not exist.
         """
         turn, document = self._journal.find(workspace_id, asked.answer_id), None
         if asked.correct_file_id is not None:
@@ -52,7 +52,7 @@ class Verdicts:
         cursor: Cursor,
         only_by: str | None = None,
     ) -> tuple[Sequence[Feedback], bool]:
-        """A page of verdicts, of one key's where its id is given as `only_by`, and whether there are more."""
+        """A page of verdicts, and whether there are more. `only_by` is the id of a key: then only its own."""
         query = select(Feedback).where(Feedback.workspace_id == workspace_id)
         query = query.where(Feedback.key_id == only_by) if only_by is not None else query
         seen = query
@@ -88,7 +88,7 @@ def _stored(session: Session, workspace_id: str, key_id: str, asked: FeedbackCre
 
 
 def _take_back(session: Session, feedback: Feedback) -> None:
-    """Nothing from an unsafe answer stays proposed or approved, whoever proposed it."""
+    """No example from an unsafe answer stays proposed or approved, whoever proposed it."""
     of_answer = Example.turn_id == feedback.turn_id
     session.execute(delete(Example).where(of_answer, Example.status == "proposed"))
     verdict = {"status": "rejected", "reviewed_by": feedback.key_id, "reviewed_at": now(), "note": UNSAFE_NOTE}
@@ -96,7 +96,7 @@ def _take_back(session: Session, feedback: Feedback) -> None:
 
 
 def _propose(session: Session, turn: Turn, feedback: Feedback, document: str | None, proposing: Proposing) -> None:
-    """Put the verdict's proposals in place of those it made before; what a reviewer has decided on stays decided."""
+    """Replace the examples that the verdict proposed before. Those that a reviewer has decided on stay as they are."""
     unsafe = select(Feedback.id).where(Feedback.turn_id == turn.id, Feedback.reason == "unsafe").limit(1)
     made = [] if session.scalar(unsafe) else proposals(turn, feedback, document, proposing)
     of_verdict = Example.feedback_id == feedback.id

@@ -11,8 +11,9 @@ from services.gateway.examples.texts import new_example_id, plain, without_marke
 
 @dataclass(frozen=True)
 class Proposing:
-    """`praised`: answers rated up are proposed as they are. `ratings`: each rated answer is proposed with its rating.
-    `reviewed`: proposals wait for a reviewer."""
+    """`praised`: answers rated up are proposed unchanged. `ratings`: each rated answer is proposed with its rating.
+    `reviewed`: proposals wait for a reviewer.
+    """
 
     praised: bool = False
     ratings: bool = False
@@ -20,10 +21,10 @@ class Proposing:
 
 
 def proposals(turn: Turn, feedback: Feedback, document: str | None, wanted: Proposing) -> list[Example]:
-    """The examples that a verdict on an answer proposes; none from an answer that is unsafe.
+    """The examples that a verdict on an answer proposes; none from an unsafe answer.
 
-    A correction is learned, and one of the tone is preferred to the answer besides. Markers are taken out of every
-    text: training puts its own in. `document` is the file's name that ought to have been cited.
+    A correction becomes an example. A correction of the tone is also preferred to the answer. Markers are removed from
+    every text, because training adds its own. `document` is the name of the file that should have been cited.
     """
     if feedback.reason == "unsafe":
         return []

@@ -37,7 +37,7 @@ def feedback_body(row: Feedback) -> dict[str, Any]:
 
 @router.post("/v1/feedback")
 def create_feedback(body: FeedbackCreate, caller: Caller = WRITE, verdicts: Verdicts = VERDICTS) -> dict[str, Any]:
-    """A person's verdict on an answer, in place of what the same key said of it before."""
+    """Store a person's verdict on an answer. It replaces the same key's earlier one."""
     return feedback_body(verdicts.give(caller.workspace_id, caller.key_id, body))
 
 
@@ -50,7 +50,7 @@ def list_feedback(
     caller: Caller = READ,
     verdicts: Verdicts = VERDICTS,
 ) -> dict[str, Any]:
-    """Verdicts: all of them with the scope `voice`, the key's own without."""
+    """With the scope `voice` all verdicts, otherwise only the key's own."""
     only_by = None if "voice" in caller.scopes else caller.key_id
     rows, more = verdicts.list(caller.workspace_id, answer_id, rating, reason, wanted, only_by)
     return page([feedback_body(row) for row in rows], more)

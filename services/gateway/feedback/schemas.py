@@ -11,7 +11,9 @@ from services.gateway.http.bodies import Body
 
 
 class FeedbackCreate(Body):
-    """`correct_file_id` says which file a wrong citation ought to have named, `correct_quote` which words of it."""
+    """For a wrong citation, `correct_file_id` says which file should have been cited, `correct_quote` which words of
+    it.
+    """
 
     answer_id: str
     rating: Literal["up", "down"]

@@ -37,7 +37,7 @@ class Files:
     def store(
         self, workspace_id: str, filename: str, purpose: str, source: BinaryIO, expires_seconds: int | None = None
     ) -> File:
-        """Keep an upload, for good or until it expires. A fine-tuning file is checked line by line first.
+        """Store an upload, permanently or until it expires. A fine-tuning file is checked line by line first.
 
         Raises ApiError 400, 413.
         """
@@ -97,9 +97,9 @@ class Files:
         purposes: Collection[str] | None = None,
         param: str = "file_id",
     ) -> Sequence[File]:
-        """These files, in this order; where `purposes` are named, only files of those are there.
+        """These files, in this order. With `purposes`, only files of those purposes count.
 
-        Raises ApiError 404 for the first that is not there, with the request's field `param`.
+        Raises ApiError 404 for the first one that does not exist, with the request's field `param`.
         """
         query = select(File).where(File.workspace_id == workspace_id, *_there())
         query = query.where(File.purpose.in_(purposes)) if purposes is not None else query
@@ -129,7 +129,7 @@ class Files:
         return row, read_bytes(row.path)
 
     def delete(self, workspace_id: str, file_id: str, purposes: Collection[str] | None = None) -> Sequence[str]:
-        """Hide the file at once, in every store, then remove its bytes. Returns the stores that held it."""
+        """Hide the file at once in every store, then remove its bytes. Returns the stores that held it."""
         row = self.find(workspace_id, file_id, purposes)
         with self._sessions.begin() as session:
             stores = remove_files(session, [file_id])
@@ -138,14 +138,14 @@ class Files:
 
 
 def check_files(files: Files, caller: Caller, **named: str | None) -> None:
-    """Raises ApiError 404 for a file that the caller does not see. `named` has ids by the fields that name them."""
+    """Raises ApiError 404 for a file that the caller does not see. `named` maps fields of the request to file ids."""
     for param, file_id in named.items():
         if file_id is not None:
             files.find(caller.workspace_id, file_id, purposes(caller), param)
 
 
 def _there() -> tuple[ColumnElement[bool], ...]:
-    """The condition that a file is neither deleted nor expired."""
+    """The condition that a file is not deleted and not expired."""
     return File.deleted_at.is_(None), not_expired(File.expires_at)
 
 

@@ -49,7 +49,7 @@ def expiry(
     anchor: Literal["created_at"] | None = Form(default=None, alias="expires_after[anchor]"),
     seconds: int | None = Form(default=None, alias="expires_after[seconds]", ge=HOUR, le=MONTH),
 ) -> int | None:
-    """OpenAI's `expires_after`, as a form spells it: seconds to live."""
+    """OpenAI's `expires_after` as a form writes it: seconds to live."""
     if (anchor is None) != (seconds is None):
         message = "expires_after needs both an anchor, 'created_at', and seconds."
         raise ApiError(400, message, code="invalid_value", param="expires_after")
@@ -79,7 +79,7 @@ def list_files(
     caller: Caller = READ,
     files: Files = FILES,
 ) -> dict[str, Any]:
-    """The files that the key sees, of one purpose where one is named."""
+    """The files that the key sees; of one purpose if it is named."""
     seen = purposes(caller) & {purpose} if purpose else purposes(caller)
     rows, more = files.list(caller.workspace_id, seen, Cursor(limit, order, after))
     return page([file_body(row) for row in rows], more)
@@ -92,7 +92,7 @@ def retrieve_file(file_id: str, caller: Caller = READ, files: Files = FILES) -> 
 
 @router.get("/v1/files/{file_id}/content")
 def retrieve_file_content(file_id: str, caller: Caller = READ, files: Files = FILES) -> Response:
-    """The file's bytes, as a download: a stored document is never rendered from this origin."""
+    """The file's bytes, as a download. A browser must never show a stored document as a page of this origin."""
     _, content = files.content(caller.workspace_id, file_id, purposes(caller))
     headers = {"Content-Disposition": "attachment", "X-Content-Type-Options": "nosniff"}
     return Response(content, media_type="application/octet-stream", headers=headers)
@@ -106,8 +106,9 @@ async def delete_file(
     retrieval: RetrievalClient = RETRIEVAL,
     lineages: Lineages = LINEAGES,
 ) -> dict[str, Any]:
-    """Delete a file. Its passages are hidden when this returns, and purged from the index. `lineage` names the data
-    sets and versions that still have its text in them."""
+    """Delete a file. Its passages are hidden when this returns, and removed from the index later. `lineage` names the
+    data sets and versions that still contain its text.
+    """
     asked_at = time.time()
     seen = purposes(caller)
     for store_id in await run_in_threadpool(files.delete, caller.workspace_id, file_id, seen):

@@ -8,8 +8,9 @@ from services.database.tables import Checkpoint, Job
 
 
 def tuning_body(job: Job) -> dict[str, Any]:
-    """OpenAI's `fine_tuning.job`, with the stage, progress, ETA and reason of ours beside it, and how many questions
-    the gate `asked`, by where they are from."""
+    """OpenAI's `fine_tuning.job`. Fields of our own: stage, progress, ETA and reason, and `asked`, the number of the
+    gate's questions by where they come from.
+    """
     asked, made = job.request, job.result
     failed = job.status == "failed"
     error = {"code": "job_failed", "message": job.reason or "", "param": None} if failed else None
@@ -45,7 +46,7 @@ def tuning_body(job: Job) -> dict[str, Any]:
 
 
 def checkpoint_body(checkpoint: Checkpoint, job: Job) -> dict[str, Any]:
-    """OpenAI's `fine_tuning.job.checkpoint`. It is for going on from: its name does not answer."""
+    """OpenAI's `fine_tuning.job.checkpoint`. A run can continue from it, but its name does not answer questions."""
     measured, asked = checkpoint.metrics, job.request
     base = asked["model"].split(":")[1] if asked.get("from_version") else asked["model"]
     return {

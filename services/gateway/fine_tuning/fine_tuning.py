@@ -1,4 +1,4 @@
-"""Fine-tuning jobs: what may be asked for, and what there is."""
+"""Fine-tuning jobs: checks what may be asked for, and shows the jobs that exist."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEFAULT_SUFFIX, DEFAULT_SEED = "tandem", 17
 
 
 class FineTuning:
-    """`aliases` lets scripts written for other models name theirs."""
+    """`aliases` lets scripts written for other models use their model names."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class FineTuning:
         self._versions, self._base_model, self._aliases = versions, base_model, aliases
 
     def create(self, workspace_id: str, body: FineTuningCreate) -> Job:
-        """Queue a run. Raises ApiError 400 for what cannot be done, 404 for an unknown file or model."""
+        """Queue a run. Raises ApiError 400 for a run that is not possible, 404 for an unknown file or model."""
         method = body.method.type
         model, version_id = self._starting_point(workspace_id, body.model)
         self._data_sets.check_training(workspace_id, body.training_file, body.validation_file, method)
@@ -57,8 +57,9 @@ class FineTuning:
         return self._dispatcher.start(workspace_id, FINE_TUNING, asked)
 
     def _starting_point(self, workspace_id: str, named: str) -> tuple[str, str | None]:
-        """The model that a run begins with, and the id of the version if it is tuned already: `ft:` names go on from
-        there, as preferences do after examples."""
+        """The model that a run begins with, and the version's id if the model is already tuned. A run on an `ft:` name
+        continues from that version, for example preferences after examples.
+        """
         model = self._aliases.get(named, named)
         if model in (self._base_model, *OWN_NAMES):
             return self._base_model, None
@@ -78,7 +79,7 @@ class FineTuning:
     def list(
         self, workspace_id: str, cursor: Cursor, metadata: Mapping[str, str] | None = None
     ) -> tuple[Sequence[Job], bool]:
-        """A page of jobs, those with all of this metadata, and whether there are more."""
+        """A page of the jobs that have all of this metadata, and whether there are more."""
         query = select(Job).where(Job.workspace_id == workspace_id, Job.kind == FINE_TUNING)
         for key, value in (metadata or {}).items():
             query = query.where(Job.request[("metadata", key)].as_string() == value)

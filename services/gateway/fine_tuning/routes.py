@@ -46,7 +46,7 @@ def list_tuning_jobs(
     caller: Caller = READ,
     fine_tuning: FineTuning = FINE_TUNING,
 ) -> dict[str, Any]:
-    """The newest first. `metadata[key]=value` leaves out the jobs without it."""
+    """The newest first. With `metadata[key]=value`, only jobs that have it."""
     params = request.query_params
     wanted = {name[len(METADATA) : -1]: params[name] for name in params if name.startswith(METADATA)}
     jobs, more = fine_tuning.list(caller.workspace_id, Cursor(limit, after=after), wanted)
@@ -70,7 +70,7 @@ def cancel_tuning_job(
 def pause_tuning_job(
     job_id: str, caller: Caller = WRITE, fine_tuning: FineTuning = FINE_TUNING, jobs: Jobs = JOBS
 ) -> dict[str, Any]:
-    """Ask a run to wait: its process ends, and it goes on from where it was."""
+    """Ask a run to pause. Its process ends; after a resume it continues where it was."""
     fine_tuning.find(caller.workspace_id, job_id)
     return tuning_body(jobs.request_pause(caller.workspace_id, job_id))
 

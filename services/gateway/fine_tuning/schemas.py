@@ -1,4 +1,4 @@
-"""Bodies of the fine-tuning routes that clients send, with OpenAI's words. An unknown field is refused."""
+"""Bodies of the fine-tuning routes that clients send, with OpenAI's field names. An unknown field is refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ METHODS = ("supervised", "dpo")
 
 
 def _auto_or(kind: type[int] | type[float], low: float, high: float) -> Any:
-    """`auto`, or a number in a range; anything else is refused in one sentence."""
+    """`auto`, or a number in a range. For anything else the error is one sentence."""
     what = f"a {'whole ' if kind is int else ''}number from {low:g} to {high:g}"
     schema = {"type": "integer" if kind is int else "number", "minimum": low, "maximum": high}
 
@@ -34,7 +34,7 @@ Beta = Annotated[Choice, *_auto_or(float, 0.01, 2)]
 
 
 class Hyperparameters(Strict):
-    """`learning_rate_multiplier` multiplies the learning rate that is set."""
+    """`learning_rate_multiplier` multiplies the learning rate of the settings."""
 
     n_epochs: Epochs = "auto"
     batch_size: BatchSize = "auto"
@@ -78,7 +78,7 @@ class FineTuningMethod(Strict):
 
 
 class FineTuningCreate(Strict):
-    """`hyperparameters` is OpenAI's former place for those of the method `supervised`."""
+    """`hyperparameters` is where OpenAI had those of the method `supervised` before."""
 
     model: str
     training_file: str

@@ -1,4 +1,4 @@
-"""How the parts stand that an answer needs."""
+"""The state of each part that an answer needs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Health:
     generation: httpx.AsyncClient
 
     async def parts(self) -> dict[str, dict[str, Any]]:
-        """Of each part, by name, whether it is `ready`, and a `detail` in words where there is one."""
+        """For each part, by name, whether it is `ready`, and a `detail` in words if there is one."""
         return {
             "database": await self._database(),
             "broker": await self._broker(),
@@ -34,7 +34,7 @@ class Health:
         }
 
     async def slots(self) -> list[Any]:
-        """The slots of the generation service; none where it does not answer."""
+        """The slots of the generation service; none if it does not answer."""
         try:
             response = await self.generation.get("/slots", timeout=3.0)
             response.raise_for_status()

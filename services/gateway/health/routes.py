@@ -25,7 +25,7 @@ def health() -> dict[str, str]:
 
 @router.get("/ready")
 async def ready(health: Health = HEALTH) -> JSONResponse:
-    """200 where every part that an answer needs is ready, else 503; says how each part stands."""
+    """200 if every part that an answer needs is ready, otherwise 503. The body has the state of each part."""
     parts = await health.parts()
     good = all(part["ready"] for part in parts.values())
     return JSONResponse({"ready": good, "parts": parts}, status_code=200 if good else 503)

@@ -1,6 +1,6 @@
 """What a route asks of a key: one of some scopes, and the limit that its requests count against.
 
-A route says so with the dependency that gives it its caller, so that there is no list of paths beside the routes.
+The dependency that gives a route its caller says this, so there is no separate list of paths.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ BEARER = HTTPBearer(auto_error=False)  # for the OpenAPI document; the door has 
 
 @dataclass(frozen=True)
 class Access:
-    """A route's dependency: the caller whom the door let in, once it has one of `scopes`.
+    """A route's dependency: the caller whom the door let in, if it has one of `scopes`.
 
-    Raises ApiError 403 where it has none. `counts` is the limit that the door counts requests against.
+    Raises ApiError 403 if it has none. `counts` is the limit that the door counts requests against.
     """
 
     scopes: tuple[Scope, ...]
@@ -45,21 +45,21 @@ def require(*scopes: Scope, counts: Bucket) -> Access:
 
 
 def lacks(scopes: Iterable[Scope], what: str = "") -> ApiError:
-    """The 403 for a caller without any of these scopes; `what` says what needs them."""
+    """The 403 for a caller without any of these scopes; `what` names the action that needs them."""
     named = " or ".join(f"'{scope}'" for scope in scopes)
     message = f"{what} needs the scope {named}, which this key lacks." if what else f"This key lacks the scope {named}."
     return ApiError(403, message, code="missing_scope")
 
 
 def access_of(route: BaseRoute) -> Access | None:
-    """What a route asks of a key; None where it asks for none."""
+    """What a route asks of a key; None if it asks for nothing."""
     if not isinstance(route, APIRoute):
         return None
     return next((one.call for one in route.dependant.dependencies if isinstance(one.call, Access)), None)
 
 
 def wanted_access(connection: Connection) -> Access | None:
-    """What the route that this request goes to asks for; None where no route takes it."""
+    """What the route of this request asks for; None if no route takes the request."""
     for route in connection["app"].routes:
         if route.matches(connection)[0] is Match.FULL:
             return access_of(route)

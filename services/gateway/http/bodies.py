@@ -1,6 +1,6 @@
 """What every body that clients send has in common.
 
-Null means absent, as in OpenAI's schema: its SDKs and their users send null for what they leave at its default.
+Null means absent, as in OpenAI's schema: OpenAI's SDKs and their users send null for a field that keeps its default.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class NullsAbsent(BaseModel):
-    """A body in which a field that is null counts as not sent, unless null is a value of its own there.
+    """A body in which null means that the field was not sent, unless null is a value of that field.
 
-    It is one where the default is null, and in a field that must be sent.
+    Null is a value where the default is null, and in a required field.
     """
 
     @model_validator(mode="before")
@@ -31,7 +31,7 @@ class Body(NullsAbsent):
 
 
 class Strict(NullsAbsent):
-    """A body in which an unknown field is refused: a mistyped one must not look like none."""
+    """A body in which an unknown field is refused, so that a mistyped field is noticed."""
 
     model_config = ConfigDict(extra="forbid")
 

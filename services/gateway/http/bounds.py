@@ -1,4 +1,4 @@
-"""What a request's body may be: how many bytes, and of which texts."""
+"""Limits on a request's body: how many bytes, and which texts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ A whole pair, as each emoji is in ASCII JSON, does not match: most bodies are no
 
 @dataclass(frozen=True)
 class Bounds:
-    """The largest bodies, in bytes: of what is JSON, of texts to embed, of uploads."""
+    """The largest bodies, in bytes: of JSON, of texts to embed, of uploads."""
 
     json: int
     embeddings: int
@@ -43,7 +43,7 @@ class Bounds:
 
 
 class BodyTooLarge(ApiError, HTTPException):
-    """413. It is an HTTPException too, the only kind that FastAPI lets through while it reads a form."""
+    """413. It is an HTTPException too, because FastAPI lets no other exception through while it reads a form."""
 
     def __init__(self, most: int, setting: str) -> None:
         message = f"The request's body is larger than {most} bytes; an operator can raise `{setting}`."
@@ -66,7 +66,7 @@ def check_address(scope: Scope) -> None:
 
 
 async def checked(scope: Scope, receive: Receive, bounds: Bounds) -> Receive:
-    """What gives a route its body, once that is known to be good; a form is read by the route, and counted meanwhile.
+    """Gives a route its body once the body is known to be good. A form is read by the route, and counted meanwhile.
 
     Raises ApiError 400 for a text that cannot be stored, BodyTooLarge, GoneAway.
     """

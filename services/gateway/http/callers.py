@@ -1,6 +1,6 @@
-"""Who asks: API keys, and the callers behind them.
+"""API keys, and the callers behind them.
 
-Keys are stored as SHA-256 digests; a key has 256 random bits, so a slow hash adds nothing.
+Keys are stored as SHA-256 digests. A key has 256 random bits, so a slow hash would add nothing.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Keys:
         return caller
 
     def forget(self, key_id: str) -> None:
-        """Look a key up anew at its next request: it was revoked."""
+        """Look a revoked key up again at its next request."""
         kept = [(one, known) for one, known in list(self._remembered.items()) if known[1].key_id != key_id]
         self._remembered = dict(kept)
 
@@ -66,7 +66,7 @@ class Keys:
 
 
 def key_of(authorization: str) -> str:
-    """The key in an Authorization header; `Bearer` is in any case. Raises ApiError 401 where there is none."""
+    """The key in an Authorization header; `Bearer` may be in any case. Raises ApiError 401 if there is none."""
     scheme, _, key = authorization.strip().partition(" ")
     if scheme.lower() != "bearer" or not key.strip():
         message = "No API key. Send one as 'Authorization: Bearer KEY'; the first one lies in the home's secrets."

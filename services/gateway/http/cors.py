@@ -1,4 +1,4 @@
-"""Pages of other origins: browsers let them call the API where `cors_origins` names them."""
+"""Pages of other origins: browsers let them call the API if `cors_origins` names their origin."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ READABLE = [
 
 
 class CrossOriginApp(FastAPI):
-    """An app that answers pages of `origins`, and those of none where that is empty.
+    """An app that answers pages of `origins`; with an empty list, no page of another origin.
 
-    The middleware stands outside of everything: a preflight brings no key, and a 401 and a 500 need the headers too.
-    Keys are in the Authorization header, so credentials in the browser's sense, cookies, are never allowed.
+    This middleware must be the outermost: a preflight has no key, and a 401 and a 500 need the headers too. Keys are in
+    the Authorization header, so credentials in the browser's sense (cookies) are never allowed.
     """
 
     def __init__(self, origins: Sequence[str], **options: Any) -> None:

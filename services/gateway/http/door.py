@@ -1,7 +1,7 @@
-"""What stands before every route of the API: the key, the address, the body.
+"""Checks key, address and body of a request before any route of the API.
 
-FastAPI reads and parses a whole body before it asks the first dependency, so that a stranger without a key could make
-it read 64 MiB; here the key is looked up before a byte of the body is read.
+FastAPI reads and parses a whole body before it calls the first dependency, so a stranger without a key could make it
+read 64 MiB. Here the key is looked up before a byte of the body is read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ API = "/v1/"
 
 
 class Door:
-    """ASGI middleware. Below /v1/ it leaves the caller in the request's state, admitted under the limits of its key."""
+    """ASGI middleware. For paths below /v1/ it stores the caller in the request's state, once the key's limits admit
+    it.
+    """
 
     def __init__(self, app: ASGIApp, bounds: Bounds) -> None:
         self.app, self.bounds = app, bounds
@@ -45,9 +47,9 @@ class Door:
 
 
 async def _admitted(scope: Scope) -> Standing:
-    """Count a request of a key that is known. Raises ApiError 401 for one that is missing, unknown or revoked.
+    """Count a request of a known key. Raises ApiError 401 for a key that is missing, unknown or revoked.
 
-    A request that no route takes costs as little as a read, and counts as one.
+    A request that no route takes counts as a read, since it costs as little.
     """
     app = scope["app"]
     caller = await part_of(app, Keys).caller(key_of(Headers(scope=scope).get("authorization", "")))

@@ -52,8 +52,9 @@ AttributeFilter = Annotated[Filter, PlainValidator(_filter, json_schema_input_ty
 
 
 class RankingOptions(Strict):
-    """No ranker but `none` reorders passages by a cross-encoder, and only where one is set; `score_threshold` is for
-    the fused score, in 0..1."""
+    """With any ranker but `none`, a cross-encoder reorders the passages, if one is set. `score_threshold` is for the
+    fused score, in 0..1.
+    """
 
     ranker: Literal["none", "auto", "default-2024-11-15"] = "auto"
     score_threshold: float = Field(default=0.0, ge=0.0, le=1.0)

@@ -1,8 +1,8 @@
-"""How much a key may do in a minute.
+"""Limits on how much a key may do in a minute.
 
 Each request counts against one of three limits, which its route names: `requests` asks a model, the embedder or the
-index; `writes` changes or starts something; `reads` looks at how things stand. So nobody who makes an ingest, or waits
-for one, uses up what questions need.
+index; `writes` changes or starts something; `reads` only looks at the state of something. So an ingest, or waiting for
+one, does not use up what questions need.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ KEPT_SECONDS = 120
 
 @dataclass(frozen=True)
 class Standing:
-    """How a key's limits stand with this request counted: OpenAI's headers, and the 429 where one is used up."""
+    """The state of a key's limits after this request: OpenAI's headers, and the 429 if a limit is used up."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
     refusal: ApiError | None = None
 
 
 class Limits:
-    """Counts requests and tokens of each key in the broker, so that every replica counts alike.
+    """Counts requests and tokens of each key in the broker, so that all replicas share the counts.
 
-    `reads_per_minute` is the bound of reads, for each key. While the broker does not answer, requests pass: a lost
+    `reads_per_minute` is the limit of reads for each key. While the broker does not answer, requests pass: a lost
     counter must not stop answers.
     """
 

@@ -1,4 +1,4 @@
-"""Pages of a list by OpenAI's cursors: an object's id says where the next page, or the previous one, begins."""
+"""Pages of a list by OpenAI's cursors: the id of an object says where the next or the previous page begins."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def page(data: list[dict[str, Any]], has_more: bool = False) -> dict[str, Any]:
 
 
 def event_number(event_id: str, prefix: str) -> int:
-    """The number in an event's id. Raises ApiError 404 for what is no such id, as `ftevent-²` is none."""
+    """The number in an event's id. Raises ApiError 404 for anything that is no such id, such as `ftevent-²`."""
     number = event_id.removeprefix(prefix)
     if not EVENT_NUMBER.fullmatch(number):
         raise ApiError(404, f"There is no event '{event_id}'.", code="event_not_found", param="after")

@@ -1,6 +1,6 @@
-"""How a route gets what it calls: the app holds its collaborators, and a route names the ones that it needs.
+"""How a route gets the objects that it calls: the app holds them, and a route names the ones that it needs.
 
-A room knows the classes that it calls and no more, so it does not import the dataclass that holds them all.
+A room knows only the classes that it calls, so it need not import the dataclass that holds them all.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True)
 class Needed(Generic[Part]):
-    """A route's dependency: the app's collaborator of one kind."""
+    """A route's dependency: the app's part of one type."""
 
     kind: type[Part]
 
@@ -25,18 +25,18 @@ class Needed(Generic[Part]):
 
 
 def part(kind: type[Part]) -> Part:
-    """The default of a route's parameter that takes a collaborator: `stores: Stores = part(Stores)`."""
+    """The default of a route's parameter that takes a part: `stores: Stores = part(Stores)`."""
     needed: Part = Depends(Needed(kind))
     return needed
 
 
 def hold(app: FastAPI, parts: object) -> None:
-    """Give an app its collaborators: a dataclass whose fields are each of another kind."""
+    """Give an app its parts: a dataclass whose fields all have different types."""
     app.state.parts = parts
 
 
 def part_of(app: FastAPI, kind: type[Part]) -> Part:
-    """The collaborator in the field that is declared to be of this kind. Raises KeyError where no field is."""
+    """The part in the field that is declared with this type. Raises KeyError if there is no such field."""
     parts = app.state.parts
     found: Part = getattr(parts, _fields(parts.__class__)[kind])
     return found

@@ -1,4 +1,4 @@
-"""Fields of OpenAI's that are refused in words where they ask for what is not served."""
+"""OpenAI's fields that are refused, with an explanation, when they ask for something that is not served."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BeforeValidator
 
 
 def refused(why: str, *harmless: Any) -> BeforeValidator:
-    """A field that may only be absent, or stand at a value that asks for nothing: `harmless`, or what is empty."""
+    """A field that must be absent, empty, or have a value that asks for nothing (`harmless`)."""
 
     def check(value: Any) -> None:
         empty = value is None or value is False or value in ("", []) or _says_nothing(value)

@@ -1,4 +1,4 @@
-"""What a key sees of its workspace's jobs and files: those of its scopes. To it there are no others."""
+"""Which jobs and files of its workspace a key sees: those of its scopes. Any other does not exist for it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def purposes(caller: Caller) -> frozenset[str]:
 
 
 def check_purpose(caller: Caller, purpose: str) -> None:
-    """Raises ApiError 403 for a purpose that is another scope's; what is no purpose at all is for others to refuse."""
+    """Raises ApiError 403 for a purpose that needs another scope. Other code refuses a purpose that does not exist."""
     for scope, some in PURPOSES.items():
         if purpose in some and scope not in caller.scopes:
             raise lacks([scope], f"Uploading a file with the purpose '{purpose}'")

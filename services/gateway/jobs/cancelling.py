@@ -1,4 +1,4 @@
-"""Jobs ended by a person, and what waits for them told of it."""
+"""Cancels jobs for a person, and updates what waits for them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Cancelling:
         self._sessions, self._jobs = sessions, jobs
 
     def cancel(self, workspace_id: str, job_id: str) -> Job:
-        """Ask a job to end; a file whose indexing it was says so. Raises UnknownJob, WrongJobState."""
+        """Ask a job to end. If it was indexing a file, the file says so. Raises UnknownJob, WrongJobState."""
         job = self._jobs.request_cancel(workspace_id, job_id)
         if job.kind == "index_file":
             self._mark_file(job)

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 class Dispatcher:
     """Hands a job's task to the broker, once the job's row is committed.
 
-    Where the broker does not answer the job stays queued and says so: beat offers it again every minute.
+    If the broker does not answer, the job stays queued and says so; beat offers it again every minute.
     """
 
     def __init__(self, celery: Celery, jobs: Jobs, deadlines: dict[JobKind, float]) -> None:
@@ -34,9 +34,9 @@ class Dispatcher:
         return job
 
     def start_once(self, workspace_id: str, kind: JobKind, request: dict[str, Any]) -> Job:
-        """The unfinished job of this kind that the store has, or a new one: a store has one of a kind at a time.
+        """The store's unfinished job of this kind, or a new one: a store has one of a kind at a time.
 
-        Raises ApiError 409 where the one that it has does something else.
+        Raises ApiError 409 if the unfinished job does something else.
         """
         for job in self._jobs.list(workspace_id, kind):
             if job.status not in FINISHED and job.request.get("store_id") == request["store_id"]:
@@ -47,7 +47,7 @@ class Dispatcher:
         return self.start(workspace_id, kind, request)
 
     def add(self, session: Session, workspace_id: str, kind: JobKind, request: dict[str, Any]) -> Job:
-        """Create a job in the caller's transaction, so that what it is about and the job exist together."""
+        """Create a job in the caller's transaction, so that the job and its subject are stored together."""
         job = new_job(workspace_id, kind, request, self._deadlines[kind])
         session.add(job)
         return job

@@ -1,4 +1,4 @@
-"""Jobs: what the platform is doing, and why it stands where it does."""
+"""Jobs: what the platform is doing, and why a job is in its state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ JOBS = part(Jobs)
 
 
 def _seen(jobs: Jobs, caller: Caller, job_id: str) -> Job:
-    """Raises UnknownJob for a job of a kind that the key's scopes do not show, as for one that is not there."""
+    """Raises UnknownJob for a job that does not exist, and for one of a kind that the key's scopes do not show."""
     return jobs.find(caller.workspace_id, job_id, job_kinds(caller))
 
 
@@ -37,7 +37,7 @@ def list_jobs(
     caller: Caller = READ,
     jobs: Jobs = JOBS,
 ) -> dict[str, Any]:
-    """The newest of the jobs that the key sees first, of one status where one is named."""
+    """The jobs that the key sees, the newest first; of one status if it is named."""
     found = jobs.list(caller.workspace_id, *job_kinds(caller), limit=limit, status=status)
     return {"object": "list", "data": [job_body(job) for job in found], "has_more": len(found) == limit}
 
@@ -57,7 +57,7 @@ def cancel_job(
 
 @router.post("/v1/jobs/{job_id}/pause")
 def pause_job(job_id: str, caller: Caller = WRITE, jobs: Jobs = JOBS) -> dict[str, Any]:
-    """Ask a re-indexing or a fine-tuning to wait. It keeps what it has done."""
+    """Ask a reindexing or a fine-tuning to pause. It keeps what it has done."""
     _seen(jobs, caller, job_id)
     return job_body(jobs.request_pause(caller.workspace_id, job_id))
 
@@ -66,7 +66,7 @@ def pause_job(job_id: str, caller: Caller = WRITE, jobs: Jobs = JOBS) -> dict[st
 def resume_job(
     job_id: str, caller: Caller = WRITE, jobs: Jobs = JOBS, dispatcher: Dispatcher = DISPATCHER
 ) -> dict[str, Any]:
-    """Let a paused job go on where it was."""
+    """Let a paused job continue where it was."""
     _seen(jobs, caller, job_id)
     job, waits = jobs.resume(caller.workspace_id, job_id)
     if waits:

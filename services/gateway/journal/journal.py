@@ -23,7 +23,7 @@ MOST_EARLIER = 50
 
 @dataclass(frozen=True)
 class Deleted:
-    """Where a deleted answer's text still is: in approved examples, and in files with what was trained on them."""
+    """What still contains a deleted answer's text: approved examples, and files with what was trained on them."""
 
     example_ids: tuple[str, ...]
     uses: tuple[Use, ...]
@@ -78,7 +78,7 @@ class Journal:
         return turn
 
     def conversation(self, workspace_id: str, turn_id: str) -> list[Turn]:
-        """A response and those before it, oldest first, as far back as they are kept; at most MOST_EARLIER."""
+        """A response and the ones before it, oldest first, as far back as they are stored; at most MOST_EARLIER."""
         turns: list[Turn] = []
         with self._sessions() as session:
             wanted: str | None = turn_id
@@ -98,9 +98,9 @@ class Journal:
             forget_turns(session, [turn_id])
 
     def delete(self, caller: Caller, turn_id: str, with_examples: bool) -> Deleted:
-        """Delete an answer with the feedback on it, and with the approved examples from it where that is wanted.
+        """Delete an answer with the feedback on it and, if wanted, the approved examples made from it.
 
-        Raises ApiError 403 where other keys gave feedback on it and the caller's scopes do not reach so far.
+        Raises ApiError 403 if other keys gave feedback on it and the caller's scopes do not allow deleting that.
         """
         workspace_id = caller.workspace_id
         self.find(workspace_id, turn_id)

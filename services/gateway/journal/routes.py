@@ -1,4 +1,4 @@
-"""What an answer rested on, and its removal from the journal."""
+"""The evidence of an answer, and its removal from the journal."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def retrieve_answer(answer_id: str, caller: Caller = READ, journal: Journal = JO
 def delete_answer(
     answer_id: str, examples: Literal["keep", "delete"] = "keep", caller: Caller = WRITE, journal: Journal = JOURNAL
 ) -> dict[str, Any]:
-    """Delete an answer from the journal with the feedback on it, and say where its text still is."""
+    """Delete an answer and its feedback from the journal, and say what still contains its text."""
     if examples == "delete" and "voice" not in caller.scopes:
         raise lacks(["voice"], "Deleting examples")
     deleted = journal.delete(caller, answer_id, examples == "delete")

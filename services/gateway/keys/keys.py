@@ -1,6 +1,7 @@
-"""Keys, as a key with the scope `operate` makes, lists and revokes them in its own workspace.
+"""API keys: a key with the scope `operate` makes, lists and revokes keys of its own workspace.
 
-A key with the scope `workspaces` does so in every workspace. No key gives away what it does not have itself.
+A key with the scope `workspaces` does so in every workspace. No key can give away a scope or limit that it does not
+have itself.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ MadeKey = tuple[ApiKey, str]
 
 
 class ApiKeys:
-    """`forget` is told the id of each key that is revoked."""
+    """`forget` is called with the id of each key that is revoked."""
 
     def __init__(self, sessions: Sessions, forget: Callable[[str], None]) -> None:
         self._sessions, self._forget = sessions, forget
@@ -75,7 +76,9 @@ class ApiKeys:
         return [key for (key,) in rows], more
 
     def revoke(self, caller: Caller, key_id: str) -> ApiKey:
-        """End a key; one that is revoked stays as it is. Raises ApiError 409 for the last one that can make others."""
+        """Revoke a key; one that is already revoked stays as it is. Raises ApiError 409 for the last key that can make
+        others.
+        """
         key = self.find(caller, key_id)
         with self._sessions.begin() as session:
             take_turns(session, (caller.workspace_id, key.workspace_id))
@@ -90,15 +93,16 @@ class ApiKeys:
 
 
 def check_caller(session: Session, caller: Caller) -> None:
-    """Raises ApiError 401 where the caller was revoked since its key was looked up: it must not outlive itself in
-    another key."""
+    """Raises ApiError 401 if the caller was revoked since its key was looked up: a revoked key must not make another
+    one.
+    """
     mine = select(ApiKey.id).where(ApiKey.id == caller.key_id, ApiKey.revoked_at.is_(None))
     if session.scalar(mine) is None:
         raise ApiError(401, "This API key is unknown or revoked.", code="invalid_api_key")
 
 
 def check_scopes(caller: Caller, scopes: Iterable[str], workspace_id: str) -> Sequence[str]:
-    """The scopes, each once. Raises ApiError 403 for one that the caller cannot give away there."""
+    """The scopes, without repetitions. Raises ApiError 403 for one that the caller cannot give away there."""
     given = [scope for scope in ALL_SCOPES if scope in scopes]
     for scope in given:
         if scope not in caller.scopes:

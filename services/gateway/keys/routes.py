@@ -1,4 +1,4 @@
-"""Keys and workspaces. The secret of a key is in the answer to its making, and in no other."""
+"""Keys and workspaces. A key's secret is shown only in the answer to the call that makes it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _made(response: Response, made: MadeKey) -> dict[str, Any]:
 def create_key(
     response: Response, body: KeyCreate, caller: Caller = WRITE_KEYS, api_keys: ApiKeys = API_KEYS
 ) -> dict[str, Any]:
-    """Make a key. Its `secret` is shown this once."""
+    """Make a key. Its `secret` is shown only once, here."""
     return _made(response, api_keys.create(caller, body))
 
 
@@ -44,7 +44,7 @@ def list_keys(
     caller: Caller = READ_KEYS,
     api_keys: ApiKeys = API_KEYS,
 ) -> dict[str, Any]:
-    """The keys of a workspace, revoked ones among them; of the caller's own where none is named."""
+    """The keys of a workspace, also the revoked ones; of the caller's workspace if none is named."""
     rows, more = api_keys.list(caller, workspace_id, wanted)
     return page([key_body(row) for row in rows], more)
 
@@ -56,7 +56,9 @@ def retrieve_key(key_id: str, caller: Caller = READ_KEYS, api_keys: ApiKeys = AP
 
 @router.post("/v1/keys/{key_id}/revoke")
 def revoke_key(key_id: str, caller: Caller = WRITE_KEYS, api_keys: ApiKeys = API_KEYS) -> dict[str, Any]:
-    """End a key: at once here, within five seconds on other gateways. The last one that can make keys stays."""
+    """Revoke a key: at once here, within five seconds on other gateways. The last key that can make keys cannot be
+    revoked.
+    """
     return key_body(api_keys.revoke(caller, key_id))
 
 
@@ -64,7 +66,9 @@ def revoke_key(key_id: str, caller: Caller = WRITE_KEYS, api_keys: ApiKeys = API
 def create_workspace(
     response: Response, body: WorkspaceCreate, caller: Caller = WRITE_WORKSPACES, workspaces: Workspaces = WORKSPACES
 ) -> dict[str, Any]:
-    """Make a workspace with its default store. `first_key` has the `secret` of its first key, shown this once."""
+    """Make a workspace with its default store. `first_key` has the `secret` of its first key, which is shown only once,
+    here.
+    """
     workspace, made = workspaces.create(caller, body.name)
     return {**workspace_body(workspace), "first_key": _made(response, made)}
 

@@ -1,4 +1,4 @@
-"""Bodies of the calls on keys and workspaces. Unknown fields are refused: a mistyped limit must not be none."""
+"""Bodies of the calls on keys and workspaces. Unknown fields are refused, so that a mistyped limit is noticed."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ Limit = Annotated[int, Field(ge=1, le=HIGHEST_LIMIT)]
 
 
 class KeyCreate(Strict):
-    """Without `workspace_id` the key is one of the caller's own workspace. A limit that is not given is the usual one,
-    or the caller's where that is lower."""
+    """Without `workspace_id` the key belongs to the caller's workspace. A limit that is not given has its default, or
+    the caller's own limit if that is lower.
+    """
 
     name: Name
     scopes: list[Scope] = Field(default=["ask"], min_length=1, max_length=100)
@@ -48,7 +49,7 @@ class WorkspaceCreate(Strict):
 
 
 def key_body(key: ApiKey) -> dict[str, Any]:
-    """What may be seen of a key at any time; its secret is not among it."""
+    """What may always be shown of a key; never its secret."""
     return {
         "id": key.id,
         "object": "key",

@@ -1,4 +1,4 @@
-"""Workspaces: each with stores, versions, journal and keys of its own, and nothing of another's."""
+"""Workspaces: each has its own stores, versions, journal and keys, and sees nothing of another's."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Workspaces:
     def create(self, caller: Caller, name: str) -> tuple[Workspace, MadeKey]:
         """A workspace with its default store and its first key, which has every scope but `workspaces`.
 
-        Raises ApiError 409 for a name that is taken, 403 where the caller lacks one of those scopes.
+        Raises ApiError 409 for a name that is taken, 403 if the caller lacks one of those scopes.
         """
         with self._sessions.begin() as session:
             take_turns(session, (caller.workspace_id,))

@@ -1,4 +1,4 @@
-"""Where a text has gone, as answers of the API show it."""
+"""The lineage of a text, as answers of the API show it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from services.domain.lineage import Holder, Lineage
 
 
 def lineage_body(found: Lineage, origin_id: str) -> dict[str, Any]:
-    """The data sets and versions that have an origin's text in them."""
+    """The data sets and versions that contain text of a file or an answer."""
     return {
         "object": "lineage",
         "id": origin_id,

@@ -1,4 +1,4 @@
-"""Where the text of a file or an answer has gone: the data sets and versions of a workspace."""
+"""Which data sets and versions of a workspace contain the text of a file or an answer."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Lineages:
         self._sessions = sessions
 
     def of(self, workspace_id: str, origin_id: str) -> Lineage:
-        """What has the text of a file or an answer in it, deleted or not; nothing for an unknown id."""
+        """What contains the text of a file or an answer, deleted or not; nothing for an unknown id."""
         with self._sessions() as session:
             return lineage(session, workspace_id, origin_id)
 
     def of_file(self, workspace_id: str, file_id: str, purposes: Collection[str]) -> Lineage:
-        """Raises ApiError 404 for a file that never was, or is of no such purpose."""
+        """Raises ApiError 404 for a file that never existed, or that has another purpose."""
         mine = File.id == file_id, File.workspace_id == workspace_id, File.purpose.in_(purposes)
         with self._sessions() as session:
             known = session.scalar(select(File.id).where(*mine))
@@ -31,7 +31,7 @@ class Lineages:
         return self.of(workspace_id, file_id)
 
     def of_answer(self, workspace_id: str, answer_id: str) -> Lineage:
-        """Raises ApiError 404 for an answer that the journal does not hold, unless something was made from it."""
+        """Raises ApiError 404 for an answer that is not in the journal, unless something was made from it."""
         found = self.of(workspace_id, answer_id)
         mine = Turn.id == answer_id, Turn.workspace_id == workspace_id
         with self._sessions() as session:

@@ -1,4 +1,4 @@
-"""Where the text of a file or an answer has gone."""
+"""Which data sets and versions contain the text of a file or an answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LINEAGES = part(Lineages)
 def file_lineage(
     file_id: str, caller: Caller = Depends(require("knowledge", "voice", counts="reads")), lineages: Lineages = LINEAGES
 ) -> dict[str, Any]:
-    """The data sets and versions that have text of a file in them, deleted or not."""
+    """The data sets and versions that contain text of a file, deleted or not."""
     found = lineages.of_file(caller.workspace_id, file_id, purposes(caller))
     return lineage_body(found, file_id)
 

@@ -24,7 +24,7 @@ VERSIONS = part(Versions)
 @router.get("/v1/models")
 @router.get("/v1/models/", include_in_schema=False)
 async def list_models(caller: Caller = READ, slots: Slots = SLOTS, versions: Versions = VERSIONS) -> dict[str, Any]:
-    """What answers now: the modes whose weights are served, and every version of the workspace by name."""
+    """The model names that answer now: modes whose weights are served, and every version of the workspace by name."""
     names = await _served(slots, versions, caller.workspace_id)
     return {"object": "list", "data": [_model_body(name) for name in names]}
 

@@ -1,5 +1,5 @@
-"""OpenAI's Responses shape of one answer: the body, and the items in it. Ours, beside OpenAI's fields: `citations` next
-to the annotations, and `passages`, `timings`, `versions` on the body.
+"""OpenAI's Responses shape of one answer: the body, and the items in it. Fields of our own: `citations` next to the
+annotations, and `passages`, `timings` and `versions` on the body.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from services.kit.errors import ApiError
 
 @dataclass(frozen=True)
 class ResponseShape:
-    """Presents one answer. `key` is what the ids of the response and its items share; `created` is in Unix seconds."""
+    """Presents one answer. `key` is the part that the ids of the response and its items share; `created` is in Unix
+    seconds.
+    """
 
     key: str
     created: int
@@ -58,7 +60,7 @@ class ResponseShape:
         return {**body, "usage": _usage(answer), **explained(answer)}
 
     def searches(self, found: Started | Answer) -> list[dict[str, Any]]:
-        """The file_search_call, where passages were looked for."""
+        """The file_search_call, if the mode searches for passages."""
         if found.searched is None:
             return []
         call = {
@@ -76,7 +78,7 @@ class ResponseShape:
         return {**self.empty_message(), "status": status, "content": [self.part(answer)]}
 
     def part(self, answer: Answer) -> dict[str, Any]:
-        """The message's content: the answer's text, or the server's refusal of it."""
+        """The message's content: the answer's text, or the server's refusal."""
         return refusal(answer.text) if is_server_refusal(self.question, answer.text) else output_text(answer)
 
     def empty_message(self) -> dict[str, Any]:
@@ -164,7 +166,7 @@ def _input_item(item_id: str, message: InputMessage) -> dict[str, Any]:
 
 
 def _tool(tool: FileSearchTool) -> dict[str, Any]:
-    """The tool as it was asked for."""
+    """The tool as the client asked for it."""
     filters = filter_body(tool.filters) if tool.filters is not None else None
     return {**tool.model_dump(exclude={"filters"}), "filters": filters}
 

@@ -21,7 +21,7 @@ Event = tuple[str, dict[str, Any]]
 
 
 class ResponseEvents:
-    """Makes the events of one response; it counts them."""
+    """Makes the events of one response, and numbers them."""
 
     def __init__(self, shape: ResponseShape) -> None:
         self._shape = shape
@@ -63,7 +63,7 @@ class ResponseEvents:
             yield "response.output_text.delta", {**self._place(), "delta": text, "logprobs": []}
 
     def _begin(self, part: dict[str, Any]) -> Iterator[Event]:
-        """The message's only part, at its first text: only then is it known whether it is an answer or a refusal."""
+        """Begin the message's only part at its first text: only then is it clear if it is an answer or a refusal."""
         if not self._begun:
             self._begun = True
             yield "response.content_part.added", {**self._place(), "part": part}
@@ -93,7 +93,7 @@ class ResponseEvents:
 
 
 def _search(item: dict[str, Any]) -> Iterator[Event]:
-    """The search is over when its first event leaves: what fails in it is an HTTP error."""
+    """The search is over when its first event is sent: an error in the search is an HTTP error."""
     place = {"item_id": item["id"], "output_index": 0}
     added = {**item, "status": "in_progress", "queries": [], "results": None}
     yield "response.output_item.added", {"output_index": 0, "item": added}

@@ -1,6 +1,7 @@
-"""The body of POST /v1/responses. What it asks for beyond text and file_search is refused in words, never ignored.
+"""The body of POST /v1/responses. A request for anything but text and file_search is refused with an explanation, never
+ignored.
 
-Only fields that cannot change an answer (`user`, `prompt_cache_key` and the like) are taken without effect.
+Only fields that cannot change an answer (`user`, `prompt_cache_key` and the like) are accepted without effect.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ class TextConfig(Body):
 
 
 class ResponseRequest(Strict):
-    """`input` is a list of messages, whatever it came as. An earlier answer's `file_search_call` may stand in it: the
-    search is made afresh, so it is left out.
+    """`input` is always a list of messages, also if it came as a text. A `file_search_call` of an earlier answer is
+    left out: the search is made again.
     """
 
     model: str = "default"
@@ -148,7 +149,7 @@ class ResponseRequest(Strict):
 
 
 def as_asked(request: ResponseRequest, earlier: Sequence[Turn]) -> Asked:
-    """The request as a question after those before it, oldest first. Their `instructions` are not carried over."""
+    """The request as a question after the earlier ones, oldest first. Their `instructions` are not used again."""
     tool = request.file_search()
     said: list[tuple[Role, str]] = [("system", request.instructions)] if request.instructions else []
     for turn in earlier:

@@ -1,4 +1,4 @@
-"""POST /v1/responses, and what is kept of a response."""
+"""POST /v1/responses, and stored responses."""
 
 from __future__ import annotations
 
@@ -45,8 +45,9 @@ async def create_response(
     deliveries: Deliveries = DELIVERIES,
     journal: Journal = JOURNAL,
 ) -> Response:
-    """Answer the last user message, in the mode that the model name stands for, from the stores that the file_search
-    tool names or, without it, from the default store."""
+    """Answer the last user message in the mode that the model name selects. The stores are those of the file_search
+    tool; without it, the default store.
+    """
     earlier: list[Turn] = []
     if asked.previous_response_id:
         earlier = await run_in_threadpool(journal.conversation, caller.workspace_id, asked.previous_response_id)
@@ -76,7 +77,7 @@ def retrieve_response(
     caller: Caller = READ,
     journal: Journal = JOURNAL,
 ) -> dict[str, Any]:
-    """A response from the journal, as it was sent; with `include`, what its search found too."""
+    """A response from the journal, as it was sent; with `include`, also what its search found."""
     if stream:
         message = "A response that is over is not streamed again; retrieve it without `stream`."
         raise ApiError(400, message, code="invalid_value", param="stream")
@@ -88,8 +89,9 @@ def retrieve_response(
 def delete_response(
     response_id: str, caller: Caller = WRITE, journal: Journal = JOURNAL, lineages: Lineages = LINEAGES
 ) -> dict[str, Any]:
-    """Delete a response from the journal with the feedback on it; a conversation that goes on forgets it. `lineage`
-    names the data sets and versions that still have its text in them."""
+    """Delete a response from the journal with the feedback on it; a conversation that continues no longer sees it.
+    `lineage` names the data sets and versions that still contain its text.
+    """
     journal.forget(caller, response_id)
     left = lineages.of(caller.workspace_id, response_id)
     return {"id": response_id, "object": "response", "deleted": True, "lineage": lineage_body(left, response_id)}
@@ -104,7 +106,7 @@ def list_input_items(
     caller: Caller = READ,
     journal: Journal = JOURNAL,
 ) -> dict[str, Any]:
-    """The messages that a response was asked with, without those of the responses before it."""
+    """The messages of the request for a response, without those of earlier responses."""
     turn = journal.response(caller.workspace_id, response_id)
     items = _kept(turn)["input"]
     return _page(items if order == "asc" else items[::-1], after, limit)

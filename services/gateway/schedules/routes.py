@@ -60,7 +60,7 @@ def create_schedule(
     files: Files = FILES,
     schedules: Schedules = SCHEDULES,
 ) -> dict[str, Any]:
-    """Retrain at times. The first due time is worked out within a minute."""
+    """Retrain at set times. The first due time is computed within a minute."""
     check_files(files, caller, training_file=body.training_file)
     return _body(schedules.create(caller.workspace_id, body.columns()), schedules)
 
@@ -75,7 +75,7 @@ def list_schedules(caller: Caller = READ, schedules: Schedules = SCHEDULES) -> d
 
 @router.get("/v1/schedules/{schedule_id}")
 def retrieve_schedule(schedule_id: str, caller: Caller = READ, schedules: Schedules = SCHEDULES) -> dict[str, Any]:
-    """A schedule with its next due time and what came of the last one."""
+    """A schedule with its next due time and the result of the last one."""
     return _body(schedules.find(caller.workspace_id, schedule_id), schedules)
 
 
@@ -87,7 +87,7 @@ def update_schedule(
     files: Files = FILES,
     schedules: Schedules = SCHEDULES,
 ) -> dict[str, Any]:
-    """Change what is named."""
+    """Change the fields that the body names."""
     check_files(files, caller, training_file=body.training_file)
     return _body(schedules.update(caller.workspace_id, schedule_id, body.columns()), schedules)
 
@@ -100,5 +100,5 @@ def delete_schedule(schedule_id: str, caller: Caller = WRITE, schedules: Schedul
 
 @router.post("/v1/schedules/{schedule_id}/run")
 def run_schedule(schedule_id: str, caller: Caller = WRITE, schedules: Schedules = SCHEDULES) -> dict[str, Any]:
-    """Queue a run now, whatever the conditions are. Answers with the job."""
+    """Queue a run now, whatever the conditions say. Answers with the job."""
     return job_body(schedules.run(caller.workspace_id, schedule_id))

@@ -1,4 +1,4 @@
-"""Schedules of retraining: made, changed, looked at, and run now."""
+"""Schedules of retraining: make, change, show, and run now."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Schedules:
         self._base_model, self._deadline = base_model, deadline
 
     def create(self, workspace_id: str, values: dict[str, Any]) -> TrainingSchedule:
-        """`values` are columns. Raises ApiError for a training file that is not there, or is none."""
+        """`values` are columns. Raises ApiError for a training file that does not exist or has another purpose."""
         self._check_file(workspace_id, values)
         schedule = TrainingSchedule(id=f"sched_{secrets.token_hex(12)}", workspace_id=workspace_id, **values)
         with self._sessions.begin() as session:
@@ -57,7 +57,7 @@ class Schedules:
             return session.scalars(_schedules(workspace_id).order_by(TrainingSchedule.created_at.desc())).all()
 
     def update(self, workspace_id: str, schedule_id: str, values: dict[str, Any]) -> TrainingSchedule:
-        """Change columns. With another time the next run is worked out anew, within a minute."""
+        """Change columns. If the time changes, the next due time is computed again within a minute."""
         self.find(workspace_id, schedule_id)
         self._check_file(workspace_id, values)
         if values.keys() & {"cron", "time_zone", "enabled"}:
@@ -68,14 +68,14 @@ class Schedules:
         return self.find(workspace_id, schedule_id)
 
     def delete(self, workspace_id: str, schedule_id: str) -> None:
-        """Forget a schedule; a run under way goes on."""
+        """Delete a schedule; a run in progress continues."""
         self.find(workspace_id, schedule_id)
         with self._sessions.begin() as session:
             gone = update(TrainingSchedule).where(TrainingSchedule.id == schedule_id)
             session.execute(gone.values(deleted_at=now(), enabled=False))
 
     def run(self, workspace_id: str, schedule_id: str) -> Job:
-        """Queue a run now, whatever the conditions are. Raises ApiError 409 while the last one is not finished."""
+        """Queue a run now, whatever the conditions say. Raises ApiError 409 if the last run is not finished."""
         schedule = self.find(workspace_id, schedule_id)
         try:
             file_id = training_file(self._sessions, schedule, self._examples)
@@ -96,7 +96,7 @@ class Schedules:
         return job
 
     def last_runs(self, workspace_id: str, schedule_ids: Sequence[str]) -> dict[str, Run]:
-        """The latest due time that was taken of each schedule."""
+        """For each schedule, the latest due time that was handled."""
         ours = ScheduleRun.workspace_id == workspace_id, ScheduleRun.schedule_id.in_(schedule_ids)
         latest = select(ScheduleRun.schedule_id, func.max(ScheduleRun.due_at)).where(*ours)
         last = tuple_(ScheduleRun.schedule_id, ScheduleRun.due_at).in_(latest.group_by(ScheduleRun.schedule_id))

@@ -1,4 +1,4 @@
-"""Bodies of the calls on schedules of retraining. Unknown fields are refused: a mistyped condition must not be none."""
+"""Bodies of the calls on schedules of retraining. Unknown fields are refused: a mistyped condition must be noticed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SUFFIX = r"^[A-Za-z0-9_-]+$"
 
 
 class Conditions(Strict):
-    """What has to hold at a due time for a run: all that are given, or with `match` "any" one of them.
+    """The conditions for a run at a due time: all that are given must hold, or with `match` "any" one of them.
 
-    `new_examples` were approved since the last run; the style of live answers lies `style_drop` (in 0..1) below that
-    at the gate; the live version is `older_than_days`, or none is live.
+    `new_examples`: that many were approved since the last run. `style_drop` (in 0..1): the style of live answers is
+    that much below the style at the gate. `older_than_days`: the live version is older, or none is live.
     """
 
     new_examples: int | None = Field(default=None, ge=1, le=1_000_000)
@@ -27,7 +27,7 @@ class Conditions(Strict):
 
 
 class ScheduleUpdate(Strict):
-    """Without `training_file`, the approved examples are trained on as they are at each run."""
+    """Without `training_file`, each run trains on the examples that are approved at that time."""
 
     name: Name | None = None
     schedule: Schedule | None = None
@@ -39,7 +39,9 @@ class ScheduleUpdate(Strict):
     enabled: bool | None = None
 
     def columns(self) -> dict[str, Any]:
-        """The columns that the body names. A null training file means the approved examples; any other, no change."""
+        """The columns that the body names. A null training file means the approved examples; any other null changes
+        nothing.
+        """
         given = self.model_dump(exclude_unset=True)
         found = {name: given[name] for name in ("name", "suffix", "seed", "enabled") if given.get(name) is not None}
         if "training_file" in given:

@@ -1,4 +1,4 @@
-"""Sources: register, synchronise, look at."""
+"""Sources: register, synchronise, show."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _seconds(moment: datetime | None) -> int | None:
 
 @router.post("/v1/sources")
 def create_source(body: SourceCreate, caller: Caller = WRITE, sources: Sources = SOURCES) -> dict[str, Any]:
-    """Register a source. It is synchronised when asked to, or as its schedule says."""
+    """Register a source. It is synchronised on request, or by its schedule."""
     source = sources.create(
         caller.workspace_id, body.vector_store_id, body.kind, body.location, {"name": body.title(), **body.columns()}
     )
@@ -86,7 +86,7 @@ def retrieve_source(source_id: str, caller: Caller = READ, sources: Sources = SO
 def update_source(
     source_id: str, body: SourceUpdate, caller: Caller = WRITE, sources: Sources = SOURCES
 ) -> dict[str, Any]:
-    """Change what is named; other patterns and attributes take effect with the next sync."""
+    """Change the fields that the body names. New patterns and attributes take effect with the next sync."""
     before = sources.find(caller.workspace_id, source_id)
     source = sources.update(caller.workspace_id, source_id, body.columns(before.settings))
     return source_body(source, sources.counts(source_id))
@@ -96,7 +96,7 @@ def update_source(
 def delete_source(
     source_id: str, documents: Literal["remove", "keep"] = "remove", caller: Caller = WRITE, sources: Sources = SOURCES
 ) -> dict[str, Any]:
-    """Forget a source. Its documents are hidden when this returns, or stay as files of the store with `keep`."""
+    """Delete a source. Its documents are hidden when this returns; with `keep` they stay as files of the store."""
     job = sources.delete(caller.workspace_id, source_id, documents == "keep")
     return {"id": source_id, "object": "source", "deleted": True, "job_id": job.id if job else None}
 
@@ -105,7 +105,7 @@ def delete_source(
 def sync_source(
     source_id: str, body: SourceSync | None = None, caller: Caller = WRITE, sources: Sources = SOURCES
 ) -> dict[str, Any]:
-    """Bring a source's documents in step now. Answers with the job, whose result is the report."""
+    """Synchronise a source's documents now. Answers with the job, whose result is the report."""
     asked = body or SourceSync()
     return job_body(sources.sync(caller.workspace_id, source_id, asked.full, asked.confirm))
 

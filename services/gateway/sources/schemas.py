@@ -19,15 +19,16 @@ AttributeValue = Annotated[str, Field(max_length=512)] | bool | Finite
 
 
 class Schedule(Strict):
-    """Five cron fields, counted in a time zone's wall-clock time."""
+    """Five cron fields, in the wall-clock time of a time zone."""
 
     cron: Annotated[str, AfterValidator(check_cron), Field(max_length=200)]
     time_zone: Annotated[str, AfterValidator(check_time_zone), Field(max_length=64)] = "UTC"
 
 
 class SourceUpdate(Strict):
-    """`include` and `exclude` are patterns over a document's path or URL, `hosts` further hosts of a site,
-    `url_prefix` makes, with a path behind it, the address that citations of a folder's documents link to."""
+    """`include` and `exclude` are patterns for a document's path or URL. `hosts` are further hosts of a site.
+    `url_prefix` and a document's path together are the address that citations of a folder's documents link to.
+    """
 
     name: Name | None = None
     include: list[Pattern] | None = Field(default=None, max_length=100)
@@ -40,7 +41,7 @@ class SourceUpdate(Strict):
     enabled: bool | None = None
 
     def columns(self, before: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The columns that the body names, over the settings there were; what is null is taken away."""
+        """The columns that the body names, on top of the settings so far; null removes a setting."""
         given = self.model_dump(exclude_unset=True)
         found = {name: given[name] for name in ("name", "enabled") if given.get(name) is not None}
         if "schedule" in given:
@@ -64,7 +65,7 @@ class SourceCreate(SourceUpdate):
 
 
 class SourceSync(Strict):
-    """`full` reads every document anew, `confirm` allows any number of removals."""
+    """`full` reads every document again, `confirm` allows any number of removals."""
 
     full: bool = False
     confirm: bool = False

@@ -34,7 +34,7 @@ class Sources:
     ) -> Source:
         """Register a source; `values` are further columns.
 
-        Raises SourceRefused for what the allow-lists do not cover, ApiError for a store that is not there.
+        Raises SourceRefused for a location that the allow-lists do not cover, ApiError for a store that does not exist.
         """
         place = check_location(kind, location, self._allowed)
         store_ids = self._stores.resolve(workspace_id, [store_id] if store_id else None)
@@ -62,7 +62,7 @@ class Sources:
             return session.scalars(_sources(workspace_id).order_by(Source.created_at.desc())).all()
 
     def update(self, workspace_id: str, source_id: str, values: dict[str, Any]) -> Source:
-        """Change columns. With another schedule the next due time is worked out anew, within a minute."""
+        """Change columns. If the schedule changes, the next due time is computed again within a minute."""
         self.find(workspace_id, source_id)
         if values.keys() & {"cron", "time_zone", "enabled"}:
             values = {**values, "next_due_at": None}
@@ -72,7 +72,7 @@ class Sources:
         return self.find(workspace_id, source_id)
 
     def delete(self, workspace_id: str, source_id: str, keep_documents: bool) -> Job | None:
-        """Forget a source. Its documents stay as files of the store, or are hidden at once and purged by a job."""
+        """Delete a source. Its documents stay as files of the store, or are hidden at once and removed by a job."""
         self.find(workspace_id, source_id)
         documents = SourceDocument.source_id == source_id
         of_source = select(SourceDocument.file_id).where(documents)
@@ -91,7 +91,7 @@ class Sources:
         return job
 
     def sync(self, workspace_id: str, source_id: str, full: bool, confirm: bool) -> Job:
-        """Queue a sync; one that waits already is named again."""
+        """Queue a sync. If one already waits, return that one."""
         source = self.find(workspace_id, source_id)
         options = {name: True for name, chosen in (("full", full), ("confirm", confirm)) if chosen}
         with self._sessions.begin() as session:
@@ -103,7 +103,7 @@ class Sources:
     def documents(
         self, workspace_id: str, source_id: str, status: str | None, limit: int, after: str | None
     ) -> tuple[Sequence[Document], bool]:
-        """A source's documents by key, those after `after`, and whether there are more."""
+        """A source's documents in the order of their keys, those after `after`, and whether there are more."""
         self.find(workspace_id, source_id)
         query = _documents(source_id)
         query = query.where(StoreFile.status == status) if status else query
@@ -113,7 +113,7 @@ class Sources:
         return [(row[0], row[1], row[2]) for row in rows[:limit]], len(rows) > limit
 
     def counts(self, source_id: str) -> dict[str, int]:
-        """Documents by how their indexing stands."""
+        """The number of documents in each state of indexing."""
         query = select(StoreFile.status, func.count()).select_from(SourceDocument).join(Source)
         query = query.join(StoreFile, _in_store()).where(SourceDocument.source_id == source_id)
         with self._sessions() as session:

@@ -1,4 +1,4 @@
-"""Batches: files that are put into a vector store together, and watched together."""
+"""Batches: files that are put into a vector store and watched together."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class FileBatches:
         return batch
 
     def counts(self, batch: FileBatch) -> dict[str, int]:
-        """The batch's files by status. One that was taken from the store since counts as cancelled."""
+        """The batch's files by status. A file that was since removed from the store counts as cancelled."""
         query = select(StoreFile.status, func.count()).join(FileBatchEntry, FileBatchEntry.file_id == StoreFile.file_id)
         query = query.where(FileBatchEntry.batch_id == batch.id, StoreFile.store_id == batch.store_id)
         with self._sessions() as session:
@@ -62,7 +62,7 @@ class FileBatches:
             return page_of_files(session, query, store_id, cursor, status)
 
     def cancel(self, workspace_id: str, store_id: str, batch_id: str) -> FileBatch:
-        """Stop what is not indexed yet; what is stays. A batch that has ended stays as it is."""
+        """Stop files that are not indexed yet; indexed ones stay. A batch that has ended does not change."""
         batch = self.find(workspace_id, store_id, batch_id)
         with self._sessions.begin() as session:
             rows = self._unfinished(session, batch)

@@ -63,7 +63,7 @@ def batch_body(batch: FileBatch, counts: dict[str, int]) -> dict[str, Any]:
 
 
 def _status(batch: FileBatch, counts: dict[str, int]) -> Status:
-    """Some files that failed do not make a failed batch: their errors stand beside them."""
+    """A batch is not failed because some files failed: their errors are shown with them."""
     if batch.cancelled_at is not None:
         return "cancelled"
     if counts["in_progress"]:

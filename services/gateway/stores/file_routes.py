@@ -69,7 +69,7 @@ async def update_store_file(
     store_files: StoreFiles = STORE_FILES,
     retrieval: RetrievalClient = RETRIEVAL,
 ) -> dict[str, Any]:
-    """Give a file other attributes; filters go by them when this returns. Nothing is embedded anew."""
+    """Change a file's attributes; filters use them when this returns. Nothing is embedded again."""
     workspace_id, update = caller.workspace_id, store_files.update
     row, file = await run_in_threadpool(update, workspace_id, store_id, file_id, body.attributes or {})
     await retrieval.set_attributes(workspace_id, store_id, file_id)
@@ -98,7 +98,7 @@ async def retrieve_store_file_content(
     store_files: StoreFiles = STORE_FILES,
     retrieval: RetrievalClient = RETRIEVAL,
 ) -> dict[str, Any]:
-    """The file's text as the index has it, a chunk an entry; nothing before it is indexed."""
+    """The file's text as the index has it, one entry for each chunk; empty until the file is indexed."""
     named = (caller.workspace_id, store_id, file_id)
     row, file = await run_in_threadpool(store_files.find, *named)
     data = [{"type": "text", "text": chunk.text} for chunk in await retrieval.chunks(*named)]

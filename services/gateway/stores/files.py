@@ -24,7 +24,7 @@ Held = tuple[StoreFile, File]
 
 @dataclass(frozen=True)
 class Entry:
-    """A file to put into a store. `chunking` has its own sizes in OpenAI's words; None goes with the store."""
+    """A file to put into a store. `chunking` has its own sizes in OpenAI's words; None means the store's sizes."""
 
     file_id: str
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -44,10 +44,10 @@ class StoreFiles:
         self.send(jobs)
 
     def place(self, session: Session, workspace_id: str, store_id: str, entries: Sequence[Entry]) -> list[Job]:
-        """As `attach`, in the caller's transaction; the jobs are to be sent once it is committed.
+        """As `attach`, in the caller's transaction; send the jobs after the commit.
 
-        A file that is there already, with the same attributes and sizes, stays as it is. With others it answers as it
-        did until it is indexed with them.
+        A file that is already in the store with the same attributes and sizes does not change. With others, the old
+        index answers until the file is indexed with them.
         """
         self._files.find_all(workspace_id, [entry.file_id for entry in entries])
         placed = [self._place(session, workspace_id, store_id, entry) for entry in entries]
@@ -86,7 +86,7 @@ class StoreFiles:
             return page_of_files(session, held_files(store_id), store_id, cursor, status)
 
     def update(self, workspace_id: str, store_id: str, file_id: str, attributes: dict[str, Any]) -> Held:
-        """Give a file other attributes; the index is to be told afterwards."""
+        """Change a file's attributes; the caller tells the index afterwards."""
         self.find(workspace_id, store_id, file_id)
         changed = {"attributes": attributes, "attributes_changed_at": now()}
         with self._sessions.begin() as session:

@@ -1,4 +1,4 @@
-"""A store's index: how it stands, the way back to the build before, and mending."""
+"""A store's index: its state, the rollback to the former build, and repair."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STORES = part(Stores)
 async def retrieve_index(
     store_id: str, caller: Caller = READ, stores: Stores = STORES, retrieval: RetrievalClient = RETRIEVAL
 ) -> dict[str, Any]:
-    """The builds of the store's index, which one answers, and what is wrong with it."""
+    """The builds of the store's index, which one answers, and any damage."""
     await run_in_threadpool(stores.find, caller.workspace_id, store_id)
     found = await retrieval.collections(caller.workspace_id, store_id)
     return {"object": "vector_store.index", "vector_store_id": store_id, **found.model_dump()}
@@ -38,7 +38,7 @@ async def retrieve_index(
 def roll_back_store(
     store_id: str, caller: Caller = WRITE, stores: Stores = STORES, dispatcher: Dispatcher = DISPATCHER
 ) -> dict[str, Any]:
-    """Let the build before answer again, once it has what was written since. Answers with the job."""
+    """Let the former build answer again, once it has everything written since. Answers with the job."""
     store = stores.find(caller.workspace_id, store_id)
     if store.previous_collection_id is None:
         message = f"The vector store '{store_id}' has no build before the one that answers."
@@ -51,6 +51,6 @@ def roll_back_store(
 def reconcile_store(
     store_id: str, caller: Caller = WRITE, stores: Stores = STORES, dispatcher: Dispatcher = DISPATCHER
 ) -> dict[str, Any]:
-    """Find and mend differences between database, files and index. Answers with the job; its result is the report."""
+    """Find and repair differences between database, files and index. Answers with the job; its result is the report."""
     stores.find(caller.workspace_id, store_id)
     return job_body(dispatcher.start_once(caller.workspace_id, "reconcile", {"store_id": store_id}))

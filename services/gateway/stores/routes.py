@@ -1,4 +1,4 @@
-"""Vector stores, in OpenAI's shape: made, listed, changed, searched, reindexed, deleted."""
+"""Vector stores in OpenAI's shape: make, list, change, search, reindex, delete."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ REINDEX: JobKind = "reindex"
 
 
 def _own(metadata: dict[str, str] | None) -> dict[str, str]:
-    """What the client says; `default` is the server's word."""
+    """The metadata that the client sent; the key `default` belongs to the server."""
     return {key: value for key, value in (metadata or {}).items() if key != "default"}
 
 
@@ -103,7 +103,7 @@ async def search_store(
     stores: Stores = STORES,
     retrieval: RetrievalClient = RETRIEVAL,
 ) -> dict[str, Any]:
-    """Passages for a query, best first; for several queries, each passage by its best score."""
+    """Passages for a query, best first; for several queries, each passage with its best score."""
     await run_in_threadpool(stores.active, caller.workspace_id, store_id)
     queries = [search_terms(query) if body.rewrite_query else query for query in body.queries()]
     threshold = body.ranking_options.score_threshold
@@ -134,7 +134,7 @@ def reindex_store(
     stores: Stores = STORES,
     dispatcher: Dispatcher = DISPATCHER,
 ) -> dict[str, Any]:
-    """Build the store's index anew beside the live one, then switch. Answers with the job."""
+    """Build a new index for the store beside the live one, then switch to it. Answers with the job."""
     stores.find(caller.workspace_id, store_id)
     settings = body.model_dump(exclude_none=True) if body else {}
     return job_body(dispatcher.start_once(caller.workspace_id, REINDEX, {"store_id": store_id, **settings}))

@@ -1,4 +1,4 @@
-"""Bodies of the knowledge routes that clients send, with OpenAI's limits. An unknown field is refused."""
+"""Bodies of the calls on vector stores that clients send, with OpenAI's limits. An unknown field is refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ExpiresAfter(Strict):
 
 
 class ChunkSizes(Strict):
-    """In tokens of the embedder, which reads 256 of them: beyond that, only BM25 sees a chunk's end."""
+    """In tokens of the embedder. The embedder reads 256 tokens; only BM25 sees the rest of a longer chunk."""
 
     max_chunk_size_tokens: int = Field(ge=100, le=4096)
     chunk_overlap_tokens: int = Field(ge=0)
@@ -59,7 +59,7 @@ class StoreCreate(Strict):
 
 
 class StoreUpdate(Strict):
-    """What is absent stays as it is; `metadata` and `expires_after` are taken away by null."""
+    """Absent fields stay as they are; null removes `metadata` and `expires_after`."""
 
     name: str | None = Field(default=None, max_length=255)
     metadata: Metadata | None = None
@@ -77,7 +77,7 @@ class StoreFileUpdate(Strict):
 
 
 class BatchCreate(Strict):
-    """`file_ids` share the attributes and the strategy given beside them; each of `files` has its own."""
+    """`file_ids` share the attributes and the strategy of the body; each of `files` has its own."""
 
     file_ids: list[str] | None = Field(default=None, min_length=1, max_length=MOST_IN_A_BATCH)
     files: list[StoreFileCreate] | None = Field(default=None, min_length=1, max_length=MOST_IN_A_BATCH)
@@ -120,7 +120,7 @@ class StoreSearch(Strict):
 
 
 class ReindexRequest(Body):
-    """Sizes in tokens; what is absent is as the worker's settings have it. `force` switches though recall is low."""
+    """Sizes in tokens; absent ones come from the worker's settings. `force` switches even if recall is low."""
 
     chunk_size: int | None = Field(default=None, ge=32, le=2048)
     chunk_overlap: int | None = Field(default=None, ge=0, le=512)
@@ -131,7 +131,7 @@ class ReindexRequest(Body):
 
 
 def sizes(strategy: AutoChunking | StaticChunking | None) -> dict[str, int] | None:
-    """A file's own chunk sizes; None where it goes with its store."""
+    """A file's own chunk sizes; None if the store's sizes are used."""
     return strategy.static.model_dump() if isinstance(strategy, StaticChunking) else None
 
 

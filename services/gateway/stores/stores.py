@@ -53,7 +53,7 @@ class Stores:
         self._sessions, self._jobs = sessions, jobs
 
     def create(self, workspace_id: str, new: NewStore) -> Store:
-        """A store; a workspace's first one is its default."""
+        """A store; the first one of a workspace becomes its default."""
         with self._sessions.begin() as session:
             default = select(Store.id).where(Store.workspace_id == workspace_id, Store.is_default.is_(True))
             is_first = session.scalar(default.where(Store.deleted_at.is_(None))) is None
@@ -74,7 +74,7 @@ class Stores:
             return find_store(session, workspace_id, store_id)
 
     def active(self, workspace_id: str, store_id: str) -> Store:
-        """A store that is about to be used, which counts as activity. Raises ApiError 400 for an expired one."""
+        """A store that is about to be used; this counts as activity. Raises ApiError 400 for an expired one."""
         store = self.find(workspace_id, store_id)
         if is_expired(store):
             message = (
@@ -99,7 +99,7 @@ class Stores:
         return [store for (store,) in rows], more
 
     def resolve(self, workspace_id: str, store_ids: Sequence[str] | None) -> tuple[str, ...]:
-        """The stores that a question is asked of: those named, each of this workspace, else the default one."""
+        """The stores to search for a question: those named, all of this workspace, otherwise the default one."""
         if store_ids:
             return tuple(self.active(workspace_id, store_id).id for store_id in store_ids)
         default = select(Store.id).where(Store.workspace_id == workspace_id, Store.is_default.is_(True))
@@ -108,7 +108,7 @@ class Stores:
         return tuple(self.active(workspace_id, store_id).id for store_id in found)
 
     def update(self, workspace_id: str, store_id: str, changes: dict[str, Any]) -> Store:
-        """Change columns of a store. It counts as activity, so that a store can be had back after it expired."""
+        """Change columns of a store. This counts as activity, so an expired store can be used again."""
         self.find(workspace_id, store_id)
         with self._sessions.begin() as session:
             values = {**changes, "last_active_at": now()}
@@ -116,9 +116,9 @@ class Stores:
         return self.find(workspace_id, store_id)
 
     def delete(self, workspace_id: str, store_id: str) -> None:
-        """Hide the store and its files' passages at once, and end the work that is under way for it.
+        """Hide the store and its files' passages at once, and end the work in progress for it.
 
-        None is marked as cancelled: a source that filled the store goes on showing how far its documents came.
+        No file is marked as cancelled: a source that filled the store still shows the state of its documents.
         """
         self.find(workspace_id, store_id)
         with self._sessions.begin() as session:

@@ -78,12 +78,12 @@ class RetrievalClient:
         )
 
     async def delete_file(self, workspace_id: str, store_id: str, file_id: str, asked_at: float | None = None) -> None:
-        """`asked_at` is when the user asked for it, in seconds since 1970: freshness is counted from there."""
+        """`asked_at` is when the user asked for it, in seconds since 1970; freshness is measured from that time."""
         named = {"workspace_id": workspace_id, "store_id": store_id, "file_id": file_id}
         await self._post("/points/delete", DeleteRequest(**named, asked_at=asked_at))
 
     async def set_attributes(self, workspace_id: str, store_id: str, file_id: str) -> None:
-        """Let the index take over the attributes that the database has for a file."""
+        """Let the index copy a file's attributes from the database."""
         request = AttributesRequest(workspace_id=workspace_id, store_id=store_id, file_id=file_id)
         await self._post("/points/attributes", request)
 
@@ -115,7 +115,7 @@ class RetrievalClient:
 
 
 def best_of(found: Sequence[Retrieved], limit: int) -> list[Passage]:
-    """The best passages for several queries at once: each chunk one time, with its best score."""
+    """The best passages for several queries: each chunk once, with its best score."""
     best: dict[str, Passage] = {}
     for passage in sorted((one for each in found for one in each.passages), key=lambda one: -one.score):
         best.setdefault(passage.chunk.id, passage)
@@ -128,7 +128,9 @@ def unavailable() -> ApiError:
 
 
 def _passed_on(response: httpx.Response) -> ApiError:
-    """What the service says about the request; its own trouble is told in our words, unless the user can mend it."""
+    """What the service says about the request. Its own failures get a message of the gateway, unless the user can
+    correct them.
+    """
     try:
         error = json.loads(response.content)["error"]
         if response.status_code >= 500 and error["code"] != "index_damaged":

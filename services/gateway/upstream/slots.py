@@ -1,4 +1,4 @@
-"""The gateway's view of generation: which slot serves what, and the stream of one answer's text."""
+"""The gateway's client of generation: which slot serves what, and the stream of one answer's text."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ TOO_LONG = ("context length", "too long", "maximum model length", "max_model_len
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of an answer as it arrives, with the token counts so far where the slot tells them. The last one has the
-    finish reason, the counts in any case and, where they were asked for, the log probabilities of all tokens, in
-    OpenAI's shape."""
+    """A part of an answer as it arrives, with the token counts so far if the slot sends them. The last piece has the
+    finish reason, always the counts and, if asked for, the log probabilities of all tokens, in OpenAI's shape.
+    """
 
     text: str
     finish_reason: str | None = None
@@ -61,9 +61,10 @@ class SlotUnavailable(Exception):
 
 
 class Slots:
-    """Routing table, refreshed each `refresh` seconds and on an error, and one HTTP client a slot address.
+    """The routing table, read again every `refresh` seconds and after an error, and one HTTP client for each slot
+    address.
 
-    `connect` makes the client of an address; a test answers itself.
+    `connect` makes the client of an address; a test passes its own.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class Slots:
         self._lock = asyncio.Lock()
 
     async def table(self, fresh: bool = False) -> RoutingTable:
-        """The routing table, at most `refresh` seconds old. Raises ApiError 503 where none was ever read."""
+        """The routing table, at most `refresh` seconds old. Raises ApiError 503 if none was ever read."""
         if fresh or time.monotonic() - self._read_at > self._refresh:
             async with self._lock:
                 if fresh or time.monotonic() - self._read_at > self._refresh:
@@ -110,13 +111,13 @@ class Slots:
             asyncio.get_running_loop().call_later(self._timeout, _close, client)
 
     async def load(self, workspace_id: str, version_id: str, replace: bool) -> None:
-        """Ask generation to load a version into the spare slot; it may answer that the spare is held."""
+        """Ask generation to load a version into the spare slot; it may answer that the spare slot is taken."""
         body = {"workspace_id": workspace_id, "version_id": version_id, "replace": replace}
         with contextlib.suppress(httpx.HTTPError):
             await self._generation.post("/load", json=body)
 
     async def order(self, path: str, body: dict[str, Any]) -> tuple[int, Any]:
-        """Send an operator's order to generation; its status and answer. Raises ApiError 503 where it is down."""
+        """Send an operator's order to generation; returns its status and answer. Raises ApiError 503 if it is down."""
         try:
             response = await self._generation.post(path, json=body)
             content = response.json()
@@ -129,8 +130,8 @@ class Slots:
     async def stream(self, route: Route, body: dict[str, Any]) -> AsyncGenerator[Piece, None]:
         """The pieces of one answer, straight from the slot. Closing the iterator frees the slot at once.
 
-        Raises ContextExceeded, SlotUnavailable before the first piece, ApiError for anything else the slot says, or
-        does not say within the timeout.
+        Raises ContextExceeded; SlotUnavailable before the first piece; ApiError for any other error of the slot, and if
+        it does not answer within the timeout.
         """
         _check(route, body)
         client = self._client(route)
@@ -152,7 +153,7 @@ class Slots:
         return self._contexts.get(route.address)
 
     async def size(self, route: Route, messages: Sequence[dict[str, str]]) -> Size | None:
-        """How long a prompt is for the slot's model; None where its server counts no tokens, or counts nonsense."""
+        """How long a prompt is for the slot's model; None if its server counts no tokens, or counts wrongly."""
         if route.engine != "vllm":
             return None
         asked = {"model": route.model, "messages": list(messages)}
@@ -183,7 +184,7 @@ def _close(client: httpx.AsyncClient) -> None:
 
 
 def _check(route: Route, body: dict[str, Any]) -> None:
-    """Raises ApiError 400 for what the slot's engine would take and leave undone."""
+    """Raises ApiError 400 for a wish that the slot's engine would accept and ignore."""
     if route.engine == "transformers":
         for name in sorted(VLLM_ALONE & body.keys()):
             message = f"{name}: '{route.model}' is served by transformers, which cannot do it; leave it out."
@@ -209,7 +210,9 @@ async def _pieces(response: httpx.Response) -> AsyncIterator[Piece]:
 
 
 def _broken_off(error: dict[str, Any], data: str) -> Exception:
-    """What an event says that ends a stream. vLLM sends some refusals so, a schema's among them, after a status 200."""
+    """The error in an event that ends a stream. vLLM sends some refusals this way, after a status 200: for example of a
+    schema.
+    """
     status = error.get("code")
     if isinstance(status, int) and 400 <= status < 500:
         return _refusal(status, data)

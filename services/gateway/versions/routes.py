@@ -1,4 +1,4 @@
-"""Versions: where they come from, which one is live and why; publish, roll back, pin, try on a share, delete."""
+"""Versions: their lineage, which one is live and why; publish, roll back, pin, try on a share of questions, delete."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def list_history(
 
 @router.post("/v1/versions/rollback")
 async def rollback(body: Reasoned | None = None, caller: Caller = WRITE, slots: Slots = SLOTS) -> JSONResponse:
-    """Make the previous version live again: at once where its slot is warm, else when it has loaded (202).
+    """Make the previous version live again: at once if its slot is warm, otherwise when it has loaded (202).
 
-    From the first version that was ever live the way back is to the base weights.
+    From the first version that was ever live, the rollback goes to the base weights.
     """
     order = {"workspace_id": caller.workspace_id, "by": caller.key_id, "reason": body.reason if body else ""}
     return await _order(slots, "/rollback", order)
@@ -74,7 +74,7 @@ async def publish(
     versions: Versions = VERSIONS,
     slots: Slots = SLOTS,
 ) -> JSONResponse:
-    """Make a version live. One that no slot serves is loaded first: 202, call again when it answers."""
+    """Make a version live. One that no slot serves is loaded first: the answer is 202; call again when it is loaded."""
     asked = body or VersionPublish()
     version = await run_in_threadpool(versions.find, caller.workspace_id, name)
     order = _named(version, asked, versions.check_passed(version, asked.override), caller)
@@ -88,7 +88,7 @@ async def publish(
 
 @router.post("/v1/versions/{name:path}/pin")
 def pin(name: str, caller: Caller = WRITE, versions: Versions = VERSIONS) -> dict[str, Any]:
-    """Keep a version from being deleted or cleared away, whatever becomes live."""
+    """Protect a version from deletion and from clearing, whatever becomes live."""
     return _pinned(versions, caller, name, True)
 
 
@@ -111,7 +111,9 @@ async def start_canary(
     jobs: Jobs = JOBS,
     slots: Slots = SLOTS,
 ) -> JSONResponse:
-    """Try a version on a share of the questions that the live one would answer: 202, it begins when it has loaded."""
+    """Try a version on a share of the live version's questions. The answer is 202; the canary begins when it has
+    loaded.
+    """
     version = await run_in_threadpool(versions.find, caller.workspace_id, name)
     order = _named(version, body, versions.check_passed(version, body.override), caller)
     training = await run_in_threadpool(jobs.training_now)
@@ -136,14 +138,14 @@ async def end_canary(
 
 @router.get("/v1/versions/{name:path}")
 def retrieve_version(name: str, caller: Caller = READ, versions: Versions = VERSIONS) -> dict[str, Any]:
-    """A version with its lineage, figures, the gate's report and its history."""
+    """A version with its lineage, figures, gate report and history."""
     version = versions.find(caller.workspace_id, name)
     return _bodies(versions, caller.workspace_id, [version])[0]
 
 
 @router.delete("/v1/versions/{name:path}")
 def delete_version(name: str, caller: Caller = WRITE, versions: Versions = VERSIONS) -> dict[str, Any]:
-    """Give up a version's weights. Its row stays, with lineage, figures and history."""
+    """Delete a version's weights. Its row stays, with lineage, figures and history."""
     version = versions.remove(caller.workspace_id, name)
     return {"id": version.id, "object": "version", "deleted": True}
 

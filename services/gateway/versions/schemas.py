@@ -1,4 +1,4 @@
-"""Bodies of the calls on versions. Unknown fields are refused: a mistyped `override` must not look like one."""
+"""Bodies of the calls on versions. Unknown fields are refused, so that a mistyped `override` is noticed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Reasoned(Strict):
 
 
 class VersionPublish(Reasoned):
-    """`override` lets users have what the gate did not pass; it needs a reason."""
+    """`override` publishes a version that the gate did not pass; it needs a reason."""
 
     override: bool = False
 
@@ -26,9 +26,9 @@ class VersionPublish(Reasoned):
 
 
 class CanaryCreate(VersionPublish):
-    """`share` of the questions, in 0..1. What is absent is as the gateway's settings have it.
+    """`share` of the questions, in 0..1. An absent field has the value of the gateway's settings.
 
-    `promote_after` so many requests without too many errors the version is published; absent, never.
+    After `promote_after` requests without too many errors, the version is published; without it, never.
     """
 
     share: float = Field(gt=0, lt=1)

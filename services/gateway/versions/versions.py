@@ -1,4 +1,4 @@
-"""Versions of a workspace's weights, as the database knows them."""
+"""Versions of a workspace's weights, from the database."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Event = tuple[Publication, str | None]
 
 
 class Versions:
-    """The settings say how a canary is judged where its caller does not."""
+    """The settings say how a canary is judged if its caller does not."""
 
     def __init__(self, sessions: Sessions, settings: GatewaySettings) -> None:
         self._sessions, self._settings = sessions, settings
@@ -60,7 +60,9 @@ class Versions:
             return session.scalar(select(Canary).where(*running).order_by(Canary.created_at.desc()))
 
     def history(self, workspace_id: str, limit: int, after: int | None = None) -> tuple[Sequence[Event], bool]:
-        """What users got and why, the newest first: the events before that with the id `after`; whether more follow."""
+        """What users got and why, the newest first: the events older than the one with the id `after`; and whether
+        there are more.
+        """
         query = select(Publication, Version.name).outerjoin(Version, Version.id == Publication.version_id)
         query = query.where(Publication.workspace_id == workspace_id)
         query = query.where(Publication.id < after) if after is not None else query
@@ -69,7 +71,7 @@ class Versions:
         return [(row[0], row[1]) for row in found[:limit]], len(found) > limit
 
     def events_of(self, workspace_id: str, version_ids: Sequence[str]) -> dict[str, list[Publication]]:
-        """The history of some versions, each the newest first."""
+        """The history of each of these versions, the newest first."""
         about = Publication.workspace_id == workspace_id, Publication.version_id.in_(version_ids)
         found: dict[str, list[Publication]] = {version_id: [] for version_id in version_ids}
         with self._sessions() as session:
@@ -78,7 +80,7 @@ class Versions:
         return found
 
     def pin(self, workspace_id: str, name: str, pinned: bool) -> Version:
-        """Keep a version from ever being cleared away or deleted, or let go of it."""
+        """Protect a version from being cleared or deleted, or end the protection."""
         version = self.find(workspace_id, name)
         kept = update(Version).where(Version.id == version.id, Version.status != REMOVED).values(pinned=pinned)
         with self._sessions.begin() as session:
@@ -87,7 +89,7 @@ class Versions:
         return self.find(workspace_id, name)
 
     def remove(self, workspace_id: str, name: str) -> Version:
-        """Give up a version's weights. Raises ApiError 409 for one that must stay."""
+        """Delete a version's weights. Raises ApiError 409 for a version that must stay."""
         version = self.find(workspace_id, name)
         with self._sessions.begin() as session:
             reason = remove_version(session, version)
@@ -96,7 +98,8 @@ class Versions:
         return version
 
     def check_passed(self, version: Version, override: bool) -> bool:
-        """Whether this would override the gate. Raises ApiError 409 where it would and is not meant to.
+        """Whether publishing would override the gate. Raises ApiError 409 if it would and the caller did not ask for
+        that.
 
         A version that was live before has passed, or was overridden then.
         """
@@ -111,7 +114,7 @@ class Versions:
         return True
 
     def canary_bounds(self, asked: CanaryCreate) -> dict[str, Any]:
-        """How a canary is judged; what the body leaves out is as the settings have it. Raises ApiError 400."""
+        """How a canary is judged; what the body leaves out comes from the settings. Raises ApiError 400."""
         settings = self._settings
         least = asked.min_requests or settings.canary_min_requests
         if asked.promote_after and asked.promote_after < least:

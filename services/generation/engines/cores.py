@@ -1,7 +1,7 @@
 """Which processor cores each kind of slot runs on.
 
-Two servers whose threads share cores starve each other at thread barriers: measured on two cores, the second was not
-ready within 200 s and the first slowed up to five times. On disjoint cores the first was undisturbed.
+Two servers whose threads share cores block each other at thread barriers: measured on two cores, the second was not
+ready within 200 s and the first became up to five times slower. On separate cores the first was not affected.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Runs one engine and outlives neither it nor the service: `python guard.py CORES -- COMMAND...`.
+"""Runs one engine, and makes sure that it ends with the service: `python guard.py CORES -- COMMAND...`.
 
 The guard starts the engine in its own session on the given cores. It ends it when asked (SIGTERM), or when standard
-input closes: the service holds the other end, so a service that is killed leaves no engine behind. Should the guard
-itself be killed, the kernel ends the engine. The guard ends with the engine's exit code.
+input closes: the service holds the other end, so a service that is killed leaves no engine behind. If the guard itself
+is killed, the kernel ends the engine. The guard ends with the engine's exit code.
 """
 
 from __future__ import annotations

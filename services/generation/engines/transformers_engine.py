@@ -1,4 +1,4 @@
-"""`transformers serve` in a slot, for machines where vLLM cannot run. It knows no Unix socket: loopback TCP."""
+"""`transformers serve` in a slot, for machines where vLLM cannot run. It has no Unix socket: loopback TCP."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A version that the spare slot serves to a share of a workspace's questions, until it is ended.
 
 The row in the database outlives this service; which canary runs is also kept here, for the routing table. Gateways
-count answers and errors into the row and say when to end it; what takes its slot away ends it too.
+count answers and errors into the row and say when to end the canary. Whatever takes its slot away also ends it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Loading, publishing and rolling back: the live pointer in the database and the slots, moved together."""
+"""Loads, publishes and rolls back: moves the live pointer in the database and the slots together."""
 
 from __future__ import annotations
 

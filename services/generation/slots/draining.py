@@ -1,4 +1,4 @@
-"""How a slot that takes no new requests finishes those it has."""
+"""How a slot that takes no new requests finishes the ones it has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One slot: what it serves, on which cores, and where it stands."""
+"""One slot: what it serves, on which cores, and its state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a slot comes up: weights checked against their manifest, engine started, a known prompt answered."""
+"""How a slot starts: its weights are checked against their manifest, the engine starts and answers a known prompt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which collections are open. Those not used lately are closed, since each open one holds threads and memory."""
+"""The open collections. Those not used lately are closed, since each open one holds threads and memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes to the index: nothing that the database does not want gets in, and nothing that it gave up stays."""
+"""Writes to the index: it accepts only what the database wants, and keeps nothing that the database has given up."""
 
 from __future__ import annotations
 

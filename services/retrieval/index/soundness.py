@@ -1,4 +1,4 @@
-"""Damaged collections are found by reading their vectors: a cut file still loads, and counts right."""
+"""Finds damaged collections by reading their vectors: a cut file still loads, and has the right count."""
 
 from __future__ import annotations
 

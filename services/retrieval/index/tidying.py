@@ -1,4 +1,4 @@
-"""What the index holds and the database does not want, removed."""
+"""Removes what the index holds and the database does not want."""
 
 from __future__ import annotations
 

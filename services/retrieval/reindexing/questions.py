@@ -1,4 +1,4 @@
-"""Questions of the journal, by which two builds of a store's index are compared."""
+"""Questions from the journal, used to compare two builds of a store's index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a new collection finds what the live one finds, asked with questions that users asked."""
+"""Whether a new collection finds what the live one finds, tested with questions that users asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moving a store to another collection of its index, without losing what was written meanwhile."""
+"""Moves a store to another collection of its index, without losing what is written meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Searches over a workspace's stores. What the database no longer wants is left out at once."""
+"""Searches a workspace's stores. What the database no longer wants is left out at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The embedders that questions are asked with: the one that is set, and those of collections not reindexed yet."""
+"""The embedders for questions: the one in the settings, and those of collections that are not reindexed yet."""
 
 from __future__ import annotations
 

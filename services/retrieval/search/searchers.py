@@ -1,4 +1,4 @@
-"""For each collection, a searcher whose vectors are those of the collection."""
+"""For each collection, a searcher whose vectors are made as the collection's are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data sets of one run, on the platform's database and files."""
+"""The data sets of one run, in the platform's database and files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.model import Example
 
 
 class RunDataSets:
-    """Keeps what a run trains on, under the training file's name unless the workspace has it under another."""
+    """Stores what a run trains on, under the training file's name unless the workspace has it under another name."""
 
     def __init__(self, frozen: FrozenSets, workspace_id: str, file: File, past_runs: PastRuns) -> None:
         self._frozen, self._workspace_id, self._file, self._past_runs = frozen, workspace_id, file, past_runs

@@ -1,4 +1,4 @@
-"""The report on one data set, in a process of its own: `python -m services.worker.data_sets.examine JOB`."""
+"""Makes the report on one data set in its own process: `python -m services.worker.data_sets.examine JOB`."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def run_claimed(job_id: str, sessions: Sessions, frozen: FrozenSets, open_counte
 
 
 def _as_uploaded(sessions: Sessions, job: Job, row: DataSet) -> Dataset | None:
-    """The data set read from the uploaded file, whose lines the user knows; None where that is gone."""
+    """The data set read from the uploaded file, whose line numbers the user knows; None if the file is deleted."""
     wanted = File.id == job.request["file_id"], File.workspace_id == job.workspace_id
     with sessions() as session:
         file = session.scalar(select(File).where(*wanted, File.deleted_at.is_(None)))

@@ -21,14 +21,14 @@ from training.model import Example
 
 @dataclass(frozen=True)
 class _Taught:
-    """A version's data set. `sides` are None where its run kept none, nor can they be told."""
+    """A version's data set. `sides` are None if its run kept none and they cannot be worked out."""
 
     examples: tuple[Example, ...]
     sides: Sides | None
 
     @property
     def trained(self) -> tuple[Example, ...]:
-        """All of the data set where it is not known which of it."""
+        """What the version was trained on; the whole data set if the sides are not known."""
         return (self.sides or Sides()).trained(self.examples)
 
     @property
@@ -74,7 +74,7 @@ class PastRuns:
         return found, pointer.version_id if pointer else None
 
     def _taught(self, version: Version, read: dict[str, tuple[Example, ...] | None]) -> _Taught | None:
-        """None where the data set was not kept, or is deleted. `read` has those of the versions before, by id."""
+        """None if the data set was not kept, or is deleted. `read` has the data sets of earlier versions, by id."""
         report, settings = version.settings.get("dataset", {}), version.settings.get("settings", {}).get("dataset", {})
         data_set_id = report.get("data_set_id") or ""
         if data_set_id not in read:
@@ -95,7 +95,7 @@ class PastRuns:
 
 
 def _with_ancestors(versions: Mapping[str, Version], begun: Sequence[str | None]) -> Iterator[str]:
-    """The versions, and each that one of them was begun with."""
+    """The versions, and every version that one of them began with."""
     for version_id in begun:
         seen = set[str]()
         while version_id and version_id not in seen:
@@ -105,5 +105,5 @@ def _with_ancestors(versions: Mapping[str, Version], begun: Sequence[str | None]
 
 
 def _by_question(examples: Sequence[Example]) -> dict[Any, Example]:
-    """One example for each question: a workspace's data sets have most of them in common."""
+    """One example for each question: the data sets of a workspace share most of their questions."""
     return {one.messages[:-1]: one for one in examples}

@@ -1,4 +1,4 @@
-"""What an embedder is tuned with, read from the platform: a store's chunks, and what feedback says of answers."""
+"""The training data of an embedder, read from the platform: a store's chunks, and feedback on answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 def store_chunks(
     sessions: Sessions, store_id: str, settings: WorkerSettings, count_tokens: Callable[[str], int]
 ) -> list[Chunk]:
-    """The chunks of a store's indexed files, cut anew from the files. A file that cannot be read is left out."""
+    """The chunks of a store's indexed files, made again from the files. A file that cannot be read is left out."""
     query = select(StoreFile, File).join(File, File.id == StoreFile.file_id).where(StoreFile.store_id == store_id)
     indexed = StoreFile.status == "completed", StoreFile.deleted.is_(False)
     with sessions() as session:
@@ -45,9 +45,9 @@ def store_chunks(
 
 
 def praised_answers(sessions: Sessions, workspace_id: str) -> list[PraisedAnswer]:
-    """Questions whose answer was rated up, with the passages of their supported citations as they stood in the prompt.
+    """Questions whose answer was rated up, with the passages of their supported citations as they were in the prompt.
 
-    A passage of a file that is deleted since is left out.
+    A passage of a file that was deleted since is left out.
     """
     query = select(Turn).join(Feedback, Feedback.turn_id == Turn.id)
     up = Turn.workspace_id == workspace_id, Feedback.workspace_id == workspace_id, Feedback.rating == "up"
@@ -59,10 +59,10 @@ def praised_answers(sessions: Sessions, workspace_id: str) -> list[PraisedAnswer
 
 
 def corrected_citations(sessions: Sessions, workspace_id: str, chunks: Sequence[Chunk]) -> list[PraisedAnswer]:
-    """Questions whose answer cited the wrong passage, with the one that the feedback names in its place.
+    """Questions whose answer cited the wrong passage, with the passage that the feedback names instead.
 
-    It is the chunk of the named file that has most words of the quote, else of the corrected answer, else of the
-    question. A file that is not among the chunks teaches nothing.
+    It is the chunk of the named file that has the most words of the quote; without a quote, of the corrected answer;
+    without that, of the question. A file that has no chunks here is left out.
     """
     query = select(Turn.question, Feedback).join(Feedback, Feedback.turn_id == Turn.id)
     named = (

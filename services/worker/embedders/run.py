@@ -1,6 +1,7 @@
-"""One tuning of the embedder, in a process of its own: `python -m services.worker.embedders.run JOB`.
+"""Tunes the embedder once, in its own process: `python -m services.worker.embedders.run JOB`.
 
-It writes progress, events and outcome of its job to the database; the worker that started it watches and cancels.
+It writes the progress, events and outcome of its job to the database. The worker that started it watches and cancels
+it.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ def _request(sessions: Sessions, job: Job, platform: Platform, settings: WorkerS
 
 def _loader(threads: int) -> Callable[[str], Encode]:
     def load(weights: str) -> Encode:
-        """The weights as they serve."""
+        """The weights in the form in which they are served."""
         return SentenceTransformerEmbedder(weights, threads=threads).embed
 
     return load

@@ -1,4 +1,4 @@
-"""What is kept for a time only: files that were uploaded so, and the journal's answers."""
+"""Removes what is stored for a limited time: files that were uploaded that way, and the journal's answers."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ log = logging.getLogger(__name__)
 
 
 class Expiry:
-    """Searches leave an expired file out from the second on; this removes what it still takes up.
+    """Searches leave out a file from the second it expires; this removes its data.
 
-    Answers are kept for `journal_days`; None keeps them for good.
+    Answers are kept for `journal_days`; None keeps them forever.
     """
 
     def __init__(self, sessions: Sessions, writer: RetrievalWriter, journal_days: float | None = None) -> None:
         self._sessions, self._writer, self._journal_days = sessions, writer, journal_days
 
     def remove_expired(self) -> int:
-        """Remove every file whose time is over; returns how many there are.
+        """Remove every expired file; returns how many there are.
 
-        Where the retrieval service does not answer, the others wait for the next time: asked for each of a thousand
-        files, it would hold up the tick for hours.
+        If the retrieval service does not answer, the remaining files wait for the next time: asking it for each of a
+        thousand files would delay the tick for hours.
         """
         over = select(File).where(File.expires_at <= now(), File.deleted_at.is_(None))
         with self._sessions() as session:
@@ -44,7 +44,7 @@ class Expiry:
         return len(files)
 
     def forget_answers(self) -> int:
-        """Remove the answers that are older than they may be, with the feedback on them; returns how many."""
+        """Remove the answers that are too old, with the feedback on them; returns how many."""
         if self._journal_days is None:
             return 0
         count = forget_before(self._sessions, now() - timedelta(days=self._journal_days))

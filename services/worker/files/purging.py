@@ -1,4 +1,4 @@
-"""What is left of withdrawn files: their points in the index, their bytes in the files' folder."""
+"""Removes the data of withdrawn files: their points in the index, their bytes in the files' folder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def purge(writer: RetrievalWriter, workspace_id: str, withdrawn: Sequence[Withdrawn]) -> None:
-    """Nobody sees withdrawn files any more, so what cannot be purged now does not stop the work: a repair mends it."""
+    """Nobody sees withdrawn files any more, so a failure here does not stop the work: a later repair corrects it."""
     with suppress(IndexUnavailable):
         for file in withdrawn:
             for store_id in file.store_ids:

@@ -1,4 +1,4 @@
-"""The bytes of uploaded files, and whether the place where they lie is there at all."""
+"""The bytes of uploaded files, and whether the place that holds them is available."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from services.domain.files import read_bytes
 
 
 class FilesAway(Exception):
-    """The folder or bucket of the files is not there, as a volume that is not mounted, or may not be read.
+    """The folder or bucket of the files is missing, such as a volume that is not mounted, or may not be read.
 
-    No file is to blame.
+    The single file is not at fault.
     """
 
 
 def read(file: File) -> bytes:
-    """A file's bytes. Raises UnreadableFile where they are gone, FilesAway where all are, or may not be read."""
+    """A file's bytes. Raises UnreadableFile if they are gone, FilesAway if all files are gone or may not be read."""
     try:
         return read_bytes(file.path)
     except FileNotFoundError as error:
@@ -31,7 +31,7 @@ def read(file: File) -> bytes:
 
 
 def exists(file: File) -> bool:
-    """False only where the bytes are known to be gone; not where the worker may not look."""
+    """False only if the bytes are known to be gone; True if the worker may not look."""
     filesystem, path = fsspec.core.url_to_fs(file.path)
     try:
         filesystem.info(path)
@@ -43,6 +43,6 @@ def exists(file: File) -> bool:
 
 
 def place_exists(file: File) -> bool:
-    """Whether the folder that has, or had, a file's bytes is there."""
+    """Whether the folder for a file's bytes exists."""
     filesystem, path = fsspec.core.url_to_fs(file.path)
     return bool(filesystem.exists(filesystem._parent(path)))

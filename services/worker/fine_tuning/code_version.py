@@ -1,4 +1,4 @@
-"""Which code makes a version."""
+"""The version of the code that makes a version of weights."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ GIT_SECONDS = 10.0
 
 
 def code_version() -> str:
-    """The package's version and, where it runs from a working tree of its own, the commit: `0.1.0+821f497c8552`.
+    """The package's version; if it runs from its own working tree, also the commit: `0.1.0+821f497c8552`.
 
-    A tree with changes that are not committed ends in `-dirty`.
+    If the tree has changes that are not committed, it ends in `-dirty`.
     """
     root = Path(services.__path__[0]).parent
     commit = _git(root, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
@@ -24,7 +24,7 @@ def code_version() -> str:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """What git says; nothing where there is no git, or no working tree."""
+    """The output of git; nothing if there is no git or no working tree."""
     try:
         done = subprocess.run(["git", "-C", root, *arguments], capture_output=True, text=True, timeout=GIT_SECONDS)
     except (OSError, subprocess.TimeoutExpired):

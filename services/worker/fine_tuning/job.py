@@ -1,4 +1,4 @@
-"""A fine-tuning job as the worker sees it: a process, `run.py`, that is started, watched and cleared up after."""
+"""A fine-tuning job as the worker sees it: starts its process (`run.py`), watches it, and cleans up after it."""
 
 from __future__ import annotations
 
@@ -34,8 +34,10 @@ class FineTuningJob:
         self._module = module
 
     def run(self, job: Job, heartbeat: Heartbeat) -> dict[str, Any]:
-        """Run the job to its outcome, which its process records. Raises as `run_training`; nothing runs then, and no
-        half-made version is left. What the job goes on from is kept unless it has ended."""
+        """Run the job until its process has recorded an outcome. Raises as `run_training`; then no process is left
+        running and no half-made version is left. The files that the job can continue from are kept until the job has
+        ended.
+        """
         sweep_work(self._jobs, self._platform.runs_folder)
         try:
             return run_training(job, heartbeat, self._module, self._settings.stuck_seconds)

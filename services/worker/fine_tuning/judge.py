@@ -1,4 +1,4 @@
-"""An outside model that marks answers, behind an OpenAI-compatible API that the operator names."""
+"""An external model that grades answers, behind an OpenAI-compatible API that the operator names."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class HttpJudge:
         return cls(httpx.Client(base_url=base, headers=headers, timeout=settings.judge_timeout), settings.judge_model)
 
     def mark(self, question: str, reference: str, answer: str) -> float:
-        """In 0..1. Raises httpx.HTTPError, ValueError where the reply has no mark."""
+        """The grade, in 0..1. Raises httpx.HTTPError, and ValueError if the reply has no grade."""
         asked = f"Question: {question}\n\nReference answer:\n{reference}\n\nAnswer:\n{answer}"
         messages = [{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": asked}]
         body = {"model": self._model, "messages": messages, "temperature": 0.0, "max_tokens": MOST_TOKENS}

@@ -1,4 +1,4 @@
-"""What a training that did not come to its end leaves behind: work folders, half-written versions, a loaded spare."""
+"""Removes what an unfinished training leaves behind: work folders, half-written versions, a loaded spare slot."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Spare(Protocol):
-    """The part of generation's slots that clearing up needs."""
+    """The part of generation's slots that cleaning up needs."""
 
     def unload(self, version_id: str) -> None: ...
 
@@ -32,12 +32,12 @@ def version_prefix(job: Job) -> str:
 
 
 def work_folder(runs: Path, job_id: str) -> Path:
-    """Where a training keeps its checkpoints and what it trains on, while its job is unfinished."""
+    """Where a training keeps its checkpoints and training data while its job is unfinished."""
     return runs / job_id
 
 
 def sweep_run(sessions: Sessions, platform: Platform, job: Job, spare: Spare) -> None:
-    """Remove the candidates that a lost try of this job left. Versions that were judged stay."""
+    """Remove the candidates of an earlier, lost attempt of this job. Versions that were judged stay."""
     mine = Version.job_id == job.id, Version.workspace_id == job.workspace_id
     with sessions() as session:
         versions = session.scalars(select(Version).where(*mine)).all()

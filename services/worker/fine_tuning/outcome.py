@@ -1,4 +1,4 @@
-"""What came of a fine-tuning job: its result, its events, and the file with the metrics of each step."""
+"""The outcome of a fine-tuning job: its result, its events, and the file with the metrics of each step."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COLUMNS = (
 
 
 def settled_version(sessions: Sessions, job: Job) -> Version | None:
-    """The version of this job that was judged already, by a try that was lost before it could say so."""
+    """The version of this job that an earlier attempt judged, if that attempt was lost before it could record it."""
     settled = Version.job_id == job.id, Version.status != "candidate"
     with sessions() as session:
         return session.scalar(select(Version).where(*settled).order_by(Version.created_at.desc()).limit(1))
@@ -58,7 +58,7 @@ def record_outcome(
 
 
 def metrics_csv(history: Sequence[StepMetrics], full_valid_loss: float) -> bytes:
-    """A line a step; empty where nothing was measured. The loss of all held-out rows stands at the last step."""
+    """One line for each step; empty if nothing was measured. The loss of all held-out rows is in the last line."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -70,7 +70,7 @@ def metrics_csv(history: Sequence[StepMetrics], full_valid_loss: float) -> bytes
 
 
 def _store(sessions: Sessions, job: Job, content: bytes, files_url: str) -> str:
-    """Keep the job's one result file; a second time is the same file. Returns its id."""
+    """Store the job's only result file; a second call returns the same file. Returns its id."""
     file_id = f"file-{job.id.removeprefix('ftjob-')}"
     path = f"{files_url.rstrip('/')}/{job.workspace_id}/{file_id}"
     write_bytes(path, content)

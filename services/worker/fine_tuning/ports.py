@@ -1,4 +1,4 @@
-"""What a fine-tuning run needs from outside, on the platform's services and database."""
+"""The platform's services and database in the form that a fine-tuning run needs."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class VersionList:
         return {**made_by, "data_set_id": data_set.get("data_set_id"), **learned, "weights": weights}
 
     def _next_number(self, session: Session) -> int:
-        """One more than the highest, not than their count: candidates of cancelled runs are forgotten."""
+        """One more than the highest number, not the count: rows of cancelled runs' candidates are deleted."""
         names = session.scalars(select(Version.name).where(Version.workspace_id == self._job.workspace_id))
         return max((int(name.rpartition(":")[2]) for name in names), default=0) + 1
 
@@ -161,7 +161,7 @@ class GenerationSlots:
         self._http, self._workspace_id, self._load_timeout = http, workspace_id, load_timeout
 
     def load(self, version_id: str, must_stop: MustStop) -> None:
-        """Raises EngineUnavailable where the slot fails or does not answer in time, Cancelled."""
+        """Raises EngineUnavailable if the slot fails or does not answer in time, Cancelled."""
         deadline = time.monotonic() + self._load_timeout
         asked = LoadRequest(workspace_id=self._workspace_id, version_id=version_id, replace=True)
         while self._order("/load", asked, refused=409) == 409:
@@ -226,5 +226,5 @@ class GenerationSlots:
 
 
 def version_folder(versions: Path, workspace_id: str) -> Path:
-    """Where a workspace's versions lie."""
+    """The folder of a workspace's versions."""
     return versions / workspace_id

@@ -1,4 +1,4 @@
-"""Whether the disk has room for a run, asked before it; and whether an error says that it had none."""
+"""Checks that the disk has room for a run before it starts, and recognises errors of a full disk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ WORDS = ("no space left on device", "disk is full", "disk quota exceeded", "enfo
 
 
 def check_room(request: RunRequest) -> None:
-    """Raises NoRoom where the version, as large as the base weights, would not fit; better now than after training."""
+    """Raises NoRoom if the version, which is as large as the base weights, would not fit; better now than after
+    training.
+    """
     weights = sum(path.stat().st_size for path in request.base.glob("*.safetensors"))
     wanted, folder = weights + CHECKPOINT_BYTES, _there(request.versions)
     free = shutil.disk_usage(folder).free
@@ -30,7 +32,7 @@ def check_room(request: RunRequest) -> None:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error, or what it came from, is that of a full disk."""
+    """Whether an error, or its cause, comes from a full disk."""
     return any(
         (isinstance(one, OSError) and one.errno in FULL) or any(words in str(one).lower() for words in WORDS)
         for one in _chain(error)

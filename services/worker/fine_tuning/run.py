@@ -1,6 +1,7 @@
-"""One fine-tuning job in its own process: `python -m services.worker.fine_tuning.run JOB`.
+"""Runs one fine-tuning job in its own process: `python -m services.worker.fine_tuning.run JOB`.
 
-It writes progress, events and outcome of its job to the database; the worker, by `job.py`, starts, watches and ends it.
+It writes the progress, events and outcome of its job to the database. The worker (`job.py`) starts, watches and ends
+it.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ ETA_FROM = 0.05
 
 
 class Report:
-    """Progress of a run into its job's row and events, and whether the run must stop."""
+    """Writes a run's progress into its job's row and events, and says whether the run must stop."""
 
     def __init__(self, sessions: Sessions, jobs: Jobs, job: Job) -> None:
         self._sessions, self._jobs, self._job = sessions, jobs, job
@@ -92,7 +93,7 @@ def main(job_id: str) -> None:
 
 
 def take_gpus() -> tuple[str, ...]:
-    """The GPUs for the training's own processes; this one, which merges and compares on the CPU, gets to see none."""
+    """The GPUs for the training's own processes. This process merges and compares on the CPU, and is shown no GPU."""
     gpus = visible_gpus(os.environ, torch.cuda.device_count())
     os.environ[VISIBLE_DEVICES] = ""
     return gpus
@@ -109,7 +110,7 @@ def _ports(sessions: Sessions, job: Job, platform: Platform, settings: WorkerSet
 
 
 def data_sets_of(sessions: Sessions, job: Job, platform: Platform) -> RunDataSets:
-    """The data sets of a job's run, and what the runs before it did with theirs."""
+    """The data sets of a job's run, and how earlier runs used theirs."""
     with sessions() as session:
         file = session.get_one(File, job.request["training_file"])
     kept = FrozenSets(sessions, platform.files_url)
@@ -125,9 +126,9 @@ def run_claimed(
     ports: Ports,
     gpus: Sequence[str] = (),
 ) -> None:
-    """Do a claimed job and record its end. One that was paused keeps its work folder and stays as it is.
+    """Do a claimed job and record its end. A paused job keeps its work folder and its state.
 
-    `gpus` are those that its training may use. Raises ProcessLost where the job has to be tried again.
+    The training may use `gpus`. Raises ProcessLost if the job has to be tried again.
     """
     jobs, work = Jobs(sessions), work_folder(platform.runs_folder, job.id)
     sweep_run(sessions, platform, job, ports.slots)
@@ -171,7 +172,7 @@ def _run(
 
 
 def _stop(jobs: Jobs, job: Job, work: Path, reason: str) -> None:
-    """End a cancelled job. One that is to wait, or that another worker has, is left as it is, with its work."""
+    """End a cancelled job. A job that is paused, or that another worker has, is left as it is, with its files."""
     if jobs.cancel_requested(job.id):
         shutil.rmtree(work, ignore_errors=True)
         jobs.add_event(job, reason, level="warn")
@@ -216,9 +217,9 @@ def _weights(sessions: Sessions, job: Job, platform: Platform) -> Path:
 
 
 def _kept(sessions: Sessions, file_id: str | None, copy: Path) -> bytes:
-    """A file's content, kept for later tries: the upload may be deleted meanwhile.
+    """A file's content, copied for later attempts, because the upload may be deleted in the meantime.
 
-    Raises TrainingError where it is gone already.
+    Raises TrainingError if it is already deleted.
     """
     if file_id is None:
         return b""
@@ -239,7 +240,7 @@ def run_settings(
     training: TrainingSettings,
     gpus: Sequence[str] = (),
 ) -> Settings:
-    """The settings of a run: the defaults, this platform's, and what the job asks for. Raises OutOfRange."""
+    """The settings of a run: the defaults, then this platform's, then those of the job. Raises OutOfRange."""
     seed = int(asked["seed"])
     chosen = {name: value for name, value in asked["hyperparameters"].items() if value != "auto"}
     by_preferences = asked.get("method") == "dpo"
@@ -265,7 +266,7 @@ def run_settings(
 
 
 def _with_batch(asked: int, lora: LoraSettings) -> LoraSettings:
-    """Steps of so many rows. Where the operator accumulates, to save memory, a pass stays as small as was set."""
+    """Steps of this many rows. If the operator accumulates to save memory, each pass stays as small as it was set."""
     most = asked if lora.gradient_accumulation_steps == 1 else lora.per_device_train_batch_size
     rows = max(size for size in range(1, most + 1) if asked % size == 0)
     return replace(lora, per_device_train_batch_size=rows, gradient_accumulation_steps=asked // rows)

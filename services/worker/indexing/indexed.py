@@ -1,4 +1,4 @@
-"""What the database says of a file's indexing."""
+"""What the database says about a file's indexing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KEPT = "what was indexed of it before goes on answering"
 
 
 def of_revision(source: FileRef) -> tuple[ColumnElement[bool], ...]:
-    """The row of this revision of a file, and of no later one."""
+    """Conditions: the row of this revision of the file, while the revision is still the wanted one."""
     return (
         StoreFile.store_id == source.store_id,
         StoreFile.file_id == source.file_id,
@@ -23,8 +23,9 @@ def of_revision(source: FileRef) -> tuple[ColumnElement[bool], ...]:
 
 
 def record_failure(sessions: Sessions, job: Job, reason: str, error: Exception | None = None) -> None:
-    """Record that the revision of an `index_file` job could not be indexed; `error` is what raised it, where
-    something did. An earlier revision that is in the index goes on answering."""
+    """Record that the revision of an `index_file` job could not be indexed; `error` is the exception, if there was one.
+    An earlier revision in the index continues to answer.
+    """
     asked = job.request
     source = FileRef(job.workspace_id, asked["store_id"], asked["file_id"], asked["revision"])
     told = case((StoreFile.former_revision.is_not(None), f"{reason}; {KEPT}"), else_=reason)
@@ -34,7 +35,7 @@ def record_failure(sessions: Sessions, job: Job, reason: str, error: Exception |
 
 
 def error_code(error: Exception | None) -> str:
-    """OpenAI's code for why a file could not be indexed."""
+    """OpenAI's code for the reason why a file could not be indexed."""
     if isinstance(error, UnsupportedFormat):
         return "unsupported_file"
     is_the_file = isinstance(error, InputError) and not isinstance(error, EmbedderMismatch)

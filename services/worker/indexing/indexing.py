@@ -1,4 +1,4 @@
-"""A file into a store: read, chunk, embed, hand over, record."""
+"""Puts a file into a store: read, chunk, embed, send to the index, record."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ EMBEDDED = 0.9  # the share of a job's time that embedding takes
 
 
 class Indexing:
-    """`embedder` is the one that is set; `open_embedder` loads those of collections that are not reindexed yet."""
+    """`embedder` is the one in the settings; `open_embedder` loads the embedders of collections that are not reindexed
+    yet.
+    """
 
     def __init__(
         self,
@@ -63,10 +65,10 @@ class Indexing:
         )
 
     def index_file(self, job: Job, heartbeat: Heartbeat) -> dict[str, Any]:
-        """Index the revision that the job names. One that is no longer wanted is left alone, with a reason.
+        """Index the revision that the job names. A revision that is no longer wanted is skipped, with a reason.
 
-        Raises IndexUnavailable, and EmbedderMismatch, where the store cannot take it now, FilesAway where no file can
-        be read now, UnreadableFile.
+        Raises IndexUnavailable and EmbedderMismatch if the store cannot take it now, FilesAway if no file can be read
+        now, UnreadableFile.
         """
         wanted = self._wanted(job)
         if wanted is None:
@@ -84,7 +86,7 @@ class Indexing:
     ) -> tuple[int, ChunkingSettings]:
         """Returns the number of chunks, and how they were cut.
 
-        Tried again where the store moved to another collection in between.
+        If the store moved to another collection in between, the write is tried again.
         """
         per_request = self.settings.points_per_request
         for _ in range(TRIES):
@@ -100,7 +102,7 @@ class Indexing:
         raise IndexUnavailable(f"the index did not take all chunks of '{file.filename}' in {TRIES} tries")
 
     def _completed(self, source: FileRef, count: int, chunking: ChunkingSettings) -> None:
-        """Record that a file answers, and withdraw the former writing of the same document in one transaction."""
+        """Record that a file answers, and withdraw the document's former file, in one transaction."""
         values = {
             "status": "completed",
             "chunk_count": count,
@@ -140,15 +142,17 @@ class Indexing:
         return prepare_document(document, source, embedder, bm25, recipe.chunking, progress)
 
     def live_recipe(self, store_id: str) -> Recipe:
-        """How the store's live collection was made, so that all its chunks are alike."""
+        """How the store's live collection was made, so that all its chunks are made the same way."""
         with self._sessions() as session:
             store = session.get(Store, store_id)
             collection = session.get(Collection, store.collection_id) if store and store.collection_id else None
         return self.recipe_of(collection) if collection else self.recipe
 
     def recipe_of(self, collection: Collection) -> Recipe:
-        """How a collection was made. What its row does not say of chunks is as the settings have it; of the sparse
-        vectors, as it was before rows said it: a search of the collection takes it so."""
+        """How a collection was made. What its row does not say about chunks comes from the settings. If it does not say
+        how the sparse vectors were made, it is older than that field, and the method of that time applies, as in a
+        search.
+        """
         now, made_with = self.recipe, collection.settings
         return Recipe(
             collection.embedder,
@@ -159,7 +163,7 @@ class Indexing:
         )
 
     def _embedder_of(self, recipe: Recipe) -> Embedder:
-        """Raises EmbedderMismatch where a former embedder cannot be loaded any more."""
+        """Raises EmbedderMismatch if a former embedder can no longer be loaded."""
         if recipe.embedder == self._embedder.name:
             return self._embedder
         try:
@@ -183,7 +187,7 @@ class Indexing:
 
 
 def own_recipe(row: StoreFile, of_store: Recipe) -> Recipe:
-    """The store's recipe, with the file's own chunk sizes where it was given some."""
+    """The store's recipe, with the file's own chunk sizes if it has some."""
     if row.chunking is None:
         return of_store
     size, overlap = row.chunking["max_chunk_size_tokens"], row.chunking["chunk_overlap_tokens"]
@@ -191,5 +195,5 @@ def own_recipe(row: StoreFile, of_store: Recipe) -> Recipe:
 
 
 def recorded_sizes(chunking: ChunkingSettings) -> dict[str, int]:
-    """The sizes in OpenAI's words, to be kept beside a file."""
+    """The sizes in OpenAI's words, to be stored with a file."""
     return {"max_chunk_size_tokens": chunking.chunk_size, "chunk_overlap_tokens": chunking.chunk_overlap}

@@ -1,4 +1,4 @@
-"""Differences between database, files and index, found and mended."""
+"""Finds and repairs differences between database, files and index."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ Report = dict[str, Any]
 
 @dataclass(frozen=True)
 class Missing:
-    """Files whose bytes are not there. `left` says why none of them is marked, where they are too many of all."""
+    """Files whose bytes are gone. If too many of all files are missing, none is marked, and `left` says why."""
 
     file_ids: frozenset[str]
     left: str | None
 
 
 class Reconciling:
-    """`hours` is how often every workspace is looked through; 0 never."""
+    """Every workspace is checked once in `hours`; 0 means never."""
 
     def __init__(
         self, sessions: Sessions, writer: RetrievalWriter, files_url: str, index_folder: Path, hours: float
@@ -53,11 +53,11 @@ class Reconciling:
         self._files_url, self._index_folder, self._hours = files_url.rstrip("/"), index_folder, hours
 
     def reconcile(self, job: Job, heartbeat: Heartbeat) -> Report:
-        """Look through the store that the job names, or through the whole workspace, and mend what differs.
+        """Check the store that the job names, or the whole workspace, and repair the differences.
 
-        The report has what was done. Raises IndexUnavailable where the retrieval service does not do its part; the job
-        may run again without harm. Raises RepairStopped at the end where so much is missing at once that it looks as if
-        the files' folder, or the database, were not the right one: that part was left as it is.
+        The report says what was done. Raises IndexUnavailable if the retrieval service does not do its part; the job
+        may run again without harm. Raises RepairStopped at the end if so much is missing at once that the files' folder
+        or the database seems to be the wrong one; that part was left as it is.
         """
         named = job.request.get("store_id")
         stores = [named] if named else self._stores(job.workspace_id)
@@ -79,7 +79,7 @@ class Reconciling:
         return report
 
     def start_due(self) -> None:
-        """Queue a look through each workspace that had none for so many hours."""
+        """Queue a check of each workspace that had none for this many hours."""
         if not self._hours:
             return
         since = now() - timedelta(hours=self._hours)
@@ -104,7 +104,7 @@ class Reconciling:
         }
 
     def _stores(self, workspace_id: str) -> Sequence[str]:
-        """Deleted ones too: their collections may be left."""
+        """Deleted ones too: their collections may still exist."""
         with self._sessions() as session:
             return session.scalars(select(Store.id).where(Store.workspace_id == workspace_id)).all()
 
@@ -115,9 +115,9 @@ class Reconciling:
         return Missing(frozenset(lost), _left(len(lost), len(files), "all stores") if is_outage else None)
 
     def _without_bytes(self, store_id: str, missing: Missing) -> tuple[list[str], str | None]:
-        """Mark the files whose bytes are gone as failed. What the index has of them goes on answering.
+        """Mark the files whose bytes are gone as failed. What the index has of them continues to answer.
 
-        Where many are gone at once none is marked, and a sentence says why. Returns the files.
+        If many are gone at once, none is marked, and a sentence says why. Returns the files.
         """
         looked_at = self._rows(store_id, StoreFile.status != "failed")
         lost = [file for _, file in looked_at if file.id in missing.file_ids]
@@ -137,7 +137,7 @@ class Reconciling:
     def _requeue(
         self, workspace_id: str, store_id: str, counts: dict[tuple[str, int], int] | None, gone: Sequence[str]
     ) -> list[str]:
-        """Queue files again that the index has not as it should, and those that wait without a job."""
+        """Queue again the files that are wrong in the index, and those that wait without a job."""
         waiting = self._files_with_a_job(workspace_id, store_id)
         again = []
         for row, _ in self._rows(store_id, or_(StoreFile.status == "completed", StoreFile.status == "in_progress")):
@@ -171,7 +171,7 @@ class Reconciling:
             return [(row, file) for row, file in session.execute(query.where(*wanted, which))]
 
     def _leftover_folders(self, workspace_id: str, store_id: str) -> list[str]:
-        """Remove what builders left on this machine's disk for builds that are given up."""
+        """Remove what builders left on this machine's disk for abandoned builds."""
         folder = self._index_folder / workspace_id / store_id
         building = Collection.store_id == store_id, Collection.state == "building"
         with self._sessions() as session:
@@ -182,9 +182,10 @@ class Reconciling:
         return [path.name for path in left]
 
     def _bytes_without_a_file(self, workspace_id: str) -> Report:
-        """Bytes that no row names are named; they are removed once they are a day old: an upload writes them first.
+        """Report bytes that no row names, and remove them once they are a day old: an upload writes its bytes before
+        its row.
 
-        Where they are many and most, none is removed: an older copy of the database does not know the files since.
+        If they are many, and most of all, none is removed: an older copy of the database does not know newer files.
         """
         filesystem, root = fsspec.core.url_to_fs(f"{self._files_url}/{workspace_id}")
         with self._sessions() as session:
@@ -215,7 +216,7 @@ def _left(lost: int, of: int, where: str) -> str:
 
 
 def _looks_like_an_outage(lost: Sequence[File], of: int) -> bool:
-    """Whether files are missing as they are when a folder or bucket is away, and not one by one."""
+    """Whether so many files are missing that a folder or bucket is probably away, and not single files lost."""
     if not lost:
         return False
     many = len(lost) > MOST_AT_ONCE and len(lost) > MOST_LOST * of
@@ -224,7 +225,7 @@ def _looks_like_an_outage(lost: Sequence[File], of: int) -> bool:
 
 
 def _age(filesystem: fsspec.AbstractFileSystem, path: str) -> float:
-    """Seconds since the last change; none where the file system does not say."""
+    """Seconds since the last change; none if the file system does not say."""
     try:
         modified = filesystem.modified(path)
     except (NotImplementedError, FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Builds that are given up: their collections are dropped, and what lies on this machine's disk for them is removed."""
+"""Abandoned builds: drops their collections, and removes their files on this machine's disk."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class AbandonedBuilds:
         self._sessions, self._writer, self._index_folder = sessions, writer, index_folder
 
     def sweep(self) -> None:
-        """Drop the builds that no job goes on with: it was cancelled, or ended while the service was down.
+        """Drop the builds that no job will continue: the job was cancelled, or ended while the service was down.
 
-        Where it still is, the others are left until the next time.
+        If the service is still down, the other builds are left until the next time.
         """
         unfinished = select(Job).where(Job.kind == "reindex", Job.status.not_in(FINISHED))
         with self._sessions() as session:  # in this order: a build's job is there before it
@@ -39,14 +39,15 @@ class AbandonedBuilds:
                 break
 
     def clear(self, ref: CollectionRef) -> bool:
-        """Drop a build with all that was made for it; whether the retrieval service answered."""
+        """Drop a build with everything made for it; returns whether the retrieval service answered."""
         answered = self.drop(ref)
         remove_build_folders(self._index_folder / ref.workspace_id / ref.store_id / ref.collection_id)
         return answered
 
     def drop(self, ref: CollectionRef) -> bool:
-        """Drop a build, unless it is live by now; whether the retrieval service answered. The reason why a job ends is
-        not lost where that fails."""
+        """Drop a build, unless it is live by now; returns whether the retrieval service answered. It does not raise if
+        that fails, so that the reason why a job ends is not lost.
+        """
         try:
             self._writer.drop(ref)
         except IndexUnavailable as error:
@@ -56,6 +57,6 @@ class AbandonedBuilds:
 
 
 def remove_build_folders(collection: Path) -> None:
-    """Remove what was needed for building a collection's folder only."""
+    """Remove what was only needed to build a collection's folder."""
     for left in (points_folder(collection), unfinished_folder(collection)):
         shutil.rmtree(left, ignore_errors=True)

@@ -1,7 +1,7 @@
 """The process that `FolderBuilder` starts: `python -m services.worker.reindexing.builder_process SPEC.json`.
 
-It is `retrieval.index.collection_builder`, at low priority and tied to its worker: it ends with that one, so that a job
-that another worker takes over never finds a builder at work on its folder.
+It runs `retrieval.index.collection_builder` at low priority, and ends when its worker ends. So if another worker takes
+the job over, no builder is still working on the job's folder.
 """
 
 from __future__ import annotations

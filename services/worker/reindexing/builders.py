@@ -1,6 +1,6 @@
 """How a reindexing job fills its new collection: as a folder built beside the index, or through the service.
 
-Either way a file that is done is not done again: what a killed worker left is where the next one goes on.
+In both cases a finished file is not done again: the next worker continues where a killed one stopped.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ BUILDER_COMMAND = (sys.executable, "-m", "services.worker.reindexing.builder_pro
 class Builder(Protocol):
     """Fills one collection, file by file, and remembers across processes which files it has.
 
-    Its methods raise BuildFailed where the collection cannot be filled, and what the retrieval service's client raises.
+    Its methods raise BuildFailed if the collection cannot be filled, and the errors of the retrieval service's client.
     """
 
     def done(self) -> bool:
-        """Whether the collection was finished before, by a worker that then died."""
+        """Whether an earlier worker finished the collection before it died."""
         ...
 
     def holds(self, source: FileRef) -> bool:
-        """Whether all of this revision is there."""
+        """Whether the collection has all of this revision."""
         ...
 
     def add(self, source: FileRef, points: Sequence[Point]) -> None: ...
 
     def finish(self, heartbeat: Heartbeat) -> int:
-        """Make the collection ready to be switched to; returns how many points it holds. Raises JobCancelled."""
+        """Make the collection ready for the switch; returns how many points it holds. Raises JobCancelled."""
         ...
 
     def clear(self) -> None:
-        """Remove what was needed for building only."""
+        """Remove what was only needed for building."""
         ...
 
 
 class FolderBuilder:
-    """Builds in a process of its own, in the folder where an embedded index looks for the collection.
+    """Builds in its own process, in the folder where an embedded index looks for the collection.
 
-    Until then each file's points lie in a file beside it, whose name says how many there are.
+    Until then each file's points are in their own file beside it, whose name says how many there are.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class FolderBuilder:
 class ServiceBuilder:
     """Sends each file's points to the retrieval service, whose index is elsewhere.
 
-    `held` is what the database says that the collection has whole, by file and revision: numbers of chunks.
+    `held`: by file and revision, the number of chunks of what the collection has completely, as the database says.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class ServiceBuilder:
         return sum(self._held.values())
 
     def clear(self) -> None:
-        """Nothing lies anywhere else."""
+        """There is nothing else to remove."""
 
 
 def _run(command: list[str], heartbeat: Heartbeat) -> None:
@@ -148,7 +148,7 @@ def _run(command: list[str], heartbeat: Heartbeat) -> None:
 
 
 def _attended(process: subprocess.Popen[str], heartbeat: Heartbeat) -> tuple[str, str]:
-    """The process's output, once it has ended; on cancel and pause it is killed."""
+    """The process's output once it has ended; on cancel and pause the process is killed."""
     try:
         while True:
             try:

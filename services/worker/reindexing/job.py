@@ -1,4 +1,4 @@
-"""A reindexing job as the worker sees it: a process of its own, `services.worker.reindex_process`, that it starts.
+"""A reindexing job as the worker sees it: it starts `services.worker.reindex_process` in a process of its own.
 
 Files that users add meanwhile do not wait for it.
 """
@@ -18,9 +18,9 @@ class ReindexingJob:
         self._job_id = ""
 
     def start(self, job_id: str) -> bool:
-        """Start the job's process, unless it runs; False where that of another job does.
+        """Start the job's process, unless it already runs; False if the process of another job runs.
 
-        A job that is done or taken ends it at once.
+        The process ends at once if the job is done or taken.
         """
         if self._process is not None and self._process.poll() is None:
             return self._job_id == job_id

@@ -1,4 +1,4 @@
-"""A store's index built anew beside the live one, then switched to; and the way back."""
+"""Builds a new index for a store beside the live one, then switches to it; also the rollback."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ GOES_ON = (JobPaused, JobTaken, RetrievalDown, FilesAway)  # the build is kept, 
 
 
 class Reindexing:
-    """`min_recall` in 0..1 is the share of the live collection's answers that a new one has to find; `builder` is the
-    command of the builder's process."""
+    """`min_recall` in 0..1 is the share of the live collection's answers that a new one has to find. `builder` is the
+    command of the builder's process.
+    """
 
     def __init__(
         self,
@@ -49,11 +50,11 @@ class Reindexing:
         self._abandoned = AbandonedBuilds(sessions, writer, index_folder)
 
     def reindex(self, job: Job, heartbeat: Heartbeat) -> dict[str, Any]:
-        """Make the points of every wanted file anew for a new collection, and switch to it.
+        """Make the points of every wanted file again for a new collection, and switch to it.
 
-        The same job, claimed again after its worker was killed or after a pause, goes on with what is there. Whatever
-        else ends it early leaves the live collection as it is, and drops the new one. A request with `rollback_to` goes
-        back to a former collection instead.
+        If the same job is claimed again after its worker was killed or after a pause, it continues with what is there.
+        Any other early end leaves the live collection as it is, and drops the new one. A request with `rollback_to`
+        goes back to a former collection instead.
         """
         target = job.request.get("rollback_to")
         ref = CollectionRef(job.workspace_id, job.request["store_id"], target or f"col_{job.id.partition('-')[2]}")
@@ -74,7 +75,7 @@ class Reindexing:
         return self._result(job, switched)
 
     def _begin(self, job: Job, ref: CollectionRef) -> Recipe:
-        """The recipe of the job's collection, which is begun unless the job goes on with it."""
+        """The recipe of the job's collection. A new collection is begun, unless the job continues with one."""
         self._drop_others(ref)
         with self._sessions() as session:
             if session.get(Collection, ref.collection_id) is not None:
@@ -94,7 +95,7 @@ class Reindexing:
         return recipe
 
     def _asked_recipe(self, job: Job) -> Recipe:
-        """What the request asks for; the rest as the worker's settings have it now.
+        """What the request asks for; the rest comes from the worker's settings as they are now.
 
         Raises InputError for a language that BM25 does not know.
         """
@@ -117,7 +118,7 @@ class Reindexing:
         return ServiceBuilder(self._writer, ref, recipe, per_request, self._whole(ref))
 
     def _build(self, ref: CollectionRef, recipe: Recipe, builder: Builder, heartbeat: Heartbeat) -> int | None:
-        """Fill the collection; returns how many points it must hold, None where that was checked before."""
+        """Fill the collection; returns how many points it must hold, None if that was already checked."""
         with self._sessions() as session:
             if session.get_one(Collection, ref.collection_id).state != "building":
                 return None  # killed after the switch
@@ -143,7 +144,7 @@ class Reindexing:
     ) -> SwitchResponse:
         """Bring the collection up to date, round by round, until it can answer.
 
-        Raises RecallTooLow, BuildFailed where files come faster than they are embedded.
+        Raises RecallTooLow, and BuildFailed if files arrive faster than they are embedded.
         """
         request = SwitchRequest(
             **asdict(ref),
@@ -165,7 +166,7 @@ class Reindexing:
         )
 
     def _write(self, ref: CollectionRef, recipe: Recipe, missing: Sequence[FileRevision], heartbeat: Heartbeat) -> None:
-        """Make files by the collection's recipe that came or changed while it was built."""
+        """Write the files that arrived or changed during the build, by the collection's recipe."""
         per_request = self._indexing.settings.points_per_request
         for one in missing:
             with self._sessions() as session:
@@ -203,7 +204,7 @@ class Reindexing:
             return [(row, file) for row, file in session.execute(query.where(StoreFile.store_id == store_id, *indexed))]
 
     def _record_sizes(self, store_id: str, chunking: ChunkingSettings) -> None:
-        """Note beside the files without sizes of their own how they are cut now."""
+        """Record the new chunk sizes with the files that have no sizes of their own."""
         held = StoreFile.store_id == store_id, StoreFile.status == "completed", StoreFile.chunking.is_(None)
         with self._sessions.begin() as session:
             session.execute(update(StoreFile).where(*held).values(chunked=recorded_sizes(chunking)))
@@ -214,7 +215,7 @@ class Reindexing:
             return {(row.file_id, row.revision): row.chunk_count for row in session.scalars(rows)}
 
     def _drop_others(self, ref: CollectionRef) -> None:
-        """A store has one reindexing at a time, so what else is being built there was left by one that died."""
+        """Drop any other build of the store. A store has one reindexing at a time, so a dead job must have left it."""
         left = select(Collection.id).where(Collection.store_id == ref.store_id, Collection.state == "building")
         with self._sessions() as session:
             ids = session.scalars(left.where(Collection.workspace_id == ref.workspace_id)).all()

@@ -1,4 +1,4 @@
-"""Whether a retraining is worth it: each condition of a schedule met or not, in a sentence with its figures."""
+"""Whether a retraining is worth it: which conditions of a schedule are met, each in a sentence with its figures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def enough_examples(found: int, wanted: int) -> Check:
 
 
 def old_enough(made_at: datetime | None, at: datetime, days: float) -> Check:
-    """`made_at` is when the live version was made; None where none is live."""
+    """`made_at` is when the live version was made; None if none is live."""
     if made_at is None:
         return Check(True, "no version is live")
     age = (at - made_at).total_seconds() / 86400
@@ -32,8 +32,9 @@ def old_enough(made_at: datetime | None, at: datetime, days: float) -> Check:
 
 
 def style_drifted(scores: Sequence[float], at_gate: float | None, drop: float) -> Check:
-    """`scores` are the live version's last answers by its own profile, `at_gate` their mean when it was judged; all in
-    0..1."""
+    """`scores` are the style scores of the live version's last answers, `at_gate` is their mean when it was judged; all
+    in 0..1.
+    """
     if at_gate is None:
         return Check(False, "the live version has no style figure of the gate to compare with")
     if len(scores) < LEAST_ANSWERS:
@@ -44,7 +45,7 @@ def style_drifted(scores: Sequence[float], at_gate: float | None, drop: float) -
 
 
 def decide(checks: Sequence[Check], match: str) -> Check:
-    """All conditions together; with `match` "any", one is enough. Without conditions there is nothing to wait for."""
+    """All conditions together; with `match` "any", one is enough. Without conditions the run starts."""
     if not checks:
         return Check(True, "no conditions")
     met = (any if match == "any" else all)(check.met for check in checks)

@@ -1,4 +1,4 @@
-"""Schedules of retraining: at a due time, whether their conditions hold, and the job where they do."""
+"""Schedules of retraining: at a due time, checks the conditions and makes the job if they hold."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Retraining:
         return style_drifted(scores, at_gate, drop)
 
     def _answers(self, live: Version) -> list[str]:
-        """The live version's last answers that are no refusals, as the gate scored them."""
+        """The live version's last answers without refusals, scored as the gate scored them."""
         tuned = Turn.workspace_id == live.workspace_id, Turn.mode.in_(("tuned", "hybrid"))
         told = Turn.answer, Turn.versions, Turn.passages
         query = select(*told).where(*tuned).order_by(Turn.created_at.desc()).limit(LOOKED_THROUGH)

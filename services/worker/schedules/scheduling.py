@@ -1,4 +1,4 @@
-"""The tick's part in schedules: find what is due and queue it, once."""
+"""The tick's part in schedules: finds what is due and queues it once."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ Scheduled = TypeVar("Scheduled", Source, TrainingSchedule)
 
 @dataclass(frozen=True)
 class Begun:
-    """What came of a due time: the job that does it, and whether that is to be sent to the workers; or why there is
-    none."""
+    """The result of a due time: the job for it, and whether the job must be sent to the workers; or why there is no
+    job.
+    """
 
     job: Job | None
     send: bool
@@ -40,9 +41,9 @@ def run_due(
 ) -> list[Job]:
     """Do what is due on schedules of a kind; returns the jobs to send.
 
-    What was due several times while nothing ran is done once. A schedule without a due time, new or changed, gets its
-    first. One that fails says so in its `last_error`, and stops no other. `prepare` runs before the due time is taken,
-    and may be for nothing where another beat takes it.
+    If something was due several times while nothing ran, it is done once. A schedule without a due time, because it is
+    new or changed, gets its first. A schedule that fails says so in its `last_error`, and does not stop the others.
+    `prepare` runs before the due time is claimed; its work is lost if another beat claims it.
     """
     due = or_(kind.next_due_at.is_(None), kind.next_due_at <= at)
     query = select(kind).where(kind.deleted_at.is_(None), kind.enabled.is_(True), kind.cron.is_not(None), due)
@@ -89,8 +90,7 @@ def due_syncs(sessions: Sessions, at: datetime, deadline_seconds: float) -> list
 
 
 def _take(session: Session, kind: type[Scheduled], row: Scheduled, at: datetime) -> ScheduleRun | None:
-    """Move a schedule to its next due time and claim the one that was. None where there was none, or another beat has
-    taken it."""
+    """Set a schedule's next due time and claim the present one. None if there was none or another beat has it."""
     mine = kind.id == row.id
     try:
         upcoming = next_due(row.cron or "", row.time_zone, at)

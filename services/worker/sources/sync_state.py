@@ -1,4 +1,4 @@
-"""What the database knows of a source while it is synchronised, and who synchronises it."""
+"""What the database knows about a source while it is synchronised, and which job synchronises it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AT_ONCE = 500
 
 @dataclass(frozen=True)
 class Known:
-    """A document as last seen. `present` is whether its file is still in the store; `status` says how indexing went."""
+    """A document as last seen. `present`: its file is still in the store; `status`: the state of its indexing."""
 
     file_id: str
     sha256: str
@@ -31,7 +31,7 @@ class Known:
 
 
 class SourceBusy(SyncStopped):
-    """Another sync of the same source is under way; this one can begin when that has ended."""
+    """Another sync of the same source is running; this one can begin when that one has ended."""
 
 
 class SyncState:
@@ -40,7 +40,8 @@ class SyncState:
         self.workspace_id = ""
 
     def hold(self) -> Source:
-        """Take the source for this job, unless another job that is alive has it: a deleted source is taken from it.
+        """Claim the source for this job, unless another live job has it. A deleted source is taken even from a live
+        job.
 
         Raises SourceBusy, SyncStopped, SourceRefused.
         """
@@ -63,7 +64,7 @@ class SyncState:
         return source
 
     def check_held(self, session: Session) -> None:
-        """Raises SyncStopped where the source was deleted, or another job has taken it since this one fell silent."""
+        """Raises SyncStopped if the source was deleted, or another job has claimed it since this one fell silent."""
         held = update(Source).where(Source.id == self.source_id, Source.job_id == self._job_id)
         if session.execute(held.values(job_id=self._job_id)).rowcount == 0:  # type: ignore[attr-defined]
             raise SyncStopped("The source was deleted, or another sync has taken it over.")
@@ -93,13 +94,13 @@ class SyncState:
             }
 
     def remember_hint(self, key: str, hint: str | None) -> None:
-        """The same content under another time stamp or ETag."""
+        """Record a new time stamp or ETag of the same content."""
         row = SourceDocument.source_id == self.source_id, SourceDocument.key == key
         with self._sessions.begin() as session:
             session.execute(update(SourceDocument).where(*row).values(hint=hint))
 
     def record(self, report: dict[str, Any], problem: str | None, seen: Iterable[str]) -> None:
-        """Keep the report with the source, and when its documents were last seen."""
+        """Store the report with the source, and when its documents were last seen."""
         moment, keys = now(), sorted(seen)
         with self._sessions.begin() as session:
             for start in range(0, len(keys), AT_ONCE):

@@ -1,6 +1,7 @@
-"""A source and its store in step: new and changed documents in, those that are gone out, with a report.
+"""Synchronises a store with a source: adds new and changed documents, removes those that are gone, and writes a report.
 
-A source is only ever emptied of what it was seen without: where it cannot be listed to its end, nothing is removed.
+A document is removed only if the source was listed completely without it: if the listing stops early, nothing is
+removed.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ Send = Callable[[Job], None]
 
 @dataclass
 class Report:
-    """What a sync did. `bytes` were read, `skipped` are listed but not wanted, `retried` could not be indexed before.
+    """What a sync did. `bytes` were read; `skipped` are listed but not wanted; `retried` could not be indexed before.
 
-    `complete` is whether the source was seen to its end and everything removed that is gone from it.
+    `complete`: the source was listed to its end, and everything that is gone from it was removed.
     """
 
     complete: bool = False
@@ -81,7 +82,7 @@ class Syncing:
     index_deadline: float = 3600.0
 
     def sync(self, job: Job, heartbeat: Heartbeat) -> dict[str, Any]:
-        """Bring one source in step. Raises SyncStopped with a report of what was done by then, JobCancelled."""
+        """Synchronise one source. Raises JobCancelled, and SyncStopped with a report of what was done until then."""
         state = SyncState(self.sessions, job.request["source_id"], job.id)
         source, is_mine = state.hold(), True
         try:
@@ -96,7 +97,7 @@ class Syncing:
                 state.release()
 
     def withdraw(self, state: SyncState, keys: list[str], heartbeat: Heartbeat) -> Iterator[int]:
-        """Take documents out of the store: hidden first, then purged. Yields how many went together."""
+        """Take documents out of the store: hide them, then remove their data. Yields how many went at a time."""
         for start in range(0, len(keys), AT_ONCE):
             heartbeat.progress(f"removing {start} of {len(keys)}", LISTED + (1 - LISTED) * start / len(keys))
             some = keys[start : start + AT_ONCE]
@@ -205,7 +206,7 @@ class _Run:
             self._put(entry.key, content, known)
 
     def _settle(self, known: Known | None) -> None:
-        """A document that is as it was; what could not be indexed then is tried again."""
+        """A document that has not changed; if it could not be indexed before, it is tried again."""
         self._report.unchanged += 1
         if known and known.status == "failed":
             with self._syncing.sessions.begin() as session:
@@ -248,7 +249,7 @@ class _Run:
             self._report.removed += count
 
     def _look_around(self) -> None:
-        """Once a second: say where the sync stands, stop where it was cancelled or is overdue."""
+        """Once a second: report the progress, and stop if the sync was cancelled or is overdue."""
         if time.monotonic() - self._asked_at < ASK_SECONDS:
             return
         self._asked_at = time.monotonic()

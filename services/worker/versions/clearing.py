@@ -1,4 +1,4 @@
-"""Version folders that nobody needs any more: removed beyond a number that is kept, and those that no row names."""
+"""Removes version folders that nobody needs: those beyond the number to keep, and those that no row names."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ DAY_SECONDS = 24 * 3600.0
 
 
 class Clearing:
-    """`keep` versions of each workspace stay beside those that must: the newest."""
+    """For each workspace, the `keep` newest versions stay, besides those that must."""
 
     def __init__(self, sessions: Sessions, versions_folder: Path, keep: int) -> None:
         self._sessions, self._folder, self._keep = sessions, versions_folder.resolve(), keep
 
     def clear(self) -> list[str]:
-        """Remove what is beyond the number; returns the names of the versions that lost their weights.
+        """Remove the versions beyond that number; returns the names of those that lost their weights.
 
-        A folder that cannot be removed is tried again the next time.
+        If a folder cannot be removed, it is tried again the next time.
         """
         with self._sessions() as session:
             workspaces = session.scalars(select(Workspace.id)).all()
@@ -41,7 +41,9 @@ class Clearing:
         return removed
 
     def _retire(self, workspace_id: str) -> list[Version]:
-        """Mark as removed what is neither protected nor among the newest. What is protected since then stays."""
+        """Mark versions as removed that are neither protected nor among the newest. One that became protected meanwhile
+        stays.
+        """
         kept = Version.workspace_id == workspace_id, Version.status != REMOVED
         with self._sessions() as session:
             versions = session.scalars(select(Version).where(*kept).order_by(Version.created_at.desc())).all()
@@ -54,7 +56,7 @@ class Clearing:
             return remove_version(session, version) is None
 
     def _unnamed(self, named: set[Path]) -> Sequence[Path]:
-        """Folders of versions and drafts that a killed run left a day ago or more."""
+        """Folders of versions and drafts that a killed run left at least a day ago."""
         if not self._folder.is_dir():
             return []
         found = [folder for workspace in self._folder.iterdir() if workspace.is_dir() for folder in workspace.iterdir()]
@@ -72,7 +74,7 @@ class Clearing:
 
 
 def _age(folder: Path) -> float:
-    """Seconds since a folder's content changed; none where it is gone."""
+    """Seconds since a folder's content changed; none if it does not exist."""
     try:
         return time.time() - folder.stat().st_mtime
     except FileNotFoundError:
