@@ -151,7 +151,7 @@ def _joined(lines: list[Line]) -> Line:
 
 
 def _starts_paragraph(line: Line, before: list[Line]) -> bool:
-    """Whether more than a line's height lies between this line and the one before, or a list item begins."""
+    """Whether there is more than a line's height between this line and the one before, or a list item begins."""
     if not before:
         return False
     gap = before[-1].bottom - line.bottom
