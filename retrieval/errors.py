@@ -38,7 +38,7 @@ class InputError(RetrievalError):
 
 
 class UnreadableFile(InputError):
-    """A file that a loader exists for, but whose text cannot be had."""
+    """A file whose format has a loader, but whose text cannot be read."""
 
 
 class UnsupportedFormat(InputError):
@@ -62,7 +62,7 @@ class SourceRefused(InputError):
 
 
 class DocumentRefused(InputError):
-    """One document of a source cannot be had: too large, not permitted, an error page."""
+    """One document of a source cannot be read: too large, not permitted, an error page."""
 
 
 class StateError(RetrievalError):
@@ -70,15 +70,15 @@ class StateError(RetrievalError):
 
 
 class UnknownCollection(StateError):
-    """A collection that does not exist, or no longer."""
+    """A collection that does not exist, or no longer exists."""
 
 
 class StaleRevision(StateError):
-    """A late write for a file that has changed or gone since."""
+    """A late write for a file that has changed or was removed since."""
 
 
 class RecipeChanged(StateError):
-    """Points that were made otherwise than the collection that they are for."""
+    """Points that were made in another way than the collection that they are for."""
 
 
 class RecallTooLow(StateError):
@@ -90,11 +90,11 @@ class BuildFailed(StateError):
 
 
 class DocumentGone(StateError):
-    """One document of a source is not there any more."""
+    """One document of a source does not exist any more."""
 
 
 class SyncStopped(StateError):
-    """A sync that did not reach its end. `report` counts what it had done by then."""
+    """A sync that stopped before its end. `report` counts what it had done until then."""
 
     def __init__(self, message: str, report: dict[str, Any] | None = None) -> None:
         super().__init__(message)
@@ -102,7 +102,7 @@ class SyncStopped(StateError):
 
 
 class RepairStopped(StateError):
-    """A repair that left something as it is, since too much of it is missing at once. `report` has what it did."""
+    """A repair that left something unchanged, because too much of it is missing at once. `report` has what it did."""
 
     def __init__(self, message: str, report: dict[str, Any]) -> None:
         super().__init__(message)
@@ -110,7 +110,7 @@ class RepairStopped(StateError):
 
 
 class SourceUnavailable(RetrievalError):
-    """A source does not answer, or is not where it was."""
+    """A source does not answer, or is not in its former place."""
 
 
 class ParserUnavailable(RetrievalError):

@@ -10,10 +10,10 @@ from retrieval.text.words import SCORED_WORD
 
 
 def ndcg_at_k(ranked: Sequence[str], relevant: Mapping[str, float], k: int) -> float:
-    """Normalised discounted cumulative gain: linear gain, log2 discount (Järvelin and Kekäläinen, 2002), as
-    pytrec_eval computes it.
+    """Normalised discounted cumulative gain: linear gain, log2 discount (Järvelin and Kekäläinen, 2002), as pytrec_eval
+    computes it.
 
-    `ranked` are ids, best first; `relevant` gives each relevant id its gain. 0.0 where nothing is relevant.
+    `ranked` are ids, best first; `relevant` gives each relevant id its gain. 0.0 if nothing is relevant.
     """
     gains = [relevant.get(one, 0.0) for one in ranked[:k]]
     best = _discounted(sorted(relevant.values(), reverse=True)[:k])
@@ -26,7 +26,7 @@ def recall_at_k(ranked: Sequence[str], relevant: Set[str], k: int) -> float:
 
 
 def mrr(ranked: Sequence[str], relevant: Set[str]) -> float:
-    """One over the rank of the first relevant id; 0.0 where there is none. The mean over questions is the MRR."""
+    """One divided by the rank of the first relevant id; 0.0 if there is none. The mean over questions is the MRR."""
     return next((1.0 / rank for rank, one in enumerate(ranked, start=1) if one in relevant), 0.0)
 
 

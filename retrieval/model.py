@@ -36,7 +36,7 @@ class Document:
 
 @dataclass(frozen=True)
 class FileRef:
-    """Whose file a document is, and which writing of it.
+    """Whose file a document is, and which revision of it.
 
     `revision` grows with each change of a file in a store; the index refuses a revision that the database no longer
     wants.
@@ -85,10 +85,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Passage:
-    """A chunk retrieved for a question. Ranks count from 1 and are None where a stage did not find the chunk.
+    """A chunk retrieved for a question. Ranks count from 1 and are None if a stage did not find the chunk.
 
     `dense_score` is the cosine between question and chunk, `sparse_score` the BM25 score; `score` is the fused one.
-    `rerank_score` is a cross-encoder's, where one has read the passage; then the passages stand in its order.
+    `rerank_score` is a cross-encoder's, if one has read the passage; then the passages are in its order.
     """
 
     chunk: Chunk
@@ -110,11 +110,11 @@ class Message:
 
 @dataclass(frozen=True)
 class Citation:
-    """A span of an answer and the passage that it rests on.
+    """A span of an answer and the passage that supports it.
 
     `index` is the passage's number in the prompt, from 1. `start` and `end` are character offsets into the answer.
-    `support` is the checker's score in 0..1 and `supported` its verdict. `origin` is `model` where the model wrote the
-    marker, `server` where the server attributed a sentence that had none.
+    `support` is the checker's score in 0..1 and `supported` its verdict. `origin` is `model` if the model wrote the
+    marker, `server` if the server attributed a sentence that had none.
     """
 
     index: int

@@ -22,14 +22,14 @@ def tokenize(row: TrainingRow, tokenizer: Any) -> dict[str, list[int]]:
 
 
 def row_length(row: TrainingRow, tokenizer: Any) -> int:
-    """A row's tokens; of a preference pair those of the longer answer's."""
+    """The tokens of a row; for a preference pair, those of the longer answer."""
     answers = [row.completion] if row.rejected is None else [row.completion, row.rejected]
     said = [[*row.prompt, Message("assistant", answer)] for answer in answers]
     return max(len(_encode(messages, tokenizer, add_generation_prompt=False)) for messages in said)
 
 
 def answer_logits(model: Any, input_ids: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits [n, vocabulary] of the n positions whose next token is learned, and those next tokens [n]."""
+    """Logits [n, vocabulary] of the n positions whose next token is learned, and these next tokens [n]."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     states = inner.base_model(input_ids=input_ids, use_cache=False).last_hidden_state
     learned = labels[:, 1:] != IGNORED

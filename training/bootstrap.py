@@ -9,18 +9,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 Quantile = Callable[[Any, Sequence[float]], Any]
-"""Numbers and shares in 0..1 to the quantiles at these. numpy's and scipy's agree but for the last digit; each caller
-names its own, so that figures that were kept come out again as they were."""
+"""Returns the quantiles of numbers at these shares in 0..1. numpy's and scipy's differ in the last digit; each caller
+names its own, so that stored figures can be reproduced exactly.
+"""
 
 
 def interval(
     differences: ArrayLike, confidence: float, resamples: int, seed: int, quantile: Quantile
 ) -> tuple[float, float]:
-    """The bounds of the mean of paired differences, of which there is at least one.
+    """The bounds of the mean of paired differences, of which there must be at least one.
 
-    Pairs are drawn with replacement `resamples` times, and the interval lies between the quantiles of the resampled
-    means that leave out (1 - `confidence`) / 2 on either side (Efron and Tibshirani, An Introduction to the Bootstrap,
-    1993, chapter 13). The same differences and seed give the same interval.
+    Pairs are drawn with replacement `resamples` times. The interval lies between the quantiles of the resampled means
+    that leave out (1 - `confidence`) / 2 on each side (Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
+    chapter 13). The same differences and seed give the same interval.
     """
     each = np.asarray(differences, dtype=float)
     drawn = np.random.default_rng(seed).integers(0, len(each), (resamples, len(each)))

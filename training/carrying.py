@@ -10,9 +10,12 @@ from retrieval.text.markers import strip_markers
 from retrieval.text.words import content_words
 
 CARRIED = 0.5
-"""From this share of an answer's words on, figures counted three times, a passage counts as the one that answers."""
+"""A passage that has at least this share of an answer's words, figures counted three times, counts as the one that
+answers.
+"""
 CARRIED_BY_NAMED = 0.3
-"""The same for a passage of a document that the data set names: an answer in house words keeps few of its own."""
+"""The same for a passage of a document that the data set names: an answer in the house's own words shares few
+with it."""
 
 
 def source(answer: str, passages: Sequence[Passage], documents: Sequence[str] = ()) -> Passage | None:
@@ -29,7 +32,7 @@ def carries(answer: str, passage: Passage, documents: Sequence[str] = ()) -> boo
 
 
 def answer_support(answer: str, passage: Passage) -> float:
-    """The share of the answer's words that stand in the passage, its figures counted three times; in 0..1."""
+    """The share of the answer's words that are in the passage, its figures counted three times; in 0..1."""
     words = content_words(strip_markers(answer))
     known = content_words(passage_text(passage))
     weights = {word: 3 if any(letter.isdigit() for letter in word) else 1 for word in words}

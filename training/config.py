@@ -13,14 +13,13 @@ from training.hardware import Hardware
 
 @dataclass(frozen=True)
 class ExampleSettings:
-    """`share_held_out` of the examples is never trained on, and at most `max_held_out` of those are asked; at least
-    `min_examples` are wanted at all.
+    """`share_held_out` of the examples is never trained on, and at most `max_held_out` of those are asked. A data set
+    needs at least `min_examples` examples.
 
-    A validation file takes the place of the split. At most `max_validation` of its examples are asked, and as many of
-    the evaluation data sets. More than
-    `max_overlap` of it in the training file, or more than `max_contradictory` of the training examples at odds with
-    others, and nothing is trained. `near_duplicate` is the Jaccard similarity from which questions count as
-    near-copies; see `training.data.near_duplicates`.
+    A validation file replaces the split. At most `max_validation` of its examples are asked, and the same number of the
+    evaluation data sets. Training is refused if more than `max_overlap` of the validation file is in the training file,
+    or if more than `max_contradictory` of the training examples contradict others. `near_duplicate` is the Jaccard
+    similarity from which questions count as near-copies; see `training.data.near_duplicates`.
     """
 
     share_held_out: float = 0.1
@@ -45,13 +44,13 @@ class ExampleSettings:
 class MixSettings:
     """What the training rows are made of. Shares are of the answered examples, each rounded to whole rows.
 
-    `top_k` passages stand in each grounded prompt: what retrieval brings, but in `share_distractors` of the grounded
-    rows the one that answers among passages of other documents alone, as far as retrieval brings any. Refusals make up
-    `share_unanswerable`: the data set's own, and where those are fewer, answered examples a second time with the
-    supporting passages taken out and a refusal as the answer. Refusals whose passages lie below `min_answerability` are
-    left out: the server refuses those by itself. `share_without_passages` come a second time without any passage;
-    general examples are added up to `share_general`. Passages stand as the retriever ranks them, as they are served,
-    but for `share_shuffled` of the rows, where they stand in random order.
+    Each grounded prompt has `top_k` passages from retrieval. In `share_distractors` of the grounded rows, all passages
+    but the one that answers are of other documents, as far as retrieval finds any. Refusals make up
+    `share_unanswerable`: the data set's own, and if those are too few, answered examples a second time, without the
+    supporting passages and with a refusal as the answer. Refusals whose passages lie below `min_answerability` are left
+    out: the server refuses those by itself. `share_without_passages` are used a second time without any passage;
+    general examples are added up to `share_general`. Passages are in the retriever's order, as the server sends them,
+    except in `share_shuffled` of the rows, where the order is random.
     """
 
     top_k: int = 3
@@ -77,13 +76,14 @@ class MixSettings:
 
 @dataclass(frozen=True)
 class LoraSettings:
-    """LoRA by trl and peft. `max_length` is in tokens; rows that are longer are left out and counted.
+    """LoRA by trl and peft. `max_length` is in tokens; longer rows are left out and counted.
 
-    A step takes `per_device_train_batch_size` times `gradient_accumulation_steps` rows, on any hardware, and one pass
-    no more than the former. A checkpoint is written every `save_steps` steps, and measures the loss of the first
-    `validation_rows` held-out rows. `gradient_checkpointing` makes activations again in the backward pass: less memory,
-    more time, the same weights. A gradient longer than `max_grad_norm` is cut to it; 0 never cuts.
-    The defaults were measured on the sample data with a model of 135 million weights; see docs/experiments.md.
+    On any hardware, a step takes `per_device_train_batch_size` times `gradient_accumulation_steps` rows, and one pass
+    at most `per_device_train_batch_size`. Every `save_steps` steps a checkpoint is written and the loss of the first
+    `validation_rows` held-out rows is measured. `gradient_checkpointing` computes activations again in the backward
+    pass: less memory, more time, the same weights. A gradient longer than `max_grad_norm` is clipped to it; 0 turns
+    clipping off. The defaults were measured on the sample data with a model of 135 million weights; see
+    docs/experiments.md.
     """
 
     lora_r: int = 16
@@ -125,10 +125,10 @@ PREFERENCE_LEARNING_RATE, PREFERENCE_EPOCHS = 1e-4, 3.0
 
 @dataclass(frozen=True)
 class PreferenceSettings:
-    """Preference training. `beta` holds the adapter to the base weights: the larger, the nearer it stays.
+    """Preference training. `beta` holds the adapter to the base weights: the larger, the closer it stays.
 
-    Method `dpo` learns from pairs, `kto` from ratings, for which a batch needs two rows at least. The learning rate and
-    the number of epochs of `lora` are lower and higher than for answers: preferences need small steps and few rows.
+    Method `dpo` learns from pairs, `kto` from ratings; a batch for `kto` needs at least two rows. The learning rate of
+    `lora` is lower than for answers and the number of epochs higher: preferences need small steps and few rows.
     """
 
     method: Literal["dpo", "kto"] = "dpo"
@@ -147,8 +147,9 @@ class PreferenceSettings:
 class ParitySettings:
     """Bounds of the comparison between adapter and merged weights.
 
-    `max_logit_difference` holds in fp32; `min_agreement` is the share of answer tokens on which the weights as served
-    (bf16) rank the same token first as the fp32 adapter does, near ties included, over at least `answer_tokens` tokens.
+    `max_logit_difference` holds in fp32. `min_agreement` is the share of answer tokens, over at least `answer_tokens`
+    of them, for which the weights as served (bf16) rank the same token first as the fp32 adapter does. Near ties count
+    as the same.
     """
 
     max_logit_difference: float = 1e-3
@@ -167,11 +168,11 @@ class ParitySettings:
 class EvaluationSettings:
     """How a candidate is asked: answers of at most `max_tokens`, `concurrency` at once, with `top_k` passages.
 
-    `max_tokens` is that of the gateway, so an answer that is cut here is cut there too. `removed` of the
-    answerable questions are asked a second time without the passages that answer them. Below `min_answerability` the
-    server refuses by itself, and where it is `guarded` also an answer whose first sentence no passage supports; so does
-    the evaluation. Probes of general ability get `probe_tokens`. An answer
-    repeats training text from `repeat_words` consecutive words on.
+    `max_tokens` is the gateway's, so an answer that is cut here is cut there too. `removed` of the answerable questions
+    are asked a second time without the passages that answer them. Below `min_answerability` the server refuses by
+    itself. If it is `guarded`, it also refuses an answer whose first sentence no passage supports. The evaluation does
+    the same. Probes of general ability get `probe_tokens`. An answer counts as repeating training text from
+    `repeat_words` consecutive words on.
     """
 
     top_k: int = 3
@@ -198,13 +199,14 @@ class GateSettings:
     """What a candidate must reach. Margins are differences of scores in 0..1 against what is live now.
 
     `style_gain` is how much style must rise over the base weights. The margins are how far style (against an earlier
-    tuned version), facts, citations, refusals and general ability may fall; a fall of more than `clear_fall` is refused
-    even where so few questions were asked that chance could have made it. Intervals are bootstrapped with `resamples`
-    resamples at `confidence`.
+    tuned version), facts, citations, refusals and general ability may fall. A fall of more than `clear_fall` is refused
+    even if there were so few questions that it could be chance. Intervals are bootstrapped with `resamples` resamples
+    at `confidence`.
 
-    Shares of the candidate alone: `min_stop_rate` of its answers end by themselves, `min_marked` of its grounded ones
-    bear a citation marker of its own, at most `max_repeated` repeat training text, at most `max_failed` of the
-    questions go unanswered. Support for markers is compared from `min_marked_pairs` questions on where both wrote some.
+    Shares of the candidate alone: at least `min_stop_rate` of its answers end by themselves, at least `min_marked` of
+    its grounded answers have a citation marker that the model wrote, at most `max_repeated` repeat training text, and
+    at most `max_failed` of the questions get no answer. The support for markers is compared only if both models wrote
+    markers on at least `min_marked_pairs` questions.
     """
 
     style_gain: float = 0.02
@@ -236,10 +238,10 @@ class GateSettings:
 
 @dataclass(frozen=True)
 class EmbedderSettings:
-    """Tuning of the embedder. `max_length` is in tokens; `max_steps` -1 leaves the number of steps to the epochs.
+    """Tuning of the embedder. `max_length` is in tokens; with `max_steps` -1 the epochs decide the number of steps.
 
-    `share_held_out` of the pairs, by whole documents, judge the result; at least `min_pairs` are wanted at all. At most
-    `max_passages` chunks are searched for hard negatives and by the gate.
+    `share_held_out` of the pairs, by whole documents, judge the result; at least `min_pairs` pairs are needed in all.
+    At most `max_passages` chunks are searched for hard negatives and by the gate.
     """
 
     learning_rate: float = 2e-5

@@ -45,11 +45,11 @@ class InvalidProbes(InputError):
 
 
 class UnknownBaseModel(InputError):
-    """Base weights that are nowhere to be found."""
+    """Base weights that cannot be found anywhere."""
 
 
 class BrokenTemplate(InputError):
-    """A chat template that fails, drops what is said, or does not end a turn; the message says which."""
+    """A chat template that fails, drops part of the text, or does not end a turn; the message says which."""
 
 
 class OutOfRange(InputError):
@@ -69,11 +69,11 @@ class NoRoom(StateError):
 
 
 class OutOfMemory(StateError):
-    """A GPU without the memory that a training takes; the message says what takes less."""
+    """A GPU without the memory that a training needs; the message says what needs less."""
 
 
 class ProcessLost(TrainingError):
-    """The process that trained was killed, or crashed; its last checkpoint is there."""
+    """The process that trained was killed, or crashed; its last checkpoint still exists."""
 
 
 class DamagedWeights(TrainingError):
@@ -85,4 +85,4 @@ class EngineUnavailable(TrainingError):
 
 
 class Cancelled(TrainingError):
-    """The run was asked to stop, and did."""
+    """Somebody asked the run to stop, and it did."""

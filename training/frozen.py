@@ -43,7 +43,7 @@ def has_rows(folder: Path) -> bool:
 
 
 def read_rows(folder: Path) -> tuple[tuple[TrainingRow, ...], tuple[TrainingRow, ...], RowsReport]:
-    """Training rows, held-out rows and their report, as `write_rows` was given them."""
+    """Training rows, held-out rows and their report, as they were passed to `write_rows`."""
     report = RowsReport(**json.loads((folder / REPORT).read_text(encoding="utf-8")))
     return _rows(folder / TRAINED), _rows(folder / HELD_OUT), report
 
@@ -58,7 +58,7 @@ def _rows(path: Path) -> tuple[TrainingRow, ...]:
 
 
 def _row(row: dict[str, Any]) -> TrainingRow:
-    """Rows that were kept before rows had a line have none."""
+    """Rows that were stored before rows had a `line` have none."""
     messages = tuple(Message(**message) for message in row["prompt"])
     told = row["completion"], row["kind"], tuple(row["file_ids"]), row["rejected"], row.get("line", 0)
     return TrainingRow(messages, *told)

@@ -19,18 +19,19 @@ from training.errors import OutOfRange
 Device = Literal["cpu", "cuda"]
 Quantization = Literal["none", "4bit"]
 ROWS_AT_ONCE: dict[Device, int] = {"cpu": 4, "cuda": 8}
-"""Most rows that one process takes in one pass; on a CPU more of them are no faster (docs/experiments.md)."""
+"""Most rows that one process takes in one pass; on a CPU more rows are no faster (docs/experiments.md)."""
 MOST_PROCESSES = 64
 VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """`quantization` 4bit is QLoRA: the base weights in NF4, the adapter in full; it needs a GPU and bitsandbytes.
+    """`quantization` 4bit is QLoRA: the base weights in NF4, the adapter in full precision; it needs a GPU and
+    bitsandbytes.
 
-    Each of the `processes` has a copy of the model, on a GPU of its own; `gpus` are their names as CUDA_VISIBLE_DEVICES
-    has them, without which the first ones are taken. `own_process` asks for a process of its own on a CPU too: it is
-    where a machine's GPUs are left alone.
+    Each of the `processes` has a copy of the model, on its own GPU. `gpus` are their names as CUDA_VISIBLE_DEVICES has
+    them; without names the first ones are taken. `own_process` asks for a separate process on a CPU too: this is for
+    machines whose GPUs must not be used.
     """
 
     device: Device = "cpu"
@@ -47,11 +48,11 @@ class Hardware:
 
     @property
     def trains_apart(self) -> bool:
-        """Whether a training runs in processes of its own."""
+        """Whether a training runs in separate processes."""
         return self.own_process or self.device == "cuda" or self.processes > 1
 
     def environment(self) -> dict[str, str]:
-        """What a training's processes have in their environment: the GPUs that they see."""
+        """The environment of a training's processes: the GPUs that they see."""
         if self.device == "cpu":
             return {VISIBLE_DEVICES: ""}
         return {VISIBLE_DEVICES: ",".join(self.gpus or map(str, range(self.processes)))}
@@ -59,7 +60,7 @@ class Hardware:
     def batches(self, rows: int, passes: int = 1) -> tuple[int, int]:
         """Rows a process and pass, and passes a step, for `rows` times `passes` rows a step in all.
 
-        One pass takes no more than `rows`, nor than the hardware is quick with. Raises OutOfRange where they cannot be
+        One pass takes at most `rows`, and at most what is fast on the hardware. Raises OutOfRange if they cannot be
         shared evenly.
         """
         each, rest = divmod(rows * passes, self.processes)
@@ -75,7 +76,7 @@ class Hardware:
     def training_arguments(self, rows: int, passes: int = 1, gradient_checkpointing: bool = False) -> dict[str, Any]:
         """The part of trl's SFTConfig that depends on the hardware; `rows` and `passes` as in `batches`.
 
-        Under 4bit activations are always made again in the backward pass.
+        With 4bit, activations are always computed again in the backward pass.
         """
         at_once, accumulated = self.batches(rows, passes)
         arguments = {
@@ -88,9 +89,9 @@ class Hardware:
         return arguments | ({"ddp_find_unused_parameters": False} if self.processes > 1 else {})
 
     def model_arguments(self, local_rank: int = 0) -> dict[str, Any]:
-        """What `from_pretrained` gets; `local_rank` is the process's number on this machine.
+        """The arguments for `from_pretrained`; `local_rank` is the process's number on this machine.
 
-        On a CPU the attention is written out: torch's fused one in bf16 takes a third of a step there.
+        On a CPU attention is the eager kind: torch's fused one in bf16 takes a third of a step there.
         """
         if self.device == "cpu":
             return {"dtype": "bfloat16", "attn_implementation": "eager"}
@@ -112,8 +113,8 @@ class Hardware:
     def command(self, module: str, *arguments: str) -> tuple[str, ...]:
         """The command that runs a module in all processes of one training.
 
-        Several are started by accelerate, on a CPU too: of its launchers on one machine only that of `--multi_gpu`
-        starts several processes, and `use_cpu` keeps them off any GPU.
+        accelerate starts several processes, on a CPU too: of its launchers on one machine only that of `--multi_gpu`
+        starts several, and `use_cpu` keeps them off any GPU.
         """
         if self.processes == 1:
             return (sys.executable, "-m", module, *arguments)
@@ -135,7 +136,7 @@ def visible_gpus(environment: Mapping[str, str], count: int) -> tuple[str, ...]:
 def choose(
     device: Literal["auto", "cpu", "cuda"], quantization: Quantization, processes: int, gpus: Sequence[str]
 ) -> Hardware:
-    """The hardware that settings ask for, on a machine with `gpus` that torch can use: the first of them.
+    """The hardware that the settings ask for, on a machine with `gpus` that torch can use. The first of them are taken.
 
     Raises OutOfRange for what this machine does not have.
     """

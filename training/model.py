@@ -11,7 +11,7 @@ from retrieval.answers.grounding import is_refusal
 from retrieval.model import Message
 
 OF_THE_LAST = ("document", "facts")
-"""What an example's metadata says of its last answer."""
+"""What an example's metadata says only of its last answer."""
 RowKind = Literal["grounded", "refusal", "plain", "general"]
 
 
@@ -19,10 +19,10 @@ RowKind = Literal["grounded", "refusal", "plain", "general"]
 class Example:
     """One training conversation, which ends with a turn of the assistant.
 
-    Each answer to a user's turn is learned, but for those at the places `unlearned` (weight 0). What is said here of a
-    question and its answer is of the last one that is learned, and so is `metadata`. `rejected` is a worse answer than
-    it, in a data set of preference pairs: there nothing but the last turn is learned. `line` is where the example
-    stands in its file, from 1.
+    Each answer to a user's turn is learned, except those at the places `unlearned` (weight 0). Where this class speaks
+    of a question and its answer, it means the last one that is learned, and so does `metadata`. `rejected` is a worse
+    answer than it, in a data set of preference pairs; there only the last turn is learned. `line` is the example's line
+    in its file, from 1.
     """
 
     messages: tuple[Message, ...]
@@ -33,9 +33,9 @@ class Example:
 
     @property
     def turns(self) -> tuple[Example, ...]:
-        """Each answer that is learned, in an example of its own that ends with it: what comes before is its history.
+        """Each answer that is learned, in an example of its own that ends with it; the turns before it are its history.
 
-        What `metadata` names as a document or facts is known of the last alone.
+        A document or facts that `metadata` names are known only of the last one.
         """
         *earlier, last = self._learned() or [len(self.messages) - 1]
         unnamed = {name: value for name, value in self.metadata.items() if name not in OF_THE_LAST}
@@ -43,13 +43,15 @@ class Example:
 
     @property
     def unasked(self) -> int:
-        """How many turns of the assistant have no weight 0 and are not learned, since they follow no turn of a user."""
+        """How many turns of the assistant do not have weight 0 and still are not learned, since they follow no turn of
+        a user.
+        """
         answers = {place for place, message in enumerate(self.messages) if message.role == "assistant"}
         return len(answers - self.unlearned - set(self._learned())) if self.rejected is None else 0
 
     @property
     def conversation(self) -> Conversation:
-        """What stands before the answer, as a server takes it."""
+        """The messages before the answer, as a server takes them."""
         return Conversation.of([(message.role, message.content) for message in self.messages[: self._last]])
 
     @property
@@ -78,12 +80,12 @@ class Example:
 
     @property
     def whole_prompt(self) -> str:
-        """All that stands before the answer, system messages included."""
+        """The whole text before the answer, system messages included."""
         return "\n".join(message.content for message in self.messages[: self._last])
 
     @property
     def document(self) -> str | None:
-        """The filename of the document that answers, where the data set names it."""
+        """The filename of the document that answers, if the data set names it."""
         name = self.metadata.get("document")
         return name if isinstance(name, str) else None
 
@@ -93,7 +95,9 @@ class Example:
 
     @property
     def refuses(self) -> bool:
-        """Whether the answer says that the documents do not answer: by the data set's word, else by its wording."""
+        """Whether the answer says that the documents do not answer: the data set decides, else the wording of the
+        answer.
+        """
         if "document" in self.metadata:
             return self.metadata["document"] is None
         return is_refusal(self.answer, None)
@@ -128,8 +132,8 @@ def turns_of(examples: Iterable[Example]) -> list[Example]:
 class TrainingRow:
     """One prompt as the server would send it, and the answer to learn. `file_ids` are those of its passages.
 
-    A row of a preference pair has the `rejected` answer too. `line` is that of its example in the training file, 0
-    for a general one.
+    A row of a preference pair has the `rejected` answer too. `line` is the line of its example in the training file, 0
+    for a general example.
     """
 
     prompt: tuple[Message, ...]

@@ -18,8 +18,8 @@ def run(request: RunRequest, ports: Ports, progress: Progress, cancelled: MustSt
     """Train, judge and, if the gate allows it, publish.
 
     Raises InvalidDataset, UnknownBaseModel, BrokenTemplate, DamagedWeights if parity fails, EngineUnavailable, and
-    Cancelled. Then no version is left, except that a candidate for which no engine was available stays in the list.
-    Publishing itself is not cancelled.
+    Cancelled. After an error no version is left, except that a candidate for which no engine was available stays in the
+    list. Publishing itself cannot be cancelled.
     """
     course = Course(progress, cancelled)
     preparing, making = Preparing(request, ports, course), Making(request, ports, course)

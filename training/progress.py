@@ -17,7 +17,7 @@ class RunProgress:
     """The progress of a run. `fraction` is of the whole run, in 0..1; `data` has figures such as step, loss, tokens/s,
     eta.
 
-    A step that `tells` is kept as an event, however soon it follows another.
+    A step that `tells` is kept as an event, even if it follows soon after another.
     """
 
     stage: StageName
@@ -29,4 +29,4 @@ class RunProgress:
 
 Progress = Callable[[RunProgress], None]
 MustStop = Callable[[], bool]
-"""Whether somebody asked for the run to stop; what asks raises `training.errors.Cancelled` then."""
+"""Whether somebody asked the run to stop; the caller then raises `training.errors.Cancelled`."""

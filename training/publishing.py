@@ -39,7 +39,7 @@ class Publisher(Protocol):
         ...
 
     def unload(self, version_id: str) -> None:
-        """Free the spare slot that holds a version; harmless if none does."""
+        """Free the spare slot that holds a version; harmless if no slot does."""
         ...
 
 
@@ -59,7 +59,7 @@ def settle(
 
 
 def discard(candidate: Candidate, versions: Versions, slots: Publisher) -> None:
-    """Leave nothing of a candidate whose run was cancelled."""
+    """Remove everything of a candidate whose run was cancelled."""
     slots.unload(candidate.version_id)
     versions.discard(candidate.version_id)
     shutil.rmtree(candidate.path, ignore_errors=True)

@@ -28,7 +28,7 @@ Method = Literal["supervised", "dpo"]
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of every stage. `beta` is DPO's: how strongly the tuned weights are held to the base weights."""
+    """The settings of every stage. `beta` is DPO's: how strongly the base weights hold the tuned weights."""
 
     dataset: ExampleSettings = field(default_factory=ExampleSettings)
     mix: MixSettings = field(default_factory=MixSettings)
@@ -44,10 +44,9 @@ class RunRequest:
     """One run. `data`, `validation` and `general` are training files as uploaded, `probes` JSONL; all but `data` may be
     empty.
 
-
-    The examples of `validation` are the held-out questions; without, some of `data` are. `base` is the folder of the
-    base weights, `base_model` their name. Checkpoints and what is trained on go into `work`, which a repeated try of
-    the same run gets again; the version becomes `versions / version_id`, a name never used before.
+    The examples of `validation` are the held-out questions; without it, some of `data` are. `base` is the folder of the
+    base weights, `base_model` their name. Checkpoints and the training data go into `work`, which a repeated attempt of
+    the same run gets again. The version becomes `versions / version_id`, a name never used before.
     """
 
     version_id: str
@@ -64,18 +63,18 @@ class RunRequest:
 
 
 class Slots(publishing.Publisher, Protocol):
-    """Generation, as a run uses it."""
+    """The generation service, as a run uses it."""
 
     def load(self, version_id: str, cancelled: MustStop) -> None:
         """Serve a version from the spare. Returns when it answers; bounded. Raises EngineUnavailable, Cancelled."""
         ...
 
     def answerer(self, version_id: str) -> evaluation.Answerer:
-        """Asks the slot that serves a version."""
+        """An Answerer for the slot that serves a version."""
         ...
 
     def baseline(self) -> tuple[evaluation.Answerer, bool]:
-        """Asks what is live now, otherwise the base weights; and says whether that is a tuned version."""
+        """An Answerer for what is live now, otherwise for the base weights; and whether that is a tuned version."""
         ...
 
 
@@ -83,11 +82,13 @@ class DataSets(Protocol):
     """The workspace's data sets."""
 
     def keep(self, dataset: Dataset, report: DataSetReport) -> str:
-        """Keep a data set as it is, with its report; the same content again is the one that there is. Its id."""
+        """Store a data set unchanged, with its report, and return its id. The same content again gives the id of the
+        stored one.
+        """
         ...
 
     def keep_rows(self, data_set_id: str, figures: Mapping[str, Any]) -> None:
-        """Put into the report of a data set what a run made of it: its rows, and those that are too long."""
+        """Add to the report of a data set what a run made of it: its rows, and those that are too long."""
         ...
 
     def evaluation_sets(self) -> Mapping[str, Sequence[Example]]:
@@ -95,14 +96,16 @@ class DataSets(Protocol):
         ...
 
     def past(self) -> Past:
-        """What earlier runs trained on and held out, and what the live version and the one begun with have learned."""
+        """What earlier runs trained on and held out, and what the live version and the version that the run starts from
+        learned.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class Ports:
     """What a run needs from outside. A judge is optional: its marks are reported and decide nothing. Without
-    `data_sets` nothing of the data set is kept beyond the run.
+    `data_sets`, nothing of the data set is kept after the run.
     """
 
     retriever: Retriever

@@ -14,9 +14,9 @@ class Retriever(Protocol):
     def passages(
         self, question: str, top_k: int, document: str | None = None, history: Sequence[str] = ()
     ) -> list[Passage]:
-        """The best passages, best first; only those of the file `document` where it is given.
+        """The best passages, best first; only those of the file `document` if it is given.
 
-        `history` are the user's turns before the question, oldest first. Raises whatever goes wrong: no passages means
-        that there are none.
+        `history` are the user's turns before the question, oldest first. Raises whatever goes wrong: an empty result
+        means that no passages exist.
         """
         ...

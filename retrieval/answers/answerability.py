@@ -19,7 +19,7 @@ DENSE_WEIGHT = 6.85
 SPARSE_WEIGHT = 0.92
 INTERCEPT = -5.06
 MOST_WORDS = 200
-"""The embedder reads 256 tokens: beyond this many words the scores say nothing of the question as a whole."""
+"""The embedder reads 256 tokens: beyond this many words the scores do not describe the question as a whole."""
 
 
 def features(question: str, passages: Sequence[Passage]) -> tuple[float, float]:

@@ -15,7 +15,7 @@ Role = Literal["system", "developer", "user", "assistant"]
 
 @dataclass(frozen=True)
 class Conversation:
-    """What is asked last, what was said before it, oldest first, and what the system messages ask for, if anything."""
+    """The last question, the turns before it, oldest first, and what the system messages ask for, if anything."""
 
     question: str
     history: tuple[Message, ...] = ()
@@ -25,15 +25,15 @@ class Conversation:
     def of(cls, said: Sequence[tuple[Role, str]]) -> Conversation:
         """Read the turns up to the question, which is the last one.
 
-        The texts of all system and developer messages make one, wherever they stand. Turns of the assistant that follow
-        one another become one turn: chat templates want the two to take turns.
+        The texts of all system and developer messages are joined, wherever they are. Consecutive turns of the assistant
+        become one turn, because chat templates require user and assistant to alternate.
         """
         system = "\n".join(text for role, text in said if role in ("system", "developer"))
         return cls(said[-1][1], tuple(_history(said[:-1])), system)
 
     @property
     def earlier(self) -> list[str]:
-        """The user's turns before the question, oldest first: what a search takes into account."""
+        """The user's turns before the question, oldest first; a search takes them into account."""
         return [message.content for message in self.history if message.role == "user"]
 
     def grounded(self, passages: Sequence[Passage], schema: Mapping[str, Any] | None = None) -> list[Message]:
@@ -41,11 +41,11 @@ class Conversation:
         return self._framed(grounded_messages(self.question.strip(), passages, self._before(), schema))
 
     def plain(self, schema: Mapping[str, Any] | None = None) -> list[Message]:
-        """The prompt of the modes that do not."""
+        """The prompt of the modes that do not retrieve."""
         return self._framed(plain_messages(self.question.strip(), self._before(), schema))
 
     def _before(self) -> list[Message]:
-        """White space around a turn is dropped, as it is from a training file's."""
+        """White space around a turn is removed, as for turns of a training file."""
         return [Message(message.role, message.content.strip()) for message in self.history]
 
     def _framed(self, messages: list[Message]) -> list[Message]:

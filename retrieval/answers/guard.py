@@ -20,15 +20,15 @@ from retrieval.text.sentences import NO_STATEMENT, sentences
 from retrieval.text.words import content_words
 
 LEAST_WORDS = 3
-"""A sentence of fewer content words ("Yes.", "It does.") says nothing that could be checked."""
+"""A sentence with fewer content words ("Yes.", "It does.") says nothing that can be checked."""
 MOST_HELD = 1200
-"""Characters after which what there is is judged, though no sentence has ended."""
+"""After this many characters, the text so far is judged even if no sentence has ended."""
 
 
 def first_statement(answer: str, ended: bool) -> str | None:
-    """The first sentence that says something, markers taken off; None while it is not whole yet.
+    """The first sentence that says something, without markers; None while it is not complete.
 
-    Of an answer that has `ended` without one, or goes on without an end: all of it.
+    If the answer has `ended` without such a sentence, or continues without an end: the whole answer.
     """
     spans = sentences(answer)
     whole = spans if ended else spans[:-1]
@@ -47,7 +47,7 @@ def opens_supported(answer: str, passages: Sequence[Passage]) -> bool:
 
 
 def carried(statement: str, passages: Sequence[Passage]) -> bool:
-    """Whether a passage supports the statement, or there is nothing to support: a refusal, or too few words."""
+    """Whether a passage supports the statement, or nothing needs support: a refusal, or too few words."""
     if is_refusal(statement, None) or len(content_words(statement)) < LEAST_WORDS:
         return True
     return any(support(statement, passage_text(passage)) >= SUPPORT_THRESHOLD for passage in passages)

@@ -15,7 +15,7 @@ _CHARACTER = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u....|\\.|.", re.
 
 
 def cite_json(answer: str, passages: Sequence[Passage]) -> list[Citation]:
-    """The citations of each text that stands as a value in the answer; spans are of the answer as it is written.
+    """The citations of each text that is a value in the answer; spans refer to the answer as it is written.
 
     Numbers, and texts of fewer than three words that carry meaning, say too little to be attributed.
     """

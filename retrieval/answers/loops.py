@@ -17,25 +17,27 @@ from retrieval.text.sentences import ROUND_END, ROUND_TAIL
 from retrieval.text.words import LONGEST_WORD, ROUND_WORD
 
 ROUNDS = 2
-"""So many rounds after the first, one right behind the other, make a loop where they have LETTERS letters."""
+"""This many rounds after the first, directly one after another, are a loop if they have LETTERS letters."""
 LETTERS = 400
-"""What is meant stays below: four times "He's got the whole world in his hands" has 87 letters after the first, and
-twelve equal rows of a table some 300. None of them is sent, so that a loop costs about 100 tokens."""
+"""Intended repetition stays below: four times "He's got the whole world in his hands" has 87 letters after the first,
+and twelve equal rows of a table some 300. None of them is sent, so a loop costs about 100 tokens.
+"""
 LONGEST = 400
-"""Words of the longest round that is found."""
+"""Words in the longest round that is found."""
 RUN_ON = 30
-"""From so many repeated letters on, a round need not begin with a sentence: "and very, very, very"; Thai has no full
-stop at all."""
+"""From this many repeated letters on, a round may begin within a sentence: "and very, very, very"; Thai has no full
+stop at all.
+"""
 UNSPACED_WORTH = 3
-"""A character of a script without spaces between words counts as so many letters."""
+"""A character of a script without spaces between words counts as this many letters."""
 DIGIT_WORTH = 0.2
-"""And a digit of a number as so many: matrices and dumps of memory have hundreds of zeros in a row."""
+"""A digit of a number counts as this many letters: matrices and memory dumps have hundreds of zeros in a row."""
 LONGEST_GAP = 200
-"""Characters between two words that are looked at: a ruled line, dots or blank lines may go on for ever."""
+"""Characters between two words that are read: a ruled line, dots or blank lines may be endless."""
 
 
 class LoopWatch:
-    """Reads one answer as it comes and says what of it may be sent.
+    """Reads one answer as it arrives and says which part of it may be sent.
 
     Words are compared without case and punctuation, and without citation markers and the numbers of list items.
     """
@@ -52,9 +54,9 @@ class LoopWatch:
         self._held: dict[int, int] = {}
 
     def feed(self, text: str) -> str:
-        """Take the next piece of the answer; what may be sent now, which may be nothing.
+        """Take the next piece of the answer; returns what may be sent now, which may be nothing.
 
-        Once `looping` is true the answer is over, and what was held back is never sent.
+        Once `looping` is true the answer is over, and the text that was held back is never sent.
         """
         self._text += text
         for word in ROUND_WORD.finditer(self._text, self._scanned):
@@ -70,7 +72,7 @@ class LoopWatch:
         return self._up_to(self._free())
 
     def rest(self, cut_short: bool) -> str:
-        """What is held back when the model has ended; nothing where it was `cut_short` within another round."""
+        """The text still held back when the model has ended; nothing if it was `cut_short` within another round."""
         again = (run for period in self._held if (run := self._runs[period]) >= period)
         self.looping |= cut_short and any(self._letters_of(run) >= RUN_ON for run in again)
         return self._up_to(self._free() if self.looping else len(self._text))
@@ -80,7 +82,7 @@ class LoopWatch:
         return self._text[start : self._sent]
 
     def _is_whole(self, word: re.Match[str]) -> bool:
-        """Whether no later piece goes on with it. Of a number what follows has to be there, too."""
+        """Whether no later piece can continue the word. For a number, the text after it must have arrived too."""
         text, end = word.group(), word.end()
         if _unspaced(text) or len(text) == LONGEST_WORD:
             return True
@@ -105,8 +107,9 @@ class LoopWatch:
         self._held = {period: at for period in candidates if (at := self._round_from(period)) is not None}
 
     def _counts(self, number: re.Match[str]) -> bool:
-        """Whether a number counts list items or passages, and changes from round to round. One that is the first cell
-        of a row, or a time of day, does not count: it tells the rows apart."""
+        """Whether a number counts list items or passages, and changes from round to round. The first cell of a row, or
+        a time of day, does not count in this sense: it makes rows different.
+        """
         gap = self._text[max(self._word_end, number.start() - LONGEST_GAP) : number.start()]
         item = ITEM_OPENED.search(gap if self._words else f"\n{gap}") and ITEM_CLOSED.match(self._text, number.end())
         return bool(item or MARKER_OPENED.search(gap))
@@ -130,7 +133,7 @@ class LoopWatch:
         return self._letters[-1] - self._letters[-1 - run]
 
     def _free(self) -> int:
-        """The end of what is no part of another round, as far as can be told yet."""
+        """The end of the text that is not part of another round, as far as this is known yet."""
         if self._held:
             end = self._cut_before[min(self._held.values())]
             return self._word_at(self._sent) if self.looping and end < self._sent else end
@@ -143,7 +146,7 @@ class LoopWatch:
         return self._word_end + _kept(gap) if said_before else len(self._text)
 
     def _word_at(self, place: int) -> int:
-        """The end of the word that was begun to be sent before it was known that it loops."""
+        """The end of the word whose first part was sent before it was known that it loops."""
         found = ROUND_WORD.match(self._text, place)
         return found.end() if found else place
 

@@ -31,7 +31,7 @@ INTERCEPT = -2.36
 SUPPORT_THRESHOLD = 0.45
 """The best F1 on that half, where 98.6% of the sample company's own answers pass on the passage that answers."""
 WINDOW = 3
-"""So many sentences in a row count as close together."""
+"""This many sentences in a row count as close together."""
 
 Objection = Literal["figure", "date", "denial", "opposite"]
 
@@ -48,9 +48,9 @@ class _Text:
 
 
 def support(sentence: str, passage_text: str) -> float:
-    """How likely the passage carries the sentence, in 0..1; supported from SUPPORT_THRESHOLD on.
+    """How likely the passage supports the sentence, in 0..1; supported from SUPPORT_THRESHOLD on.
 
-    0 where an objection is found, and where the passage has none of the sentence's words.
+    0 if an objection is found, and if the passage has none of the sentence's words.
     """
     values = features(sentence, passage_text)
     if not values[0] or objection(sentence, passage_text):
@@ -70,7 +70,7 @@ def features(sentence: str, passage_text: str) -> tuple[float, float, float]:
 
 
 def objection(sentence: str, passage_text: str) -> Objection | None:
-    """What alone speaks against support, if anything does."""
+    """The finding that by itself rules out support, if there is one."""
     asked, parts = _read(_bare(sentence)), _parts(passage_text)
     if asked.figures - frozenset[str]().union(*(part.figures for part in parts), _spelled_one(parts)):
         return "figure"
@@ -83,12 +83,13 @@ def objection(sentence: str, passage_text: str) -> Objection | None:
 
 
 def _spelled_one(parts: tuple[_Text, ...]) -> frozenset[str]:
-    """A passage's "one" may be a figure; an answer's is mostly none ("the one that"), so it is not asked for."""
+    """A passage's "one" may be a figure; an answer's mostly is not ("the one that"), so no support is required
+    for it."""
     return frozenset("1" for part in parts if "one" in part.every)
 
 
 def _turned(asked: _Text, nearest: _Text) -> bool:
-    """Whether a word of one stands as its opposite in the other, and only so."""
+    """Whether a word of one text is in the other only as its opposite."""
     ours, theirs = asked.every - nearest.every, nearest.every - asked.every
     return any(opposites(word) & theirs for word in ours)
 
@@ -99,7 +100,7 @@ def _missing_names(sentence: str, passage_text: str) -> float:
 
 
 def _names(sentence: str) -> frozenset[str]:
-    """Words with a capital letter, the first one only where it has two."""
+    """Words with a capital letter; the first word only if it has two."""
     found = (word.removesuffix("'s").removesuffix("\u2019s") for word in CLAIM_WORD.findall(spaced(sentence)))
     capitals = ((place, word, sum(letter.isupper() for letter in word)) for place, word in enumerate(found))
     return frozenset(word.lower() for place, word, count in capitals if count > 1 or (place and word[:1].isupper()))
@@ -111,7 +112,7 @@ def _bare(sentence: str) -> str:
 
 @lru_cache(maxsize=64)
 def _parts(passage_text: str) -> tuple[_Text, ...]:
-    """The passage's sentences; kept, since every sentence of an answer is checked against the same few passages."""
+    """The passage's sentences, cached because every sentence of an answer is checked against the same few passages."""
     return tuple(_read(passage_text[start:end]) for start, end in sentences(passage_text))
 
 

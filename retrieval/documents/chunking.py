@@ -19,8 +19,10 @@ from retrieval.model import Block, Chunk, Document, FileRef
 
 Strategy = Literal["structure", "sentences", "fixed", "document"]
 CHARACTERS_A_TOKEN = 8
-"""More characters, spaces aside, no token of a text stands for. An embedder that does not know a word, and takes one of
-over 100 characters for none, counts it as one token: 3,800 characters of Thai. English has at most 6.6 a token."""
+"""No token of a text stands for more characters than this, not counting spaces. An embedder that does not know a word,
+and treats one of over 100 characters as unknown, counts it as one token: 3,800 characters of Thai. English has at most
+6.6 a token.
+"""
 SHORT = 24  # characters; a text up to here may be one long word
 COUNTS_KEPT = 256  # blocks and sentences that are counted again within moments: a third of all characters counted
 NAMESPACE = uuid.UUID("6f0d2c5e-7d0b-5c5a-9a3e-2f8f6f1b7a11")
@@ -30,12 +32,12 @@ NAMESPACE = uuid.UUID("6f0d2c5e-7d0b-5c5a-9a3e-2f8f6f1b7a11")
 class ChunkingSettings:
     """Sizes in tokens, as counted by the function given to `chunk`.
 
-    `structure` keeps to sections and pages. `sentences` fills a chunk with whole paragraphs and sentences over section
-    borders, within a page. `fixed` cuts every `chunk_size` tokens between words. `document` leaves a document that fits
-    `chunk_size` whole, and treats a longer one as `structure` does.
+    `structure` does not cross sections and pages. `sentences` fills a chunk with whole paragraphs and sentences across
+    sections, within a page. `fixed` cuts every `chunk_size` tokens between words. `document` keeps a document that fits
+    `chunk_size` in one chunk, and treats a longer one as `structure` does.
 
-    160 leaves room for title and headings within the 256 tokens of the default embedder, and lets four passages fit
-    a small model's prompt. An overlap repeats whole sentences only. Raises ValueError for sizes that make no sense.
+    160 leaves room for title and headings within the 256 tokens of the default embedder, and lets four passages fit a
+    small model's prompt. An overlap repeats whole sentences only. Raises ValueError for invalid sizes.
     """
 
     chunk_size: int = 160
@@ -52,7 +54,7 @@ class ChunkingSettings:
 
 @dataclass(frozen=True)
 class _Span:
-    """`block` gives headings and page; the header row of a table that goes on stands last among the headings."""
+    """`block` gives headings and page; if a table continues here, its header row is the last of the headings."""
 
     block: Block
     start: int
@@ -60,12 +62,12 @@ class _Span:
 
 
 def count_words(text: str) -> int:
-    """The plainest measure of a text's size."""
+    """The simplest measure of a text's size."""
     return len(text.split())
 
 
 def at_least(count_tokens: CountTokens) -> CountTokens:
-    """The count of tokens, or what it must be where words that the embedder does not know hide the length."""
+    """The number of tokens, or its lower limit if words that the embedder does not know hide the length."""
 
     def counted(text: str) -> int:
         characters = len("".join(text.split()))
@@ -79,8 +81,8 @@ def chunk(
 ) -> list[Chunk]:
     """Cut a document into chunks, in reading order.
 
-    `document.text[c.start:c.end] == c.text` for every chunk c. Ids follow from store, file, revision and position
-    alone, so that the same file gives the same ids again.
+    `document.text[c.start:c.end] == c.text` for every chunk c. Ids depend only on store, file, revision and position,
+    so that the same file gives the same ids again.
     """
     counted = lru_cache(COUNTS_KEPT)(at_least(count_tokens))
     cut = {"structure": _by_structure, "sentences": _by_sentences, "fixed": _fixed, "document": _whole}
@@ -89,7 +91,7 @@ def chunk(
 
 
 def embedding_text(chunk: Chunk) -> str:
-    """What both vectors are made of: title, heading path and text, so that a chunk is found by its section's name."""
+    """The text of both vectors: title, heading path and text, so that a chunk can be found by its section's name."""
     path = [name for name in chunk.headings if name != chunk.title]
     return "\n".join(part for part in (chunk.title, " > ".join(path), chunk.text) if part)
 
@@ -116,7 +118,7 @@ def _chunk(document: Document, source: FileRef, position: int, span: _Span) -> C
 
 
 def _by_structure(document: Document, settings: ChunkingSettings, count_tokens: CountTokens) -> Iterator[_Span]:
-    """Neighbouring blocks of a section together while they fit; a block that does not fit alone, split."""
+    """Neighbouring blocks of a section together while they fit; a block that does not fit alone is split."""
     splitter = Splitter(settings.chunk_size, settings.chunk_overlap, count_tokens)
     return _filled(document, splitter, within_section=True)
 
@@ -155,7 +157,7 @@ def _filled(document: Document, splitter: Splitter, *, within_section: bool) -> 
 
 
 def _joined(document: Document, span: _Span | None, block: Block, within_section: bool) -> _Span | None:
-    """The span with the block after it, where they share a page, and a section if they have to."""
+    """The span together with the next block, if they share a page and, where required, a section."""
     if span is None or span.block.page != block.page:
         return None
     joined = _Span(span.block, span.start, block.end)

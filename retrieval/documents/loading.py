@@ -58,12 +58,12 @@ ADVICE = {
 def load(data: bytes, filename: str, url: str | None = None, limits: Limits | None = None) -> Document:
     """Read a file's text, with the headings and pages that its format knows.
 
-    The format follows from the name's ending, and the content has to fit it. The title is the one in the file's
-    metadata or its first heading, as the format has it, or the file's name.
+    The name's ending decides the format, and the content must fit it. The title is the one in the file's metadata or
+    its first heading, depending on the format, or the file's name.
 
-    Raises UnsupportedFormat where no loader reads such a file or the content is of another kind than the name says,
-    and UnreadableFile where the file is empty, damaged, encrypted, without text, in an unknown character set, or larger
-    than `limits`.
+    Raises UnsupportedFormat if no loader reads such a file or the content is of another kind than the name says, and
+    UnreadableFile if the file is empty, damaged, encrypted, without text, in an unknown character set, or larger than
+    `limits`.
     """
     kind = FORMATS.get(PurePath(filename).suffix.lower())
     if kind is None:

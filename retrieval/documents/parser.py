@@ -26,7 +26,7 @@ REFUSALS = {error.__name__: error for error in (UnreadableFile, UnsupportedForma
 
 @dataclass(frozen=True)
 class ParsingLimits:
-    """What one file may cost: address space in bytes, seconds of processor time, and ten times that by the clock."""
+    """Limits for one file: address space in bytes, seconds of processor time, and ten times that in real time."""
 
     max_parse_memory: int = 1024 * MIB
     max_parse_seconds: float = 60.0
@@ -35,7 +35,7 @@ class ParsingLimits:
 
 @dataclass(frozen=True)
 class Request:
-    """What goes to the process beside a file's bytes. `seconds` are of processor time."""
+    """What is sent to the process beside a file's bytes. `seconds` are of processor time."""
 
     filename: str
     url: str | None
@@ -72,7 +72,7 @@ def too_large(filename: str, max_memory: int) -> str:
 class Parser:
     """Reads files one at a time in a process that it keeps warm. Safe to use from several threads; close it at the end.
 
-    The process is started with the first file, or by `warm`; anew at once after a file that it did not survive.
+    The first file, or `warm`, starts the process. After a file that ended the process, a new one starts at once.
     """
 
     def __init__(self, limits: ParsingLimits | None = None) -> None:
@@ -87,14 +87,14 @@ class Parser:
 
     @property
     def process_id(self) -> int | None:
-        """Of the process that reads the next file; None before the first."""
+        """The id of the process that reads the next file; None before the first."""
         return self._child.process_id if self._child else None
 
     def load(self, data: bytes, filename: str, url: str | None = None) -> Document:
         """Read a file as `retrieval.documents.loading.load` does, and raise what that raises.
 
-        Raises UnreadableFile also for a file that takes more memory or time than the limits allow, or that crashes its
-        parser, and ParserUnavailable where the process cannot be started.
+        Also raises UnreadableFile for a file that takes more memory or time than the limits allow, or that crashes its
+        parser, and ParserUnavailable if the process cannot be started.
         """
         with self._lock:
             reply = self._ask(data, filename, url)
@@ -153,7 +153,7 @@ class _Child:
         self._connection.close()
 
     def read(self, data: bytes, filename: str, url: str | None) -> dict[str, Any]:
-        """The child's reply. Raises UnreadableFile where none comes; the child is of no more use then."""
+        """The child's reply. Raises UnreadableFile if there is none; then the child cannot be used any more."""
         self.files += 1
         limits = self._limits
         seconds = limits.max_parse_seconds
@@ -169,7 +169,7 @@ class _Child:
         return reply
 
     def _ended(self, filename: str) -> UnreadableFile | ParserUnavailable:
-        """Why the process has ended, as its exit code tells."""
+        """Why the process has ended, according to its exit code."""
         self._connection.close()
         code = self._process.wait(STOP_SECONDS)
         if code == -signal.SIGPROF:
@@ -190,5 +190,5 @@ def _too_slow(filename: str, seconds: float) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """No more than Python needs: this platform's secrets are not the parsers' business."""
+    """Only what Python needs: parsers must not see this platform's secrets."""
     return {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "LC_ALL": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1"}

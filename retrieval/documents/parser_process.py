@@ -68,7 +68,7 @@ def _memory() -> int:
 
 
 def _restrict(max_memory: int) -> None:
-    """From here on this process is held to its limits, and ends with its parent."""
+    """From now on this process is held to its limits, and ends with its parent."""
     ctypes.CDLL(None).prctl(SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() == 1:
         raise SystemExit("the process that started this one is gone")

@@ -34,7 +34,7 @@ _JOINER = "\u200d"
 
 @dataclass(frozen=True)
 class Piece:
-    """A span of the text; `header` is the header row of the table that it goes on with, else empty."""
+    """A span of the text; `header` is the header row of the table that it continues, else empty."""
 
     start: int
     end: int
@@ -105,7 +105,7 @@ class Splitter:
                 yield from self._prose(text, line.start, line.end)
 
     def _packed(self, text: str, pieces: Iterable[Piece], size: int | None = None) -> Iterator[Piece]:
-        """Neighbours put together while they fit. One that carries a header row starts anew."""
+        """Neighbours joined while they fit. A piece with a header row starts a new one."""
         size = self._size if size is None else size
         open_piece: Piece | None = None
         for piece in pieces:
@@ -127,7 +127,8 @@ class Splitter:
             yield Piece(start + begun, start + ended)
 
     def _by_sentences(self, text: str) -> list[str]:
-        """The text in sentences, and the runs without spaces that fit no chunk in pieces; put together, the text."""
+        """The text in sentences, and runs without spaces that fit no chunk in pieces; joined, they give the
+        text again."""
         found = [part for sentence in self._by_language(text) for part in _at_full_stops(sentence)]
         return [piece for part in found for piece in _broken(part, self._size, self._count)]
 
@@ -147,7 +148,7 @@ def _broken(text: str, size: int, count_tokens: CountTokens) -> list[str]:
 
 
 def _clauses(run: str) -> Iterator[str]:
-    """Pieces of a run without spaces: up to a comma where there is one, and no sign without the letter it is on."""
+    """Pieces of a run without spaces: up to a comma if there is one; a sign is never separated from its letter."""
     start = 0
     while start < len(run):
         match = _CLAUSE.match(run, start)

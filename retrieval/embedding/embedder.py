@@ -27,14 +27,14 @@ class Embedder(Protocol):
 
     @property
     def name(self) -> str:
-        """Which model this is; collections remember it and refuse vectors of another."""
+        """Which model this is; collections store it and refuse vectors of another."""
         ...
 
     @property
     def dimension(self) -> int: ...
 
     def embed(self, texts: Sequence[str]) -> list[Dense]:
-        """One vector a text, in order."""
+        """One vector for each text, in order."""
         ...
 
     def embed_query(self, text: str) -> Dense: ...
@@ -49,7 +49,7 @@ class SentenceTransformerEmbedder:
 
     bfloat16 is 1.9 times as fast as float32 on two cores, at a cosine of 0.99995 to it. `threads` sets torch's threads
     for this whole process; None leaves them. Calls from several threads take turns, `batch_size` texts at a time, so
-    that a query waits for one batch at most. `local_only` takes a hub id only where it was downloaded before.
+    that a query waits for at most one batch. `local_only` accepts a hub id only if it was downloaded before.
     """
 
     def __init__(
@@ -103,9 +103,9 @@ class SentenceTransformerEmbedder:
 
 
 def model_location(model: str) -> str:
-    """Where a model's weights are: in the package that carries it, else the folder or hub id itself.
+    """Where a model's weights are: in the package that contains it, else the folder or hub id itself.
 
-    Raises ModuleNotFoundError where the package of a packaged model is missing.
+    Raises ModuleNotFoundError if the package of a packaged model is missing.
     """
     if model not in PACKAGED_MODELS:
         return model
@@ -150,7 +150,7 @@ class Bm25Encoder:
         return SparseVector(tuple(counts), tuple(values))
 
     def query(self, text: str) -> SparseVector:
-        """Empty where the text has stop words only."""
+        """Empty if the text has only stop words."""
         words, unspaced = self._parted(text)
         vector = _sparse(self._model.embed_query(words))
         terms = dict.fromkeys([*vector.indices, *self._terms(unspaced)]) if unspaced else vector.indices

@@ -30,7 +30,7 @@ CONVERSION_SECONDS = 900.0
 
 @dataclass(frozen=True)
 class Conversion:
-    """What the weights do not say. `max_tokens` None reads texts of any length; `sha256` is of each other file."""
+    """What the weights do not contain. `max_tokens` None reads texts of any length; `sha256` is of each other file."""
 
     dimension: int
     max_tokens: int | None
@@ -40,7 +40,7 @@ class Conversion:
 
     @classmethod
     def read(cls, folder: Path) -> Conversion:
-        """Raises OSError, ValueError or TypeError for a folder without a sound one."""
+        """Raises OSError, ValueError or TypeError if the folder has no valid one."""
         return cls(**json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
 
     def write(self, folder: Path) -> None:
@@ -50,8 +50,8 @@ class Conversion:
 def converted(model: str, cache: Path, *, local_only: bool = False) -> Path:
     """The folder of a converted model; the first call converts (some 15 s, in a process of its own).
 
-    `local_only` converts a hub's model only where it was downloaded before.
-    Raises UnsupportedEmbedder, with the reason, where the model cannot be converted.
+    `local_only` converts a hub's model only if it was downloaded before. Raises UnsupportedEmbedder, with the reason,
+    if the model cannot be converted.
     """
     cache.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _alone(cache, model):
@@ -67,7 +67,7 @@ def converted(model: str, cache: Path, *, local_only: bool = False) -> Path:
 
 
 def is_sound(folder: Path) -> bool:
-    """Whether every file of a converted model is there, byte for byte (60 ms for 90 MB)."""
+    """Whether every file of a converted model exists and is unchanged, byte for byte (60 ms for 90 MB)."""
     try:
         expected = Conversion.read(folder).sha256
         return all(digest(folder / name) == expected[name] for name in (MODEL, WEIGHTS, TOKENIZER))
@@ -82,7 +82,7 @@ def digest(path: Path) -> str:
 
 @contextmanager
 def _alone(cache: Path, model: str) -> Iterator[None]:
-    """Held by one process at a time; the system lets go of it when that process ends, however it ends."""
+    """Held by one process at a time; the system releases it when that process ends, however it ends."""
     with (cache / f".{_plain(model)}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -46,7 +46,7 @@ class Pipeline(torch.nn.Module):
 
 
 def convert(model: str, folder: Path) -> None:
-    """Write the folder of a converted model. Raises UnsupportedEmbedder where the copy's vectors differ."""
+    """Write the folder of a converted model. Raises UnsupportedEmbedder if the copy's vectors differ."""
     original = SentenceTransformer(model_location(model), device="cpu", model_kwargs={"dtype": torch.float32}).eval()
     tokenizer = getattr(original.tokenizer, "backend_tokenizer", None)
     if tokenizer is None:
@@ -70,7 +70,7 @@ def convert(model: str, folder: Path) -> None:
 
 
 def compare(original: Any, copy: OpenVinoEmbedder) -> None:
-    """Raises UnsupportedEmbedder where a vector, or a text's length in tokens, is another."""
+    """Raises UnsupportedEmbedder if a vector, or a text's length in tokens, differs."""
     wanted = original.encode(list(TRIED), normalize_embeddings=True, show_progress_bar=False)
     least = float((numpy.asarray(wanted) * numpy.asarray(copy.embed(TRIED))).sum(axis=1).min())
     if not least >= LEAST_COSINE:
@@ -80,7 +80,7 @@ def compare(original: Any, copy: OpenVinoEmbedder) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """0 once the folder is there; 1 with the reason as the last line on standard error."""
+    """Returns 0 if the folder is complete; 1 with the reason as the last line on standard error."""
     if len(arguments) != 2:
         print("usage: python -m retrieval.embedding.openvino_conversion MODEL FOLDER", file=sys.stderr)
         return 2

@@ -23,18 +23,18 @@ MOST_TOKENS = 2048  # a batch, padding included; twice as many are no faster and
 MOST_TEXTS = 32
 PRECISIONS = {"bfloat16": "bf16", "float32": "f32"}
 PARTS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
-"""The model's inputs, and what the tokenizer calls them."""
+"""The model's inputs, and the tokenizer's names for them."""
 
 Inputs = dict[str, NDArray[numpy.int64]]
 Vectors = NDArray[numpy.float32]
 
 
 class OpenVinoEmbedder:
-    """An `Embedder`. `threads` batches of texts are computed side by side, one thread each.
+    """An `Embedder`. `threads` batches of texts are computed in parallel, one thread each.
 
-    Questions have a compiled model of their own with one thread more: a question waits for other questions, never for a
-    batch. A processor without bfloat16 computes in float32, whatever `dtype` says. Raises RuntimeError where OpenVINO
-    does not load the model.
+    Questions have a separate compiled model with one more thread: a question waits for other questions, never for a
+    batch. A processor without bfloat16 computes in float32, whatever `dtype` says. Raises RuntimeError if OpenVINO does
+    not load the model.
     """
 
     def __init__(
@@ -60,7 +60,9 @@ class OpenVinoEmbedder:
         self._batches.set_callback(_keep)
 
     def embed(self, texts: Sequence[str]) -> list[Dense]:
-        """One vector a text, in order. Texts of like length are computed together: padding costs as much as words."""
+        """One vector for each text, in order. Texts of similar length are computed together: padding costs as much as
+        words.
+        """
         vectors = numpy.empty((len(texts), self.dimension), dtype=numpy.float32)
         encodings = self._tokenizer.encode_batch([self._prompt + text.strip() for text in texts])
         with self._batches_turn:

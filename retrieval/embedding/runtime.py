@@ -27,8 +27,8 @@ def make_embedder(
 ) -> Embedder:
     """The embedder that the settings describe. `cache` is where converted models are kept.
 
-    A model that OpenVINO cannot run is run by torch, and the log says why. `local_only` takes a hub id only where it
-    was downloaded before.
+    If OpenVINO cannot run a model, torch runs it, and the log says why. `local_only` accepts a hub id only if it was
+    downloaded before.
     """
     if runtime == "openvino":
         try:

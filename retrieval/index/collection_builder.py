@@ -35,15 +35,15 @@ class BuildSpec:
 
     @classmethod
     def read(cls, path: Path) -> BuildSpec:
-        """Raises ValueError or TypeError for a file that is no specification."""
+        """Raises ValueError or TypeError for a file that is not a specification."""
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
 
 def build(spec: BuildSpec) -> int:
-    """Build the collection; returns how many points it holds. What an earlier, broken-off build left is replaced.
+    """Build the collection; returns how many points it holds. What an earlier, interrupted build left is replaced.
 
-    The folder gets its name when it is complete: one that is there was built to its end.
-    Raises IndexUnavailable where the engine fails or loses points.
+    The folder gets its name when it is complete, so a folder with the name is always complete. Raises IndexUnavailable
+    if the engine fails or loses points.
     """
     folder = Path(spec.folder)
     unfinished = unfinished_folder(folder)
@@ -78,7 +78,7 @@ def _fill(index: EdgeIndex, points: Iterator[Point]) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Build what the specification says; 0 where it is done, 1 with the reason on standard error where not."""
+    """Build what the specification says; returns 0 if it succeeds, else 1, with the reason on standard error."""
     if len(arguments) != 1:
         print("usage: python -m retrieval.index.collection_builder SPEC.json", file=sys.stderr)
         return 2

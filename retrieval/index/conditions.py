@@ -71,7 +71,9 @@ def of_other_revisions(file_id: str, revision: int) -> Group:
 
 
 def of_points(file_id: str | None, revision: int | None) -> Group | None:
-    """Those of one revision of a file, of the whole file without a revision; None, which is all, without a file."""
+    """The points of one revision of a file, or of the whole file without a revision; None, which means all, without a
+    file.
+    """
     if file_id is None:
         return None
     return of_file(file_id) if revision is None else of_revision(file_id, revision)

@@ -56,7 +56,7 @@ class EdgeEngine:
         self._search_width = search_width
 
     def folder(self, ref: CollectionRef) -> Path:
-        """Raises UnknownCollection for an id that is no plain folder name."""
+        """Raises UnknownCollection for an id that is not a plain folder name."""
         parts = (ref.workspace_id, ref.store_id, ref.collection_id)
         if any(not part or part in (".", "..") or "/" in part or "\0" in part for part in parts):
             raise UnknownCollection(f"{ref} does not name a collection")
@@ -92,11 +92,11 @@ class EdgeEngine:
         shutil.rmtree(self.folder(ref), ignore_errors=True)
 
     def close(self) -> None:
-        """Nothing is held beyond the open collections."""
+        """Does nothing: the engine holds nothing except the open collections."""
 
 
 def create_folder(folder: Path, dimension: int, name: str, search_width: int = SEARCH_WIDTH) -> EdgeIndex:
-    """Make a collection in a folder; `name` stands in its error messages."""
+    """Make a collection in a folder; error messages call it `name`."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _engine(f"collection {name} could not be made"):
         shard = qdrant.EdgeShard.create(str(folder), _config(dimension))
@@ -185,7 +185,7 @@ class EdgeIndex:
             raise IndexDamaged(str(error)) from error
 
     def optimize(self) -> None:
-        """Build the graphs. It holds Python's lock throughout: only a process of its own calls this."""
+        """Build the graphs. It holds Python's lock all the time, so only a separate process may call this."""
         self._call("be optimized", self._shard.optimize)
 
     def flush(self) -> None:
@@ -235,7 +235,7 @@ class EdgeIndex:
 
 
 def _is_open_elsewhere(error: IndexUnavailable) -> bool:
-    """The engine says so in words only: its log could not be locked."""
+    """The engine says this only in words: its log could not be locked."""
     return "WouldBlock" in str(error)
 
 

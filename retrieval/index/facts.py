@@ -20,7 +20,7 @@ MOST_INDEXED = 64  # names with a range index; a range on a further one is answe
 
 
 def attribute_payload(attributes: Attributes) -> dict[str, Any]:
-    """What stands in the payload of every chunk of a file with these attributes."""
+    """What the payload of every chunk of a file with these attributes contains."""
     numbers = _numbers(attributes)
     facts = [fact(key, value) for key, value in attributes.items()] + [has_number(key) for key in numbers]
     named = {_hexadecimal(key): float(value) for key, value in numbers.items()}
@@ -34,7 +34,9 @@ def fact(key: str, value: Value) -> str:
 
 
 def has_number(key: str) -> str:
-    """The keyword that says that the attribute is there as a number: a range on one that nobody has costs nothing."""
+    """The keyword that says that the attribute exists as a number: a range on an attribute that no chunk has costs
+    nothing.
+    """
     return json.dumps([key], ensure_ascii=False)
 
 
@@ -44,7 +46,8 @@ def number_field(key: str) -> str:
 
 
 class RangeIndexes:
-    """The range indexes of an open collection. `create` makes one; an engine that has it already leaves it as it is."""
+    """The range indexes of an open collection. `create` makes one; an engine that has it already leaves it
+    unchanged."""
 
     def __init__(self, create: Callable[[str], None]) -> None:
         self._create = create

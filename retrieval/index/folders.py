@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def unfinished_folder(collection: Path) -> Path:
-    """Where a collection lies while it is built."""
+    """The folder of a collection while it is built."""
     return collection.with_name(f".{collection.name}.building")
 
 
 def points_folder(collection: Path) -> Path:
-    """Where the points of a collection lie until its folder is built."""
+    """The folder of a collection's points until its own folder is built."""
     return collection.with_name(f".{collection.name}.points")

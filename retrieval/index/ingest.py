@@ -29,8 +29,8 @@ def prepare(
 ) -> list[Point]:
     """Make a file's points, in reading order, in this process. The same arguments give the same points.
 
-    Raises UnsupportedFormat and UnreadableFile as `retrieval.documents.loading.load` does. A stranger's file is better
-    read with `retrieval.documents.parser` and handed to `prepare_document`.
+    Raises UnsupportedFormat and UnreadableFile as `retrieval.documents.loading.load` does. For a file from an unknown
+    source, better use `retrieval.documents.parser` and then `prepare_document`.
     """
     return prepare_document(load(data, filename, url), source, embedder, bm25, settings, progress)
 

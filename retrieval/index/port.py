@@ -17,7 +17,9 @@ DENSE, SPARSE = "dense", "sparse"
 KEYWORD_FIELDS = ("workspace_id", "file_id", "file_revision", "facts")
 BATCH = 256  # points a call; Edge slows down beyond it
 SEARCH_WIDTH = 100
-"""Points that a search of the dense graph keeps in view (HNSW's ef): the engine's own. Wider finds more, slower."""
+"""Points that a search of the dense graph considers (HNSW's ef): the engine's own value. More finds more, but is
+slower.
+"""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Scored:
 class Candidates:
     """What each stage found, best first: cosines of the dense stage, BM25 scores of the sparse one.
 
-    `timings_ms` has the milliseconds of each stage where the engine tells them apart.
+    `timings_ms` has the milliseconds of each stage if the engine reports them separately.
     """
 
     dense: tuple[Scored, ...] = ()
@@ -76,7 +78,7 @@ def in_order(ids: Sequence[str], points: Iterable[Point]) -> list[Point]:
 class VectorIndex(Protocol):
     """One open collection. Methods may be called from several threads.
 
-    Every method raises IndexUnavailable where the engine fails, EmbedderMismatch where a vector has the wrong length.
+    Every method raises IndexUnavailable if the engine fails, EmbedderMismatch if a vector has the wrong length.
     """
 
     def upsert(self, points: Sequence[Point]) -> None:
@@ -96,7 +98,7 @@ class VectorIndex(Protocol):
         ...
 
     def set_attributes(self, file_id: str, attributes: Attributes) -> None:
-        """Give every chunk of a file these attributes in place of its former ones. Vectors stay as they are."""
+        """Replace the attributes of every chunk of a file by these. Vectors stay unchanged."""
         ...
 
     def search(self, dense: Sequence[float], sparse: SparseVector, limit: int, scope: Scope) -> Candidates:
@@ -106,11 +108,11 @@ class VectorIndex(Protocol):
     def scores(
         self, dense: Sequence[float], dense_ids: Sequence[str], sparse: SparseVector, sparse_ids: Sequence[str]
     ) -> Scores:
-        """What each stage would score the chunks of these ids with."""
+        """The scores that each stage gives to the chunks with these ids."""
         ...
 
     def points(self, ids: Sequence[str]) -> list[Point]:
-        """The points of these ids with their vectors, in this order; ids that are not there are left out."""
+        """The points with these ids and their vectors, in this order; unknown ids are left out."""
         ...
 
     def count(self) -> int: ...
@@ -124,13 +126,13 @@ class VectorIndex(Protocol):
         ...
 
     def scroll(self, file_id: str | None = None, revision: int | None = None) -> Iterator[Point]:
-        """Every point, or those of one revision of a file, with their vectors; in no promised order."""
+        """Every point, or those of one revision of a file, with their vectors; in no guaranteed order."""
         ...
 
     def verify(self) -> int:
         """Read every point with its vectors, and return how many are sound.
 
-        Raises IndexDamaged at a point without a sound vector: a damaged collection can load, and count right.
+        Raises IndexDamaged at a point without a sound vector: a damaged collection can load and have the right count.
         """
         ...
 
@@ -139,7 +141,7 @@ class VectorIndex(Protocol):
         ...
 
     def close(self) -> None:
-        """Let the collection go. Harmless a second time."""
+        """Release the collection. A second call does no harm."""
         ...
 
 
@@ -154,8 +156,9 @@ class IndexEngine(Protocol):
     def create(self, ref: CollectionRef, dimension: int) -> VectorIndex: ...
 
     def open(self, ref: CollectionRef) -> VectorIndex:
-        """Raises UnknownCollection where there is none, IndexDamaged where its data cannot be read, IndexUnavailable
-        where it is open elsewhere."""
+        """Raises UnknownCollection if there is none, IndexDamaged if its data cannot be read, IndexUnavailable if it is
+        open elsewhere.
+        """
         ...
 
     def exists(self, ref: CollectionRef) -> bool: ...
@@ -165,7 +168,7 @@ class IndexEngine(Protocol):
         ...
 
     def drop(self, ref: CollectionRef) -> None:
-        """Remove a closed collection and its data. Harmless where there is none."""
+        """Remove a closed collection and its data. Harmless if there is none."""
         ...
 
     def close(self) -> None: ...

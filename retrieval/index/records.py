@@ -14,7 +14,7 @@ from retrieval.model import Chunk, FileRef, Point, SparseVector
 
 
 def revision_key(file_id: str, revision: int) -> str:
-    """One word for one writing of a file; indexes count and delete by it."""
+    """One keyword for one revision of a file; indexes count and delete by it."""
     return f"{file_id}@{revision}"
 
 
@@ -24,7 +24,7 @@ def parse_revision_key(key: str) -> tuple[str, int]:
 
 
 def chunk_record(chunk: Chunk) -> dict[str, Any]:
-    """A chunk as JSON values. `file_revision` stands there for filters."""
+    """A chunk as JSON values. `file_revision` is there for filters."""
     source = chunk.source
     return {
         "workspace_id": source.workspace_id,
@@ -65,8 +65,9 @@ def chunk_from_record(chunk_id: str, record: Mapping[str, Any]) -> Chunk:
 
 
 def point_record(point: Point) -> dict[str, Any]:
-    """A point as JSON values. The dense vector is its float32 numbers in base64: written as digits, they would take
-    four times the room and most of the time of writing and reading."""
+    """A point as JSON values. The dense vector is its float32 numbers in base64: as digits, they would take four times
+    the space and most of the time of writing and reading.
+    """
     return {
         "id": point.chunk.id,
         "chunk": chunk_record(point.chunk),
@@ -89,7 +90,7 @@ def write_points(path: Path, points: Iterable[Point]) -> int:
 
 
 def write_whole(path: Path, points: Iterable[Point]) -> None:
-    """Write a file of points that is there with every line, on the disk, or not at all."""
+    """Write a file of points that either is on the disk with every line or does not exist."""
     part = path.with_suffix(".part")
     part.unlink(missing_ok=True)
     write_points(part, points)

@@ -48,7 +48,7 @@ class RemoteEngine:
 
     @classmethod
     def at(cls, url: str, api_key: str = "", timeout: int = 30, search_width: int = SEARCH_WIDTH) -> RemoteEngine:
-        """The server at a URL; it is first called when a collection is."""
+        """The server at a URL; the first call to it is made when a collection is used."""
         client = QdrantClient(url=url, api_key=api_key or None, timeout=timeout, check_compatibility=False)
         return cls(client, search_width)
 
@@ -179,10 +179,10 @@ class RemoteIndex:
         return count_sound(self._name, self._records(None))
 
     def flush(self) -> None:
-        """The server answers a write only once it is in its log."""
+        """Nothing to do: the server answers a write only when it is in its log."""
 
     def close(self) -> None:
-        """The client belongs to the engine."""
+        """Nothing to do: the client belongs to the engine."""
 
     def _records(self, meant: Group | None) -> Iterator[Any]:
         offset: Any = None

@@ -25,9 +25,9 @@ class _Text:
 def collapse(passages: Iterable[Passage]) -> Iterator[Passage]:
     """The passages, best first, without those that repeat a better one; lazily, so that a caller may stop early.
 
-    A passage repeats a better one that is the same or contains it, spaces, line breaks and case aside; or of which it
-    is the same with a page's header in front. One other word makes another text: "may" is not "must", and it may be
-    the number or the name that an older version had otherwise.
+    A passage repeats a better one if that one is the same or contains it, ignoring spaces, line breaks and case, or if
+    it is that one with a page's header in front. One different word makes another text: "may" is not "must", and the
+    word may be the number or the name that differed in an older version.
     """
     seen: list[_Text] = []
     for passage in passages:
@@ -54,7 +54,7 @@ def _repeats(text: _Text, other: _Text) -> bool:
 
 
 def _contains(whole: str, part: str) -> bool:
-    """Whether the part stands in the whole between spaces, or beside full stops that need none."""
+    """Whether the whole has the part between spaces, or beside full stops that need no space."""
     at = whole.find(part)
     while at >= 0:
         end = at + len(part)

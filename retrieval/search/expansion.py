@@ -18,7 +18,7 @@ from retrieval.model import Point, SparseVector
 
 @dataclass(frozen=True)
 class ExpansionSettings:
-    """`passages` is how many of the first ones are believed; 0 expands nothing.
+    """`passages` is how many of the first ones are used; 0 expands nothing.
 
     `dense_share` and `sparse_share` are their weight beside the question's own, which is 1; `terms` is how many new
     terms the sparse vector gets. Raises ValueError for values below 0.
@@ -35,7 +35,7 @@ class ExpansionSettings:
 
 
 def expanded_dense(question: Dense, points: Sequence[Point], share: float) -> Dense:
-    """The question's vector plus `share` times the mean of the points', of length one again."""
+    """The question's vector plus `share` times the mean of the points' vectors, scaled to length one again."""
     if not points:
         return question
     means = (math.fsum(numbers) / len(points) for numbers in zip(*(point.dense for point in points), strict=True))

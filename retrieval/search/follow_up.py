@@ -29,7 +29,8 @@ def question_vectors(
 ) -> tuple[Dense, SparseVector]:
     """Both vectors of a question in its conversation; `history` is the earlier user turns, oldest first.
 
-    The question's own count QUESTION_WEIGHT, those of the context the rest; the dense one keeps length one.
+    The question's own vectors have the weight QUESTION_WEIGHT, those of the context the rest; the dense one keeps
+    length one.
     """
     dense, sparse = embedder.embed_query(query), bm25.query(query)
     before = context(history)
@@ -39,16 +40,16 @@ def question_vectors(
 
 
 def context(history: Sequence[str]) -> str:
-    """What a question comes after: the turn before it, with its own predecessor where it leans on that one."""
+    """The context of a question: the turn before it and, if that turn refers back, the one before that too."""
     turns = [turn for turn in history if turn.strip()][-MOST_TURNS:]
     return " ".join(_with_context(turns).split()[-MOST_WORDS:])[-MOST_CHARACTERS:] if turns else ""
 
 
 def standalone_query(query: str, history: Sequence[str]) -> str:
-    """The question in words that stand alone, to be shown and judged by.
+    """The question in words that can be understood alone, for display and for judging.
 
-    A question that points back ("does it...", "and for..."), or has at most one content word of its own, is preceded
-    by the turn before it; that one by its own predecessor where it leans on it too, three turns at most.
+    A question that points back ("does it...", "and for..."), or has at most one content word of its own, gets the turn
+    before it in front. If that turn refers back too, it gets its own predecessor; three turns at most.
     """
     query = query.strip()
     if not history or not _leans(query):

@@ -18,12 +18,12 @@ DEVIATIONS = 3.0  # what lies further from the mean counts as 0 or 1
 
 @dataclass(frozen=True)
 class FusionSettings:
-    """How the stages are put together; `dense_weight` is the dense stage's share in all but `rrf`.
+    """How the stages are combined; `dense_weight` is the dense stage's share in all but `rrf`.
 
     `relative` takes a score as its share of the stage's best one and adds the stages. A chunk that one stage does not
-    list may have scored there as much as the last one listed, and counts so: it is not taken for worthless because the
+    list may have scored there as much as the last listed chunk, and counts as such: it is not worthless because the
     list ended. `weighted` scales each stage's scores to 0..1 and adds them. `dbsf` does so too, but scales by the mean
-    and the spread of a stage's scores. `rrf` adds 1 / (rrf_k + rank) of both. docs/retrieval.md has them measured.
+    and the spread of a stage's scores. `rrf` adds 1 / (rrf_k + rank) of both. docs/retrieval.md has the measurements.
     """
 
     method: Method = "relative"

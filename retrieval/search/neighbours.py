@@ -12,11 +12,11 @@ WIDEST_GAP = 2  # characters between two chunks of a section; a heading line bet
 
 
 def join(passages: Sequence[Passage]) -> list[Passage]:
-    """Passages of adjacent chunks as one passage each, at the place, and with the scores and the id, of the best.
+    """Passages of adjacent chunks as one passage each, with the rank, scores and id of the best.
 
     The joined chunk has position, headings and page of its first part, and the text from the first part's start to the
-    last one's end; of what lies between two parts only the length is known, so that one character is taken for a
-    space, and two for a paragraph's end. Chunks with a heading or a page border between them stay apart.
+    last one's end. Only the length of the text between two parts is known: one character is taken for a space, and two
+    for a paragraph's end. Chunks with a heading or a page border between them stay separate.
     """
     by_place = sorted(range(len(passages)), key=lambda number: _place(passages[number].chunk))
     runs: list[list[int]] = []
@@ -34,7 +34,7 @@ def widen(passage: Passage, around: Sequence[Chunk]) -> Passage:
 
 
 def neighbour_ids(chunk: Chunk, reach: int) -> list[str]:
-    """The ids of up to `reach` chunks on either side. Past a file's last chunk they name nothing."""
+    """The ids of up to `reach` chunks on either side. After a file's last chunk the ids belong to no chunk."""
     positions = range(max(0, chunk.position - reach), chunk.position + reach + 1)
     return [chunk_id(chunk.source, position) for position in positions if position != chunk.position]
 

@@ -25,7 +25,7 @@ class Reranker(Protocol):
 class CrossEncoderReranker:
     """A sentence-transformers CrossEncoder: a folder or a hub id. Calls from several threads take turns.
 
-    `most_tokens` bounds question and passage together; what is longer is cut.
+    `most_tokens` limits question and passage together; longer input is cut.
     """
 
     def __init__(self, model: str, *, most_tokens: int = 512) -> None:
@@ -44,7 +44,7 @@ class CrossEncoderReranker:
 
 
 def rerank(question: str, passages: Sequence[Passage], reranker: Reranker) -> list[Passage]:
-    """The passages in the reranker's order, each with its score there; ties keep the order they came in."""
+    """The passages in the reranker's order, each with its score there; ties keep their former order."""
     scores = reranker.scores(question, [embedding_text(passage.chunk) for passage in passages])
     scored = [replace(one, rerank_score=score) for one, score in zip(passages, scores, strict=True)]
     return sorted(scored, key=lambda one: -(one.rerank_score or 0.0))

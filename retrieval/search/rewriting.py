@@ -6,7 +6,7 @@ from retrieval.text.courtesies import without_courtesies
 
 
 def search_terms(query: str) -> str:
-    """The query without greetings, thanks and forms of asking; as it is where nothing else is left."""
+    """The query without greetings, thanks and forms of asking; unchanged if nothing else is left."""
     rest = " ".join(query.split())
     while True:
         shorter = without_courtesies(rest)

@@ -23,12 +23,12 @@ WIDER = 8  # how many times more candidates are fetched where too many of the fi
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """`candidates` is how many chunks each stage hands to the fusion, `rerank_candidates` how many fused ones a
+    """`candidates` is how many chunks each stage gives to the fusion, `rerank_candidates` how many fused ones a
     reranker reads.
 
-    `complete_scores` asks each stage for its scores of what only the other one lists; it counts for the fusion
-    `relative` alone. `join_neighbours` makes one passage of adjacent chunks among those found; `neighbours` is how many
-    chunks on either side are added to each passage before, where they are of its section.
+    `complete_scores` asks each stage for its scores of chunks that only the other one lists; only the fusion `relative`
+    uses them. `join_neighbours` makes one passage of adjacent chunks among those found. Before that, `neighbours`
+    chunks on either side are added to each passage, if they are of its section.
     """
 
     candidates: int = 30
@@ -42,10 +42,10 @@ class SearchSettings:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """`query` is the question in words that stand alone.
+    """`query` is the question in words that can be understood alone.
 
-    `timings_ms` has the milliseconds of each stage that ran: embed, search (and in it dense and sparse, where the
-    engine tells them apart), complete, expand, fuse, rerank, select.
+    `timings_ms` has the milliseconds of each stage that ran: embed, search (and in it dense and sparse, if the engine
+    reports them separately), complete, expand, fuse, rerank, select.
     """
 
     query: str
@@ -103,10 +103,10 @@ class Searcher:
         history: Sequence[str] = (),
         wanted: Wanted = all_wanted,
     ) -> SearchResult:
-        """The best passages for a question: `top_k` chunks, fewer passages where some of them are joined.
+        """The best passages for a question: `top_k` chunks, fewer passages if some of them are joined.
 
-        `wanted` is asked which of the chunks found may be shown, before they are ranked: a chunk of a deleted file
-        takes no place from another. Raises IndexUnavailable where a collection cannot answer.
+        `wanted` says which of the chunks found may be shown, before they are ranked: a chunk of a deleted file takes no
+        place from another. Raises IndexUnavailable if a collection cannot answer.
         """
         watch = Stopwatch()
         asked = _Asked(indexes, scope, top_k, wanted, watch)
@@ -169,7 +169,7 @@ def _candidates(asked: _Asked, question: _Question, limit: int) -> tuple[Candida
 
 
 def _missing(asked: _Asked, question: _Question, found: Candidates) -> Scores:
-    """Each stage's scores of the chunks that only the other one lists; a chunk without a word asked for has 0."""
+    """Each stage's scores of the chunks that only the other one lists; a chunk without a word of the question has 0."""
     dense, sparse = ({one.chunk.id for one in stage} for stage in (found.dense, found.sparse))
     unworded = sorted(dense - sparse)
     scores = [

@@ -23,8 +23,8 @@ class Allowed:
 def check_location(kind: Kind, location: str, allowed: Allowed) -> str:
     """The location in its full form: a folder's path with links resolved.
 
-    Raises SourceRefused where the lists do not cover it. A host that cannot be resolved now passes: it is checked
-    again before each connection.
+    Raises SourceRefused if the lists do not cover it. A host that cannot be resolved now passes: it is checked again
+    before each connection.
     """
     if kind in ("folder", "git"):
         return str(_folder(location, allowed))

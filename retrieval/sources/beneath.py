@@ -25,12 +25,12 @@ class Root:
         self._identity = self._identify()
 
     def check(self) -> None:
-        """Raises SourceUnavailable where the folder is gone, or another one stands in its place."""
+        """Raises SourceUnavailable if the folder is gone, or another one is in its place."""
         if self._identify() != self._identity:
             raise SourceUnavailable(f"{self.path} was exchanged while it was read, as when a disk is unmounted.")
 
     def entry(self, key: str) -> Entry | None:
-        """A file as listed; None for what is no regular file within the root."""
+        """A file as listed; None for anything that is not a regular file within the root."""
         inside = self._inside(key)
         if inside is None:
             return None
@@ -95,7 +95,7 @@ class Root:
 
 
 def _open_beneath(root: Path, inside: PurePosixPath) -> int:
-    """A descriptor of a regular file. Raises OSError, also where a part of the path is a link."""
+    """A descriptor of a regular file. Raises OSError, also if a part of the path is a link."""
     folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
         for part in inside.parts[:-1]:

@@ -14,9 +14,9 @@ HINTS = ("ETag", "etag", "md5Hash", "content_md5", "LastModified", "last_modifie
 
 
 class BucketSource:
-    """Credentials are the worker's own, from its environment; a source carries none.
+    """Credentials are the worker's own, from its environment; a source has none.
 
-    Raises SourceRefused where the driver for the URL is not installed.
+    Raises SourceRefused if the driver for the URL is not installed.
     """
 
     def __init__(self, url: str, bounds: Bounds, url_prefix: str | None = None) -> None:

@@ -12,7 +12,7 @@ from retrieval.sources.port import Bounds, Content, Entry
 
 
 class FolderSource:
-    """Links to files inside the folder are read, links to folders are not followed: what is there is listed once."""
+    """Links to files inside the folder are read. Links to folders are not followed, so each file is listed once."""
 
     def __init__(self, path: Path, bounds: Bounds, url_prefix: str | None = None) -> None:
         self._root = Root(path, bounds.max_file_bytes, url_prefix)

@@ -39,7 +39,7 @@ class GitSource:
         return self._root.read(entry)
 
     def revision(self) -> str | None:
-        """The commit that is checked out; None before the first. Changes on top of it are not told."""
+        """The commit that is checked out; None before the first. Uncommitted changes are not included."""
         try:
             return self._git("rev-parse", "--verify", "--quiet", "HEAD").decode("ascii").strip() or None
         except SourceUnavailable:

@@ -20,9 +20,9 @@ from retrieval.sources.site import AGENT, SiteSource
 def open_source(
     kind: str, location: str, settings: Mapping[str, Any], allowed: Allowed, bounds: Bounds
 ) -> Iterator[Source]:
-    """The source, as long as the context lasts. `settings` may have `url_prefix` and `hosts`.
+    """The source, for the length of the context. `settings` may have `url_prefix` and `hosts`.
 
-    Raises SourceRefused where the allow-lists do not cover it any more, SourceUnavailable where it is not there.
+    Raises SourceRefused if the allow-lists no longer cover it, SourceUnavailable if it is not there.
     """
     place = check_location(cast(Kind, kind), location, allowed)
     prefix = settings.get("url_prefix")

@@ -62,7 +62,7 @@ def is_public(address: str) -> bool:
 
 
 def parse(url: str) -> SplitResult:
-    """A URL that may be asked at all. Raises SourceRefused."""
+    """A URL that may be requested. Raises SourceRefused for others."""
     try:
         parts = urlsplit(url)
         _ = parts.port, (parts.hostname or "").encode("idna")
@@ -86,7 +86,7 @@ class Guard:
     def addresses(self, host: str, port: int) -> list[str]:
         """The addresses to connect to, resolved now.
 
-        Raises SourceRefused where one of them is not public, SourceUnavailable where there is none.
+        Raises SourceRefused if one of them is not public, SourceUnavailable if there is none.
         """
         found = self._resolve(host, port)
         if not found:
@@ -167,7 +167,7 @@ class _Backend(httpcore.NetworkBackend):
 
 
 class Outbound:
-    """A client that reads. Close it, or use it as a context."""
+    """A client that only reads. Close it, or use it as a context."""
 
     def __init__(self, guard: Guard, seconds: float, user_agent: str = "tandem") -> None:
         self._seconds, self._user_agent = seconds, user_agent
@@ -235,7 +235,7 @@ def _decoded(pieces: Iterator[bytes], encoding: str, url: str) -> Iterator[bytes
 
 
 def unpacked(pieces: Iterable[bytes], name: str, step: int = 1 << 20) -> Iterator[bytes]:
-    """What a gzip stream holds, at most `step` bytes at a time. Raises DocumentRefused where it is damaged."""
+    """The content of a gzip stream, at most `step` bytes at a time. Raises DocumentRefused if it is damaged."""
     unpacking = zlib.decompressobj(GZIP)
     try:
         for piece in pieces:

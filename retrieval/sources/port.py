@@ -27,7 +27,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Content:
-    """A document as read. `digest` is the SHA-256 of what counts as its content; `url` where a reader finds it."""
+    """A document as read. `digest` is the SHA-256 of the relevant content; `url` is where a reader finds it."""
 
     data: bytes
     filename: str
@@ -38,7 +38,7 @@ class Content:
 
 @dataclass(frozen=True)
 class Bounds:
-    """What one source may cost: the largest document in bytes, and the seconds of one request or command."""
+    """Limits for one source: the largest document in bytes, and the seconds of one request or command."""
 
     max_file_bytes: int = 64 * 2**20
     request_seconds: float = 20.0
@@ -65,21 +65,21 @@ class Selection:
 
 class Source(Protocol):
     def entries(self) -> Iterator[Entry]:
-        """Every document there is, lazily.
+        """Every document in the source, lazily.
 
-        Raises SourceUnavailable where the list cannot be had whole: what was not listed may still be there.
+        Raises SourceUnavailable if the list is not complete: what was not listed may still exist.
         """
         ...
 
     def read(self, entry: Entry, known_hint: str | None) -> Content | None:
-        """A document's content; None where the source says that it is as it was when it gave `known_hint`.
+        """A document's content; None if the source says that it has not changed since it gave `known_hint`.
 
-        Raises DocumentRefused, DocumentGone, and SourceUnavailable where nothing can be read any more.
+        Raises DocumentRefused, DocumentGone, and SourceUnavailable if nothing can be read any more.
         """
         ...
 
     def revision(self) -> str | None:
-        """The source's own name for its state, as a commit; None where it has none."""
+        """The source's own name for its state, such as a commit; None if it has none."""
         ...
 
 

@@ -135,7 +135,9 @@ class SiteSource:
         return self._robots[address]
 
     def _read_robots(self, address: str) -> RobotFileParser:
-        """RFC 9309: without a robots.txt everything is allowed; one that cannot be had now forbids everything now."""
+        """RFC 9309: without a robots.txt everything is allowed; if it cannot be fetched now, everything is forbidden
+        now.
+        """
         rules = RobotFileParser()
         try:
             response = self._follow(address, {}, MAX_ROBOTS_BYTES)
@@ -172,7 +174,7 @@ def _content_type(header: str) -> tuple[str, str | None]:
 
 
 def _filename(url: str, kind: str) -> str:
-    """A name for the page that ends as its content type says: what a loader goes by."""
+    """A name for the page whose ending fits its content type: the loader is chosen by it."""
     parts = urlsplit(url)
     path = PurePosixPath(parts.path.strip("/") or "index")
     ending = ENDINGS.get(kind, path.suffix)
@@ -192,7 +194,7 @@ def _as_utf8(data: bytes, charset: str | None, url: str) -> bytes:
 
 
 def _text_digest(data: bytes, filename: str) -> str:
-    """Of a page its text counts: dates, tokens and menus around it change with every request."""
+    """For a page only its text counts: dates, tokens and menus around it change with every request."""
     if not filename.endswith(".html"):
         return digest(data)
     document = load(data, filename)

@@ -22,7 +22,7 @@ class SiteMap:
 
 
 def read_sitemap(data: bytes, url: str) -> SiteMap:
-    """Raises SourceUnavailable for what is no site map: what is not listed may still be there."""
+    """Raises SourceUnavailable if it is not a site map: what is not listed may still exist."""
     text = _unpack(data, url) if data.startswith(GZIP_SIGNATURE) else data
     if b"<!DOCTYPE" in text or b"<!ENTITY" in text or b"\0" in text:
         raise SourceUnavailable(f"{url} declares entities or is not UTF-8, as a site map has to be; it is not read.")

@@ -12,9 +12,10 @@ _NOT = re.compile(r"n't\b")
 
 
 def spelled_out(text: str) -> str:
-    """Lower-case text with a straight apostrophe, its "not" and "is" as words: "can't" as "can not".
+    """Lower-case text with a straight apostrophe, with its "not" and "is" as words: "can't" as "can not".
 
-    Of `CONTRACTION`, by which a style is told, "'ll", "'re" and their like stay as they are, and so does "let's".
+    Other forms of `CONTRACTION`, by which a style is recognised, stay unchanged: "'ll", "'re" and similar ones, and
+    "let's".
     """
     plain = text.replace("cannot", "can not").replace("can't", "can not").replace("won't", "will not")
     return _NOT.sub(" not", _IS.sub(r"\1 is", plain))

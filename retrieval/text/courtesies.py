@@ -27,5 +27,5 @@ GREETING = re.compile(r"^\s*(?:hi|hello|hey|dear|sure|certainly|of course|thank|
 
 
 def without_courtesies(text: str) -> str:
-    """The text, on one line, without one that opens it and one that closes it."""
+    """The text, on one line, without one courtesy at its beginning and one at its end."""
     return _CLOSING.sub("", _OPENING.sub("", text))

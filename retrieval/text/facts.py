@@ -9,7 +9,7 @@ from retrieval.text.words import whole
 
 
 def stands_in(text: str, words: str) -> bool:
-    """Whether the words stand in the text, side by side and whole; capitals and line breaks do not matter."""
+    """Whether the text has the words next to each other and whole; capitals and line breaks do not matter."""
     one_line, wanted = (" ".join(one.lower().split()) for one in (text, words))
     return whole(wanted).search(one_line) is not None
 

@@ -18,4 +18,4 @@ ITEM_CLOSED = re.compile(r"[.):\u3001\uff0e\uff09\uff1a](?!\d)")
 HEADING = re.compile(r"^\s*(?:#{1,6}\s+\S|\*\*[^*]+\*\*:?\s*$)", re.MULTILINE)
 HEADLINE = re.compile(r"#{1,6}\s|\*\*[^*\n]*[^*\s.!?]\*\*\s*$")
 RULED = re.compile(r"\s*\|?[ \t]*:?-{2,}")
-"""Behind a heading that is underlined, and behind a table's header row: neither states anything."""
+"""The line below an underlined heading, and below a table's header row: neither of the two states anything."""

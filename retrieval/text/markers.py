@@ -31,7 +31,7 @@ class Marker:
 
 
 def markers(text: str) -> list[Marker]:
-    """The text's citation markers. What stands in code, `list[1]` in backticks, is none."""
+    """The text's citation markers. Text in code, such as `list[1]` in backticks, does not count."""
     if not _BRACKET.search(text):
         return []
     return [

@@ -40,13 +40,14 @@ LINE_END = re.compile(r"[.!?](?=\s|$)")
 CLAUSE_END = ",;\u060c\u3001\uff0c\uff1a\uff1b"
 """A run without spaces that fits no chunk is cut behind one of these."""
 NO_STATEMENT = tuple(",:?!\uff0c\uff1a\uff1f\uff01\u061f\u060c")
-"""So end a salutation, a courtesy, a question and what leads up to a list: the guard reads the sentence after them."""
+"""Salutations, courtesies, questions and introductions to lists end like this: the guard reads the sentence
+after them."""
 NO_HEADER = tuple(".!?:;,-\u3002\uff01\uff1f\uff1a\uff1b\uff0c\u3001")
-"""A line that ends so is a sentence, or leads up to what is below it; it is no header of a page."""
+"""A line that ends like this is a sentence, or introduces what is below it; it is not a page's header."""
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
-    """Spans of the text's sentences and list items. A marker behind the full stop belongs to the sentence before it."""
+    """Spans of the text's sentences and list items. A marker after the full stop belongs to the sentence before it."""
     spans, position = [], 0
     for match in SENTENCE_END.finditer(text):
         end = match.start() + len(match.group().rstrip())

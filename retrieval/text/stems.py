@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 def stem(word: str) -> str:
-    """A lower-case word without its usual endings; a word with a digit stays as it is."""
+    """A lower-case word without its usual endings; a word with a digit stays unchanged."""
     if any(letter.isdigit() for letter in word):
         return word
     for ending in ("ies", "ing", "es", "ed", "s", "e"):

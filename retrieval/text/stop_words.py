@@ -58,6 +58,6 @@ FUNCTION_WORDS = frozenset(word for words in FREQUENT_WORDS.values() for word in
 """Of all these languages."""
 _TELLING = "what when where who whose why how before after until over under up out only do should must may can"
 TELLING = frozenset(_TELLING.split())
-"""Stop words that make another question of it, and are none for `training.data.wording`."""
+"""Stop words that change a question's meaning; `training.data.wording` does not treat them as stop words."""
 EMPTY = frozenset(map(stem, {"a", "an", "the", "s", *POLITE}))
-"""The s is what "bike's" leaves where words are cut at the apostrophe."""
+"""The s is what remains of "bike's" when words are cut at the apostrophe."""

@@ -25,29 +25,30 @@ from retrieval.text.stems import stem
 from retrieval.text.stop_words import STOP_WORDS
 
 LONGEST_WORD = 64
-"""A longer one is read in parts by ROUND_WORD: it may be a loop itself, and would else be read anew with each further
-letter."""
+"""ROUND_WORD reads a longer one in parts: it may be a loop itself, and otherwise each further letter would mean reading
+it again.
+"""
 WORD = re.compile(r"[^\W_]+(?:[.,:'-][^\W_]+)*")
 CLAIM_WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 QUESTION_WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
 SCORED_WORD = re.compile(r"[^\W_]+(?:[.,:]\d+)*")
 TERM = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 TERM_BREAK = re.compile(r"[^\w\s'\u2019-]+|\n+")
-"""Between two terms that it parts no pair is made."""
+"""Two terms with this between them form no pair."""
 COUNTED_WORD = re.compile(r"\w+(?:['\u2019.,:-]\w+)*")
 COMPARED_WORD = re.compile(rf"\d+(?:[.,:]\d+)+|[{CHARACTER_WORDS}]|(?:(?![{CHARACTER_WORDS}])[^\W_])+")
 ROUND_WORD = re.compile(rf"[{UNSPACED_LETTERS}]|[^\W_{UNSPACED_LETTERS}]{{1,{LONGEST_WORD}}}")
 LETTERS = re.compile(r"[^\W\d_]+")
 SIGNS = re.compile(r"\w+")
 RUN = re.compile(r"\S+")
-"""What stands between spaces: what a chunk is cut at, and a question's length is told by."""
+"""The text between spaces: chunks are cut there, and it measures a question's length."""
 _LAST_RUN = re.compile(r"\s\S{0,40}$")
 
 
 def content_words(text: str) -> frozenset[str]:
-    """Lower-case stems of the words that carry meaning. Numbers stay as they are.
+    """Lower-case stems of the words that carry meaning. Numbers stay unchanged.
 
-    Of scripts that put no spaces between words the grams: a part of a clause has words in common with the whole.
+    Scripts without spaces between words give grams: so a part of a clause has words in common with the whole clause.
     """
     words = (word.lower() for word in WORD.findall(spaced(text)))
     return frozenset([*(stem(word) for word in words if word not in STOP_WORDS), *grams(text)])
@@ -60,11 +61,11 @@ def share_of_words(text: str, other: str) -> float:
 
 
 def whole(words: str) -> re.Pattern[str]:
-    """The words as they stand, with no letter, digit or underscore before or behind them."""
+    """A pattern for the words as they are, with no letter, digit or underscore before or after them."""
     return re.compile(rf"(?<!\w){re.escape(words)}(?!\w)")
 
 
 def up_to_a_gap(text: str) -> str:
-    """The text up to its last space, where it has one near its end."""
+    """The text up to its last space, if it has one near its end."""
     found = _LAST_RUN.search(text)
     return text[: found.start()] if found else text

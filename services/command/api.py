@@ -35,7 +35,7 @@ class Refused(CommandError):
 
 
 class Api:
-    """Calls of the public API. Raises NotRunning where nothing answers or a part is down, Refused for the rest."""
+    """Calls of the public API. Raises NotRunning if nothing answers or a part is down, Refused for all other errors."""
 
     def __init__(
         self, address: str, key: str, transport: httpx.BaseTransport | None = None, pause: Pause = time.sleep
@@ -72,7 +72,7 @@ class Api:
         return self._call("DELETE", path, params=parameters)
 
     def upload(self, name: str, source: BinaryIO, purpose: str) -> Json:
-        """POST /v1/files. A name may have folders in it."""
+        """POST /v1/files. The name may contain folders."""
 
         def parts() -> Json:
             source.seek(0)
@@ -95,7 +95,7 @@ class Api:
             raise _not_utf8() from error
 
     def default_store(self) -> str:
-        """The id of the workspace's default store. Raises CommandError where it has none."""
+        """The id of the workspace's default store. Raises CommandError if it has none."""
         for store in self.every("/v1/vector_stores"):
             if store.get("metadata", {}).get("default") == "true":
                 return str(store["id"])
@@ -105,7 +105,8 @@ class Api:
         return self._retry(lambda: self._http.request(method, path, **options))
 
     def _retry(self, send: Callable[[], httpx.Response]) -> Json:
-        """Send until it is not "too many requests": a request that was refused for that has changed nothing."""
+        """Send again while the answer is "too many requests": a request that was refused for this has changed
+        nothing."""
         for left in reversed(range(MOST_TRIES)):
             try:
                 response = send()
@@ -155,14 +156,14 @@ def _retry_after(response: httpx.Response) -> float:
 
 
 def escape(name: str) -> str:
-    """A name as one piece of a path; a version's colons stay readable."""
+    """A name as one segment of a path; a version's colons stay readable."""
     return quote(name, safe=":", errors="replace")
 
 
 def find_key(platform: Platform) -> str:
     """The key to call with.
 
-    Raises NotRunning for a home that was never started, CommandError where its key file was taken away.
+    Raises NotRunning for a home that was never started, CommandError if its key file was removed.
     """
     if key := os.environ.get("TANDEM_API_KEY", "").strip():
         return key
@@ -177,7 +178,7 @@ def find_key(platform: Platform) -> str:
 
 
 def find_address(platform: Platform) -> str:
-    """Where to call: TANDEM_GATEWAY_URL, else what the home's running platform listens on, else the settings."""
+    """Where to call: TANDEM_GATEWAY_URL, else the address of the home's running platform, else the settings."""
     if "TANDEM_GATEWAY_URL" in os.environ:
         return platform.gateway_url
     running = running_state(platform)

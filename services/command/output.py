@@ -19,13 +19,13 @@ LINE_EVERY_S = 2.0
 
 
 class Bar(Protocol):
-    """A piece of long work that moves from 0 to 1."""
+    """A progress bar for long work, from 0 to 1."""
 
     def show(self, fraction: float, text: str) -> None: ...
 
 
 class Output:
-    """Results go to standard output; progress and remarks to standard error, and with `--json` nowhere."""
+    """Results go to standard output. Progress and remarks go to standard error; with `--json` they are not written."""
 
     def __init__(self, as_json: bool, out: Console | None = None, err: Console | None = None) -> None:
         self.as_json = as_json
@@ -51,7 +51,7 @@ class Output:
 
     @contextmanager
     def bar(self, title: str) -> Iterator[Bar]:
-        """A progress bar on a terminal; elsewhere lines, one each 2 s at most; with `--json` nothing."""
+        """A progress bar on a terminal; elsewhere lines, at most one every 2 s; with `--json` nothing."""
         if self.as_json or not self.err.is_terminal:
             yield _Lines(self, title)
             return
@@ -61,7 +61,7 @@ class Output:
 
 
 def _console(file: TextIO) -> Console:
-    """As wide as the terminal; a pipe gets lines that are not cut at 80 characters."""
+    """As wide as the terminal; for a pipe, lines are not cut at 80 characters."""
     return Console(file=file, soft_wrap=True, highlight=False, width=None if file.isatty() else PIPE_WIDTH)
 
 
@@ -95,7 +95,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
 
 
 def seconds(value: float | None) -> str:
-    """A duration as a person reads it: 8 s, 3 min 05 s, 2 h 10 min."""
+    """A duration in a readable form: 8 s, 3 min 05 s, 2 h 10 min."""
     if value is None:
         return "-"
     whole = int(value)

@@ -67,7 +67,7 @@ class SlotBody(Contract):
 class LoadRequest(Contract):
     """POST /load. Starts a spare slot with a version's weights; answers 202 at once, poll /slots or /routing.
 
-    409 while another version is loading or the spare is held; `replace` gives up a version that the spare holds, not
+    409 while another version is loading or the spare is held. `replace` drops a version that the spare holds, but not
     one that it is still loading.
     """
 
@@ -77,14 +77,14 @@ class LoadRequest(Contract):
 
 
 class UnloadRequest(Contract):
-    """POST /unload. Stops the spare that holds this version; harmless where it is not loaded or is live."""
+    """POST /unload. Stops the spare that holds this version; harmless if it is not loaded or is live."""
 
     workspace_id: str
     version_id: str
 
 
 class Asked(Contract):
-    """Who asked for a move of the live pointer, for the history: a key's id (None: the platform itself), and why."""
+    """Who asked to move the live pointer, for the history: a key's id (None: the platform itself), and why."""
 
     by: str | None = None
     reason: str = ""
@@ -103,7 +103,7 @@ class PublishRequest(Asked):
 
 
 class PublishResponse(Contract):
-    """`moved_ms` is the time the pointer took; `previous_version_id` the one that was live before.
+    """`moved_ms` is the time that moving the pointer took; `previous_version_id` the version that was live before.
 
     None is the base weights.
     """
@@ -114,9 +114,9 @@ class PublishResponse(Contract):
 
 
 class RollbackRequest(Asked):
-    """POST /rollback. To the previous version: at once where its slot is warm, else after loading it (202).
+    """POST /rollback. To the previous version: at once if its slot is warm, else after loading it (202).
 
-    From the first version that was ever live it goes to the base weights.
+    From the first version that was ever live, it leads to the base weights.
     """
 
     workspace_id: str
@@ -125,8 +125,9 @@ class RollbackRequest(Asked):
 class CanaryRequest(Asked):
     """POST /canary. Loads a version into the spare slot and gives it a share of the questions; 202, poll /routing.
 
-    Gateways end it where its error rate exceeds the live version's by more than `margin` after `min_requests`, and
-    publish it after `promote_after` without that, where set. 409 as /load, and where another canary has the spare.
+    Gateways end it if its error rate exceeds the live version's by more than `margin` after `min_requests`. If
+    `promote_after` is set, they publish it after that many requests without such an excess. 409 as /load, and if
+    another canary has the spare.
     """
 
     workspace_id: str
@@ -140,7 +141,7 @@ class CanaryRequest(Asked):
 
 
 class CanaryEndRequest(Asked):
-    """POST /canary/end. Harmless where the workspace has none; with `canary_id`, where it has another one by now."""
+    """POST /canary/end. Harmless if the workspace has none or, with `canary_id`, if it has another one by now."""
 
     workspace_id: str
     canary_id: str | None = None

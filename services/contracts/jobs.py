@@ -31,20 +31,20 @@ JobKind = Literal[
 JobStatus = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 UNSUCCESSFUL: Final = frozenset[JobStatus]({"failed", "cancelled"})
 FINISHED: Final = frozenset[JobStatus]({"succeeded", *UNSUCCESSFUL})
-"""Such a job stays as it is."""
+"""A job in such a state stays unchanged."""
 ACTIVE: Final = frozenset[JobStatus]({"queued", "running"})
-"""Such a job goes on by itself; a paused one waits until somebody resumes it."""
+"""Such a job continues by itself; a paused one waits until somebody resumes it."""
 WAITING: Final = frozenset[JobStatus]({"queued", "paused"})
-"""No worker has such a job, so whatever is asked of it happens at once."""
+"""No worker has such a job, so a request to change it takes effect at once."""
 MAY_FOLLOW: Final[Mapping[JobStatus, frozenset[JobStatus]]] = {
     "queued": frozenset({"running", "paused", *FINISHED}),
     "running": frozenset({"queued", "paused", *FINISHED}),
     "paused": frozenset({"queued", *FINISHED}),
     **dict.fromkeys(FINISHED, frozenset[JobStatus]()),
 }
-"""The states that may follow each. A running job is queued again where its worker puts it aside for another try."""
+"""The states that may follow each. A running job is queued again if its worker puts it aside for another attempt."""
 PAUSABLE: Final = frozenset({"reindex", "fine_tuning"})
-"""Kinds of jobs that keep what they have done when they are told to wait."""
+"""Kinds of jobs that keep their work when they are told to wait."""
 
 
 def may_become(status: JobStatus) -> frozenset[JobStatus]:
@@ -57,7 +57,7 @@ LATER: Final = 6
 
 
 def priority(request: Mapping[str, object]) -> int:
-    """Where a job stands in its queue: what a sync or a repair asks for comes after what users upload."""
+    """The priority of a job in its queue: what a sync or a repair asks for comes after what users upload."""
     return LATER if "asked_by" in request else 0
 
 

@@ -45,11 +45,11 @@ class UpsertRequest(Contract):
     """POST /points. All points of one revision of one file; at most `limit` points a request, `last` on the final one.
 
     The earlier revisions' points of that file are deleted when the last part has arrived. `collection_id` names a
-    collection that is being built, or comes back, to be written to instead of the live one. A refusal with 409 (the
-    revision is not wanted any more) leaves no point of that revision there, of earlier parts neither. `settings` is the
-    recipe by which the points were made; where the collection was made by another, the answer is 409 `recipe_changed`.
-    `first` marks the first part: what the collection has of this revision goes before it. `asked_at` is when the file
-    was put into the store, in seconds since 1970: freshness is counted from there.
+    collection to write to instead of the live one: one that is being built, or is to be live again. After a refusal
+    with 409 (the revision is not wanted any more) no point of that revision is left there, of earlier parts neither.
+    `settings` is the recipe that the points were made with; if the collection was made with another, the answer is 409
+    `recipe_changed`. `first` marks the first part: what the collection has of this revision is removed before it.
+    `asked_at` is when the file was put into the store, in seconds since 1970: freshness is counted from there.
     """
 
     workspace_id: str
@@ -82,7 +82,7 @@ class DeleteRequest(Contract):
 
 
 class AttributesRequest(Contract):
-    """POST /points/attributes. Gives the file's chunks the attributes that the database has for it by now."""
+    """POST /points/attributes. Gives the file's chunks the attributes that the database has for it now."""
 
     workspace_id: str
     store_id: str
@@ -102,9 +102,10 @@ class ChunksResponse(Contract):
 
 
 class SearchRequest(Contract):
-    """POST /search. `history` is the earlier user turns, oldest first; the service makes a follow-up stand alone.
+    """POST /search. `history` is the earlier user turns, oldest first; with it the service completes a follow-up
+    question.
 
-    `filters` is a filter on attributes in OpenAI's words; passages that score below `score_threshold` are left out.
+    `filters` is a filter on attributes in OpenAI's format; passages that score below `score_threshold` are left out.
     """
 
     workspace_id: str
@@ -128,8 +129,9 @@ class PassageBody(Contract):
 
 
 class SearchResponse(Contract):
-    """`timings_ms` has embed, search (dense and sparse, where the engine tells them apart), fuse, select and total, and
-    complete, expand and rerank where they ran; `collections` names the build of each store that answered."""
+    """`timings_ms` has embed, search (dense and sparse, if the engine reports them separately), fuse, select and total,
+    and complete, expand and rerank if they ran; `collections` names the build of each store that answered.
+    """
 
     query: str
     passages: list[PassageBody]
@@ -150,14 +152,15 @@ class EmbeddingResponse(Contract):
 
 
 class IndexResponse(Contract):
-    """GET /index. `embedded`: a new collection is built as a folder under the platform's index folder; where it is not,
-    its points are sent with POST /points."""
+    """GET /index. If `embedded`, a new collection is built as a folder under the platform's index folder; if not, its
+    points are sent with POST /points.
+    """
 
     embedded: bool
 
 
 class FileRevision(Contract):
-    """`chunks` is how many of it a collection holds."""
+    """`chunks` is how many chunks of it a collection holds."""
 
     file_id: str
     revision: int
@@ -165,11 +168,11 @@ class FileRevision(Contract):
 
 
 class SwitchRequest(Contract):
-    """POST /collections/switch. Opens a finished build, or the previous collection, checks it, replays what was written
+    """POST /collections/switch. Opens a finished build, or the previous collection, checks it, repeats what was written
     meanwhile, and makes it the store's alias.
 
     `expected_count` None leaves the count unchecked: the collection was checked before. `min_recall` in 0..1 is the
-    share of what the live collection finds for stored questions that the new one has to find; `force` switches anyway.
+    share of what the live collection finds for stored questions that the new one must find; `force` switches anyway.
     """
 
     workspace_id: str
@@ -181,9 +184,9 @@ class SwitchRequest(Contract):
 
 
 class SwitchResponse(Contract):
-    """`missing`, where not empty, is what has to be written to the collection first: it does not answer yet.
+    """If `missing` is not empty, it must be written to the collection first: the collection does not answer yet.
 
-    `recall` None: not compared. `questions` is how many stored questions were asked of both.
+    `recall` None: not compared. `questions` is how many stored questions both were asked.
     """
 
     collection_id: str
@@ -196,7 +199,7 @@ class SwitchResponse(Contract):
 
 
 class DropCollectionRequest(Contract):
-    """POST /collections/drop. Gives a build up and removes its data; one that is live, or was, stays as it is."""
+    """POST /collections/drop. Forgets a build and removes its data; one that is live, or was, stays unchanged."""
 
     workspace_id: str
     store_id: str
@@ -218,7 +221,7 @@ class TidyRequest(Contract):
 
 
 class TidyResponse(Contract):
-    """`held` is what the live collection has after that; None where it cannot be read, and `problem` says why."""
+    """`held` is what the live collection has afterwards; None if it cannot be read, and `problem` says why."""
 
     removed_chunks: int
     dropped: list[str]
@@ -227,9 +230,9 @@ class TidyResponse(Contract):
 
 
 class CollectionBody(Contract):
-    """One build of a store's index. `count` is None where it is not open: still being built, or retired.
+    """One build of a store's index. `count` is None if it is not open: still being built, or retired.
 
-    `settings` is the recipe that it was made by, `problem` why it cannot be read.
+    `settings` is the recipe that it was made with, `problem` why it cannot be read.
     """
 
     id: str
@@ -245,7 +248,7 @@ class CollectionBody(Contract):
 class CollectionsResponse(Contract):
     """GET /collections/{workspace}/{store}. `live_id` is the alias; `count` the points that it holds.
 
-    `embedder` is the one that is set; `status` is `ready`, `empty`, `damaged`, or `embedder_mismatch` where the live
+    `embedder` is the one in the settings. `status` is `ready`, `empty`, `damaged`, or `embedder_mismatch` if the live
     collection was made with another. `detail` says what to do about it.
     """
 

@@ -24,8 +24,8 @@ Sessions = sessionmaker[Session]
 def open_engine(url: str, patience: float = 0.0) -> Engine:
     """An engine for a SQLite or PostgreSQL URL. SQLite runs in WAL mode, with foreign keys on, and waits for a lock.
 
-    Its errors name the statement without the values, which are questions, answers and documents. A connection that
-    cannot be opened is tried again for `patience` seconds.
+    Its errors name the statement without the values, which are questions, answers and documents. If a connection cannot
+    be opened, it tries again for `patience` seconds.
     """
     engine = _engine(make_url(url))
     if patience:

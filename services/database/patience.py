@@ -16,13 +16,14 @@ from sqlalchemy.orm import Session, sessionmaker
 
 log = logging.getLogger(__name__)
 AWAY = (OperationalError, InterfaceError)
-"""What a database raises that is locked, or not there."""
+"""What a database raises if it is locked or not there."""
 PAUSE_SECONDS = 1.0
 Done = TypeVar("Done")
 
 
 def outlast(act: Callable[[], Done], seconds: float, away: tuple[type[Exception], ...] = AWAY) -> Done:
-    """What `act` returns. While the database is away it is done again, for so many seconds; it must do no harm twice.
+    """Returns what `act` returns. While the database is away, `act` is called again, for this many seconds; it must do
+    no harm when repeated.
 
     Raises what `act` raised last.
     """

@@ -26,12 +26,12 @@ def now() -> datetime:
 
 
 def not_expired(moment: InstrumentedAttribute[datetime | None]) -> ColumnElement[bool]:
-    """The condition that a time, where there is one, lies ahead."""
+    """The condition that a time is in the future or not set."""
     return or_(moment.is_(None), moment > now())
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A time in UTC. SQLite forgets the zone; this puts it back."""
+    """A time in UTC. SQLite does not store the zone; this adds it again."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -82,7 +82,7 @@ class ApiKey(InWorkspace, Base):
 
 
 class File(InWorkspace, Base):
-    """An uploaded file; its bytes lie under `path` in the files' folder. `url` is where a reader finds the original."""
+    """An uploaded file; its bytes are under `path` in the files' folder. `url` is where a reader finds the original."""
 
     __tablename__ = "files"
 
@@ -120,7 +120,7 @@ class Store(InWorkspace, Base):
 
 
 class Collection(InWorkspace, Base):
-    """One build of a store's index. `settings` is the recipe it was made by, `problem` why it cannot be read.
+    """One build of a store's index. `settings` is the recipe that it was made with, `problem` why it cannot be read.
 
     State: building, live, retired.
     """
@@ -138,7 +138,7 @@ class Collection(InWorkspace, Base):
 
 
 class CollectionFile(InWorkspace, Base):
-    """A file that a collection holds whole: every chunk of this revision was written."""
+    """A file that a collection holds completely: every chunk of this revision was written."""
 
     __tablename__ = "collection_files"
 
@@ -149,12 +149,13 @@ class CollectionFile(InWorkspace, Base):
 
 
 class StoreFile(InWorkspace, Base):
-    """A file in a store. `revision` is the wanted writing: a later one, or `deleted`, makes earlier writes stale.
+    """A file in a store. `revision` is the wanted revision: a later one, or `deleted`, makes earlier writes stale.
 
-    `former_revision` answers until the index has the wanted one whole; None where the wanted one answers, or none does.
+    `former_revision` answers until the index has the wanted one completely. It is None if the wanted one answers, or
+    none does.
 
     `error_code` is one of OpenAI's: unsupported_file, invalid_file, server_error. `chunking` has the file's own sizes,
-    None where it goes with its store; `chunked` those that its chunks were cut with. `job_id` is its last indexing.
+    None if it uses its store's; `chunked` has those that its chunks were cut with. `job_id` is its last indexing.
     """
 
     __tablename__ = "store_files"
@@ -189,7 +190,7 @@ class FileBatch(InWorkspace, Base):
 
 
 class FileBatchEntry(InWorkspace, Base):
-    """A file of a batch. How it stands is in its `StoreFile`."""
+    """A file of a batch. Its status is in its `StoreFile`."""
 
     __tablename__ = "file_batch_entries"
 
@@ -198,10 +199,10 @@ class FileBatchEntry(InWorkspace, Base):
 
 
 class Job(InWorkspace, Base):
-    """Long work. `reason` says in words why the job stands where it does.
+    """Long work. `reason` says in words why the job has its present status.
 
-    `heartbeat_at` is the worker's sign of life, `progress_at` that of the work itself. `tries` counts how often the job
-    was begun since it last kept something to go on from. `deadline_at` is `deadline_seconds` after the job was begun;
+    `heartbeat_at` is the worker's sign of life, `progress_at` that of the work itself. `tries` counts the starts of the
+    job since it last stored something to continue from. `deadline_at` is `deadline_seconds` after the start of the job;
     while it waits there is none.
     """
 
@@ -255,9 +256,9 @@ class Checkpoint(InWorkspace, Base):
 class Version(InWorkspace, Base):
     """Immutable weights. `name` is `ft:<base>:<suffix>:<version>`. Status: candidate, refused, published, removed.
 
-    `lineage` has what the other columns and `settings` do not say of its making: data set id, which of its examples
-    were not trained on, general questions that were, code version, seed, hashes of the weights. A `pinned` one is
-    never cleared away; of a `removed` one only this row is left.
+    `lineage` has what the other columns and `settings` do not say about how it was made: data set id, which of its
+    examples were not trained on, general questions that were, code version, seed, hashes of the weights. A `pinned`
+    version is never cleared away; of a `removed` one only this row is left.
     """
 
     __tablename__ = "versions"
@@ -294,10 +295,10 @@ class TunedEmbedder(InWorkspace, Base):
 
 
 class DataSet(InWorkspace, Base):
-    """Examples, frozen: `path` has their canonical JSONL, written once, and `sha256` is of it.
+    """Examples, frozen: `path` has their canonical JSONL, written once, and `sha256` is its hash.
 
-    `use` is training or evaluation; what is for evaluation is never trained on. `report` is empty until it is made;
-    `job_id` makes it. A deleted data set has no content any more; its row says what versions were trained on.
+    `use` is training or evaluation; evaluation data is never trained on. `report` is empty until the job `job_id` has
+    made it. A deleted data set has no content any more; its row says what versions were trained on.
     """
 
     __tablename__ = "data_sets"
@@ -320,7 +321,7 @@ class DataSet(InWorkspace, Base):
 
 
 class TextOrigin(InWorkspace, Base):
-    """Text of a file, or of an answer of the journal, stands in a data set or was trained into a version.
+    """Text of a file, or of an answer in the journal, is in a data set or was trained into a version.
 
     `holder_id` is the data set's or the version's id, `origin_id` the file's or the answer's; `how` is examples or
     passages.
@@ -334,7 +335,7 @@ class TextOrigin(InWorkspace, Base):
 
 
 class LivePointer(Base):
-    """Which version a workspace's users get. One row, moved in one statement."""
+    """Which version a workspace's users get. One row, changed in one statement."""
 
     __tablename__ = "live_pointers"
 
@@ -345,11 +346,11 @@ class LivePointer(Base):
 
 
 class Publication(InWorkspace, Base):
-    """One event of the history of what a workspace's users get; never changed, never deleted.
+    """One event in the history of what a workspace's users get; never changed, never deleted.
 
     Event: `moved` (of the live pointer, from `from_version_id` to `version_id`; None is the base weights),
     `canary_started`, `canary_ended`. Why: gate, person, rollback, canary. `by` is the id of the key that asked for it,
-    None where the platform did by itself; `overrides` says that a person published what the gate had not passed.
+    None if the platform did it by itself; `overrides` says that a person published what the gate had not passed.
     """
 
     __tablename__ = "publications"
@@ -367,10 +368,10 @@ class Publication(InWorkspace, Base):
 
 
 class Canary(InWorkspace, Base):
-    """A version that is tried on a share of a workspace's questions. It runs until `ended_at`.
+    """A version that is tested on a share of a workspace's questions. It runs until `ended_at`.
 
-    `answers` and `errors` are the version's own, `live_answers` and `live_errors` those of the live one meanwhile; an
-    error is not counted among the answers.
+    `answers` and `errors` are the version's own, `live_answers` and `live_errors` those of the live version meanwhile;
+    an error does not count as an answer.
     """
 
     __tablename__ = "canaries"
@@ -390,10 +391,10 @@ class Canary(InWorkspace, Base):
 
 
 class Turn(InWorkspace, Base):
-    """One answer in the journal, with all it takes to explain it.
+    """One answer in the journal, with everything that is needed to explain it.
 
-    `response` is what OpenAI's Responses shape needs beyond that, where it was asked for in that shape: the `body` as
-    it was sent and the `input` items.
+    `response` is what OpenAI's Responses format needs in addition, if the request used that format: the `body` as it
+    was sent and the `input` items.
     """
 
     __tablename__ = "turns"
@@ -414,7 +415,7 @@ class Turn(InWorkspace, Base):
 
 
 class Feedback(InWorkspace, Base):
-    """A verdict on an answer, one a key. `correct_file_id` and `correct_quote` say what ought to have been cited."""
+    """A verdict on an answer, one a key. `correct_file_id` and `correct_quote` say what should have been cited."""
 
     __tablename__ = "feedback"
     __table_args__ = (Index("ix_feedback_turn_key", "turn_id", "key_id", unique=True),)
@@ -431,7 +432,7 @@ class Feedback(InWorkspace, Base):
 
 
 class Example(InWorkspace, Base):
-    """What weights may be trained on once a reviewer has approved it.
+    """Text that weights may be trained on after a reviewer has approved it.
 
     Kind: supervised (`answer` is learned), preference (`answer` is better than `rejected`) or rating (`label` says
     whether `answer` is wanted). Status: proposed, approved, rejected. Origin: feedback, api, file. `prompt` is the
@@ -459,7 +460,7 @@ class Example(InWorkspace, Base):
 
 
 class ExampleUse(InWorkspace, Base):
-    """A file that has an example's text. It outlives the example and the answer: the file does, too."""
+    """A file that has an example's text. The row outlives the example and the answer, as the file does."""
 
     __tablename__ = "example_uses"
 
@@ -472,8 +473,8 @@ class ExampleUse(InWorkspace, Base):
 class Source(InWorkspace, Base):
     """A folder, Git working tree, web site or bucket whose documents a store follows.
 
-    `settings` has patterns, limits and attributes. `cron` and `time_zone` say when to synchronise; without `cron` only
-    on demand. `next_due_at` is empty until the tick has worked it out. `job_id` is the sync that holds the source.
+    `settings` has patterns, limits and attributes. `cron` and `time_zone` say when to synchronise; without `cron`, only
+    on demand. `next_due_at` is empty until the tick has calculated it. `job_id` is the sync that holds the source.
     """
 
     __tablename__ = "sources"
@@ -497,9 +498,9 @@ class Source(InWorkspace, Base):
 
 
 class SourceDocument(InWorkspace, Base):
-    """A document that a source held when it was last looked at.
+    """A document that a source held when it was last read.
 
-    `sha256` is of its content, `hint` what the source tells cheaply about a change (modification time, ETag).
+    `sha256` is of its content. `hint` is what the source cheaply tells about a change (modification time, ETag).
     `former_file_id` is the file that answers until `file_id` is indexed.
     """
 
@@ -517,10 +518,10 @@ class SourceDocument(InWorkspace, Base):
 
 
 class TrainingSchedule(InWorkspace, Base):
-    """Retraining at times: `cron` and `time_zone` say when, `conditions` whether it is worth it then.
+    """Scheduled retraining: `cron` and `time_zone` say when, `conditions` whether it is worth it then.
 
     Without `training_file`, the workspace's approved examples are frozen for each run. `next_due_at` is empty until the
-    tick has worked it out. `last_job_id` is the last run's job, `last_error` why the tick turned the schedule off.
+    tick has calculated it. `last_job_id` is the last run's job, `last_error` why the tick turned the schedule off.
     """
 
     __tablename__ = "training_schedules"
@@ -543,9 +544,9 @@ class TrainingSchedule(InWorkspace, Base):
 
 
 class ScheduleRun(InWorkspace, Base):
-    """One due time of one schedule. The primary key lets a single beat have it.
+    """One due time of one schedule. The primary key makes sure that only one beat gets it.
 
-    `outcome` says in words what came of it where no job did.
+    `outcome` says in words what happened if there was no job.
     """
 
     __tablename__ = "schedule_runs"

@@ -31,7 +31,7 @@ class UnsafeFolder(Exception):
 
 @dataclass(frozen=True)
 class FirstStart:
-    """`key_path` is the file with the first API key; `key_created` whether this start made it."""
+    """`key_path` is the file with the first API key; `key_created` says whether this start made it."""
 
     key_path: Path
     key_created: bool
@@ -40,7 +40,7 @@ class FirstStart:
 def bootstrap(platform: Platform) -> FirstStart:
     """Make the platform ready to start.
 
-    Raises UnsafeFolder where a folder in use is not this user's own.
+    Raises UnsafeFolder if a folder in use is not this user's own.
     """
     make_folders(platform)
     for name in ("service_token", "broker_password"):
@@ -66,7 +66,7 @@ def make_folders(platform: Platform) -> None:
 
 
 def write_secret(path: Path, value: str) -> bool:
-    """Write a new 0600 file; leave one that exists. Whether it was written."""
+    """Write a new 0600 file; leave an existing file unchanged. Returns whether it was written."""
     if path.exists():
         path.chmod(0o600)
         return False
@@ -75,9 +75,9 @@ def write_secret(path: Path, value: str) -> bool:
 
 
 def add_first_key(session: Session, path: Path) -> bool:
-    """Record the key in `path`, new where there is no such file. A workspace that has keys gets no further one.
+    """Record the key in `path`; make a new one if there is no such file. A workspace that has keys gets no further one.
 
-    The file comes first: a start that is cut short in between is completed by the next.
+    The file is written first: if a start is interrupted in between, the next one completes it.
     """
     if session.scalar(select(ApiKey.id).where(ApiKey.workspace_id == WORKSPACE_ID).limit(1)) is not None:
         return False
@@ -88,7 +88,7 @@ def add_first_key(session: Session, path: Path) -> bool:
 
 
 def first_key(secret: str) -> ApiKey:
-    """The key whose secret lies in the home. It may do everything."""
+    """The key whose secret is stored in the home. It may do everything."""
     row = key_row(secret, WORKSPACE_ID, FIRST_KEY, ALL_SCOPES)
     row.is_first = True
     return row

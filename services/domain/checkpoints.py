@@ -12,9 +12,9 @@ from services.database.tables import Checkpoint, Job
 
 
 def record_checkpoint(sessions: Sessions, job: Job, step: int, metrics: dict[str, Any]) -> None:
-    """Note a checkpoint, once: a try that goes on from an earlier one writes it again.
+    """Record a checkpoint, once: an attempt that continues from an earlier one writes it again.
 
-    The job has got on, so its tries count anew.
+    The job has made progress, so its attempts are counted from zero again.
     """
     checkpoint_id = f"ftckpt-{job.id.removeprefix('ftjob-')}-{step}"
     named = {"id": checkpoint_id, "workspace_id": job.workspace_id, "job_id": job.id}

@@ -37,8 +37,9 @@ class FrozenSets:
     def freeze(
         self, workspace_id: str, dataset: Dataset, file_ids: Iterable[str], name: str, use: Use = "training"
     ) -> DataSet:
-        """Keep a data set, and record that it has the text of these files. The same content under the same name is the
-        data set that there is."""
+        """Store a data set, and record that it has the text of these files. The same content under the same name gives
+        the existing data set.
+        """
         path = self._write(workspace_id, dataset)
         answers = {str(one.metadata["answer_id"]) for one in dataset.examples if one.metadata.get("answer_id")}
         for attempt in range(TRIES):
@@ -62,11 +63,11 @@ class FrozenSets:
             return session.scalar(select(DataSet).where(*mine).order_by(DataSet.created_at).limit(1))
 
     def examples(self, row: DataSet) -> tuple[Example, ...]:
-        """A data set's examples. Raises InvalidDataset where its content is gone or not what it was."""
+        """A data set's examples. Raises InvalidDataset if its content is gone or was changed."""
         return self.read(row).examples
 
     def read(self, row: DataSet) -> Dataset:
-        """As `examples`, whole."""
+        """As `examples`, but the whole Dataset."""
         try:
             content = read_bytes(row.path)
         except FileNotFoundError as error:
@@ -77,8 +78,9 @@ class FrozenSets:
         return parse_dataset(content, ANY_NUMBER)
 
     def for_evaluation(self, workspace_id: str) -> dict[str, list[Example]]:
-        """What a workspace keeps to judge models by, by name and version, the newest first. A question that stands in
-        several is that of the newest."""
+        """The data sets by which a workspace judges models, by name and version, the newest first. A question that is
+        in several belongs to the newest.
+        """
         mine = DataSet.workspace_id == workspace_id, DataSet.use == "evaluation", DataSet.deleted_at.is_(None)
         with self._sessions() as session:
             rows = session.scalars(select(DataSet).where(*mine).order_by(DataSet.created_at.desc(), DataSet.id)).all()
@@ -95,14 +97,14 @@ class FrozenSets:
             session.execute(update(DataSet).where(DataSet.id == data_set_id).values(report=report))
 
     def keep_rows(self, data_set_id: str, figures: Mapping[str, Any]) -> None:
-        """Put what the last run made of a data set into its report, under `rows`."""
+        """Add what the last run made of a data set to its report, under `rows`."""
         with self._sessions.begin() as session:
             row = session.get_one(DataSet, data_set_id)
             if row.deleted_at is None:
                 row.report = {**row.report, "rows": dict(figures)}
 
     def delete(self, row: DataSet) -> None:
-        """Remove a data set's content; its row stays, since versions name it."""
+        """Remove a data set's content; its row stays, because versions name it."""
         with self._sessions.begin() as session:
             session.execute(update(DataSet).where(DataSet.id == row.id).values(deleted_at=now(), report={}))
             others = select(DataSet.id).where(DataSet.path == row.path, DataSet.deleted_at.is_(None))
@@ -111,7 +113,7 @@ class FrozenSets:
             remove_bytes(row.path)
 
     def _write(self, workspace_id: str, dataset: Dataset) -> str:
-        """Under a name of its own first: a start that is cut short leaves no half content under the hash."""
+        """Write under a temporary name first: an interrupted start leaves no incomplete content under the hash."""
         target = f"{self._root}/{workspace_id}/{dataset.sha256}.jsonl"
         filesystem, path = fsspec.core.url_to_fs(target)
         if not filesystem.exists(path):
@@ -123,7 +125,7 @@ class FrozenSets:
 
 
 def set_name(filename: str) -> str:
-    """A data set's name where nobody gave one."""
+    """A data set's name if nobody gave one."""
     return Path(filename).stem or filename
 
 

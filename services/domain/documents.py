@@ -23,7 +23,7 @@ def put(
 ) -> tuple[Job, list[Withdrawn]]:
     """Add a new or changed document's file to the source's store; returns the job that indexes it.
 
-    A writing that never answered is withdrawn at once; one that answers stays until this one is indexed.
+    A revision that never answered is withdrawn at once; one that answers stays until this one is indexed.
     """
     session.add(file)
     session.flush()
@@ -45,7 +45,7 @@ def put(
 
 
 def index_again(session: Session, source: Source, file_id: str, deadline_seconds: float) -> Job | None:
-    """Queue a document anew, with the source's attributes. None where it was withdrawn meanwhile."""
+    """Queue a document again, with the source's attributes. None if it was withdrawn meanwhile."""
     row = session.get(StoreFile, (source.store_id, file_id))
     if row is None or row.deleted:
         return None
@@ -55,7 +55,7 @@ def index_again(session: Session, source: Source, file_id: str, deadline_seconds
 
 
 def withdraw_former(session: Session, file_id: str) -> list[Withdrawn]:
-    """Withdraw what an indexed file replaces."""
+    """Withdraw the file that an indexed file replaces."""
     document = session.scalar(
         select(SourceDocument).where(SourceDocument.file_id == file_id, SourceDocument.former_file_id.is_not(None))
     )
@@ -74,9 +74,9 @@ def withdraw_documents(session: Session, source_id: str, keys: Sequence[str]) ->
 
 
 def _answers(session: Session, store_id: str, file_id: str) -> bool:
-    """Whether a file answers by now. One that does not yet never will: a worker that indexes it just now is too late.
+    """Whether a file answers by now. One that does not yet never will: a worker that is indexing it now is too late.
 
-    The update decides, not a read before it.
+    The update decides, not an earlier read.
     """
     unindexed = StoreFile.store_id == store_id, StoreFile.file_id == file_id, StoreFile.indexed_at.is_(None)
     if stop_indexing(session, *unindexed):

@@ -25,12 +25,14 @@ PURPOSE = "fine-tune"
 
 
 class TooFewExamples(Exception):
-    """Fewer approved examples than a training takes."""
+    """Fewer approved examples than a training needs."""
 
 
 @dataclass(frozen=True)
 class Use:
-    """A file that has an example's text, the fine-tuning jobs on that file, and the names of the versions they made."""
+    """A file that has an example's text, the fine-tuning jobs on that file, and the names of the versions that they
+    made.
+    """
 
     example_id: str
     file_id: str
@@ -72,8 +74,8 @@ def freeze_examples(sessions: Sessions, files_url: str, workspace_id: str, kind:
 def training_line(example: Example) -> dict[str, Any]:
     """One line of the file: OpenAI's `messages`, its preference format, or trl's rows for KTO.
 
-    `metadata.answer_id` names the journal's answer, by which lineage finds the file. The answers in its prompt have the
-    weight 0: nobody has approved them.
+    `metadata.answer_id` names the journal's answer; lineage finds the file by it. The answers in its prompt have the
+    weight 0, because nobody has approved them.
     """
     origin = {"answer_id": example.turn_id} if example.turn_id else {}
     metadata = {**example.details, "example_id": example.id, **origin}
@@ -92,14 +94,14 @@ def training_line(example: Example) -> dict[str, Any]:
 
 
 def use_of(example: Example, file_id: str) -> ExampleUse:
-    """That a file has an example's text, to be added to a session."""
+    """A row that says that a file has an example's text, to be added to a session."""
     return ExampleUse(
         file_id=file_id, example_id=example.id, turn_id=example.turn_id, workspace_id=example.workspace_id
     )
 
 
 def count_new(sessions: Sessions, workspace_id: str, kind: ExampleKind) -> int:
-    """How many approved examples no fine-tuning job has taken yet, but for jobs that failed or were cancelled."""
+    """How many approved examples no fine-tuning job has used yet; jobs that failed or were cancelled do not count."""
     taken = select(Job.request["training_file"].as_string()).where(
         Job.workspace_id == workspace_id, Job.kind == FINE_TUNING, Job.status.not_in(UNSUCCESSFUL)
     )
@@ -110,7 +112,7 @@ def count_new(sessions: Sessions, workspace_id: str, kind: ExampleKind) -> int:
 
 
 def count_approved(sessions: Sessions, workspace_id: str, kind: ExampleKind, since: datetime | None) -> int:
-    """How many examples were approved since a moment; without one, how many there are."""
+    """How many examples were approved since a given time; without one, how many there are."""
     approved = _approved(workspace_id, kind)
     if since is not None:
         approved = approved.where(func.coalesce(Example.reviewed_at, Example.created_at) > since)
@@ -124,7 +126,7 @@ def uses_of_examples(session: Session, workspace_id: str, example_ids: Sequence[
 
 
 def uses_of_turn(session: Session, workspace_id: str, turn_id: str) -> list[Use]:
-    """Where the text of an answer, or of what was made of it, is; also of examples that were deleted since."""
+    """Where the text of an answer is, or text that was made from it; also of examples that were deleted since."""
     return _uses(session, workspace_id, ExampleUse.turn_id == turn_id)
 
 
@@ -174,7 +176,7 @@ def _approved(workspace_id: str, kind: ExampleKind) -> Select[Example]:
 
 
 def _same_file(sessions: Sessions, workspace_id: str, data: bytes) -> File | None:
-    """A file of exactly these examples, from an earlier freezing. Lines name their examples, so no upload is taken."""
+    """An earlier frozen file with exactly these examples. Lines name their examples, so no uploaded file matches."""
     there = File.deleted_at.is_(None), not_expired(File.expires_at)
     same = File.workspace_id == workspace_id, File.purpose == PURPOSE, File.sha256 == hashlib.sha256(data).hexdigest()
     with sessions() as session:

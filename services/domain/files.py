@@ -23,24 +23,24 @@ def new_file(
 
 
 def write_bytes(path: str, content: bytes) -> None:
-    """Write them under this path or URL, in place of what is there; folders on the way are made."""
+    """Write them under this path or URL and replace what is there; missing folders are created."""
     with fsspec.open(path, "wb", auto_mkdir=True) as target:
         target.write(content)
 
 
 def read_bytes(path: str) -> bytes:
-    """Raises FileNotFoundError where there are none, PermissionError where they may not be read."""
+    """Raises FileNotFoundError if there are none, PermissionError if they may not be read."""
     with fsspec.open(path, "rb") as source:
         content: bytes = source.read()
     return content
 
 
 def remove_bytes(path: str) -> None:
-    """Nothing happens where there are none."""
+    """Does nothing if there are none."""
     remove_listed(*fsspec.core.url_to_fs(path))
 
 
 def remove_listed(filesystem: fsspec.AbstractFileSystem, name: str) -> None:
-    """As `remove_bytes`, by the name that the file system lists: one with `::` in it is no URL."""
+    """As `remove_bytes`, by the name that the file system lists: a name with `::` in it is not a URL."""
     if filesystem.exists(name):
         filesystem.rm(name)

@@ -33,20 +33,21 @@ HEARTBEAT_SECONDS = 5.0
 SILENT_SECONDS = 60.0
 """A running job without a heartbeat for this long has lost its worker."""
 OFFERED_AT_ONCE = 500
-"""The oldest of a kind: after a large sync thousands wait in the broker already, and need no second message each
-minute."""
+"""The oldest of a kind: after a large sync, thousands wait in the broker already and need no second message every
+minute.
+"""
 
 
 class UnknownJob(LookupError):
-    """No such job in this workspace."""
+    """This workspace has no such job."""
 
 
 class WrongJobState(Exception):
-    """The job is not of a kind, or not in a state, that allows this."""
+    """The kind or the state of the job does not allow this."""
 
 
 def new_job(workspace_id: str, kind: JobKind, request: dict[str, Any], deadline_seconds: float) -> Job:
-    """A queued job, to be added to a session. Its time counts from its start: waiting for a worker ends no job."""
+    """A queued job, to be added to a session. Its time counts from its start, so waiting for a worker ends no job."""
     return Job(
         id=f"{PREFIXES[kind]}{secrets.token_hex(12)}",
         workspace_id=workspace_id,
@@ -59,9 +60,9 @@ def new_job(workspace_id: str, kind: JobKind, request: dict[str, Any], deadline_
 
 
 class Jobs:
-    """`silent_seconds` without a heartbeat, and a running job has lost its worker.
+    """A running job that has no heartbeat for `silent_seconds` has lost its worker.
 
-    On patient sessions, whatever somebody at work on a job reads and writes outlasts a database that is away.
+    On patient sessions, what a worker reads and writes for its job waits until a database that is away is back.
     """
 
     def __init__(self, sessions: Sessions, silent_seconds: float = SILENT_SECONDS) -> None:
@@ -72,7 +73,7 @@ class Jobs:
         return self._sessions.begin()
 
     def find(self, workspace_id: str, job_id: str, kinds: Collection[JobKind] | None = None) -> Job:
-        """Where `kinds` are named, only jobs of those are there. Raises UnknownJob."""
+        """If `kinds` are named, only jobs of those kinds are found. Raises UnknownJob."""
         query = select(Job).where(Job.id == job_id, Job.workspace_id == workspace_id)
         with self._sessions() as session:
             job = session.scalar(query.where(Job.kind.in_(kinds)) if kinds is not None else query)
@@ -83,7 +84,7 @@ class Jobs:
     def list(
         self, workspace_id: str, *kinds: JobKind, limit: int = 50, status: JobStatus | None = None
     ) -> Sequence[Job]:
-        """The newest jobs of these kinds first; of one status where one is named."""
+        """The newest jobs of these kinds first; only those of one status if one is named."""
         query = select(Job).where(Job.workspace_id == workspace_id).order_by(Job.created_at.desc()).limit(limit)
         query = query.where(Job.kind.in_(kinds))
         with self._sessions() as session:
@@ -96,9 +97,9 @@ class Jobs:
             return session.scalar(running) is not None
 
     def claim(self, job_id: str) -> Job | None:
-        """Start a queued job, or one that lost its worker. None where it is finished, or another worker has it.
+        """Start a queued job, or one that lost its worker. None if it is finished, or another worker has it.
 
-        A queued job has its whole time before it. One that lost its worker keeps its end: else a file that kills its
+        A queued job gets its full time. One that lost its worker keeps its deadline: otherwise a file that kills its
         worker each time would be tried for ever.
         """
         silent = now() - timedelta(seconds=self._silent_seconds)
@@ -116,12 +117,12 @@ class Jobs:
             return job
 
     def progress(self, job_id: str, stage: str, fraction: float, eta_seconds: float | None = None) -> None:
-        """Where a running job stands; also its heartbeat. `fraction` is of the whole job, in 0..1."""
+        """Record the progress of a running job; also its heartbeat. `fraction` is of the whole job, in 0..1."""
         at = now()
         self._update(job_id, stage=stage, progress=fraction, eta_seconds=eta_seconds, heartbeat_at=at, progress_at=at)
 
     def explain(self, job_id: str, reason: str) -> None:
-        """Say why a queued job waits."""
+        """Record why a queued job waits."""
         with self._sessions.begin() as session:
             session.execute(update(Job).where(Job.id == job_id, Job.status == "queued").values(reason=reason))
 
@@ -129,7 +130,7 @@ class Jobs:
         self._update(job_id, heartbeat_at=now())
 
     def finish(self, job_id: str, status: JobStatus, reason: str | None, result: dict[str, Any] | None = None) -> None:
-        """End a job. A finished job stays as it is."""
+        """End a job. A finished job stays unchanged."""
         values: dict[str, Any] = {"status": status, "stage": status, "reason": reason}
         values |= {"finished_at": now(), "eta_seconds": None}
         values |= {"progress": 1.0} if status == "succeeded" else {}
@@ -137,7 +138,7 @@ class Jobs:
         self._change(update(Job).where(Job.id == job_id, Job.status.in_(may_become(status))).values(**values))
 
     def request_cancel(self, workspace_id: str, job_id: str) -> Job:
-        """Ask a job to stop. One that no worker has is cancelled at once; a finished one stays as it is."""
+        """Ask a job to stop. One that no worker has is cancelled at once; a finished one stays unchanged."""
         self.find(workspace_id, job_id)
         with self._sessions.begin() as session:
             self.cancel_all(session, [job_id], "cancelled")
@@ -150,9 +151,9 @@ class Jobs:
         session.execute(waiting.values(status="cancelled", stage="cancelled", reason=reason, finished_at=now()))
 
     def request_pause(self, workspace_id: str, job_id: str) -> Job:
-        """Ask a job to wait. One that no worker has waits at once; a finished one stays as it is.
+        """Ask a job to wait. One that no worker has waits at once; a finished one stays unchanged.
 
-        Raises WrongJobState for a kind of job that would lose what it has done.
+        Raises WrongJobState for a kind of job that would lose its work.
         """
         job = self.find(workspace_id, job_id)
         if job.kind not in PAUSABLE:
@@ -165,7 +166,7 @@ class Jobs:
         return self.find(workspace_id, job_id)
 
     def resume(self, workspace_id: str, job_id: str) -> tuple[Job, bool]:
-        """Let a paused job go on, with its whole time before it; whether it has to be sent to a worker.
+        """Let a paused job continue, with its full time again. Returns whether it must be sent to a worker.
 
         Raises WrongJobState for one that is not paused.
         """
@@ -182,19 +183,21 @@ class Jobs:
     def put_aside(self, job_id: str, status: JobStatus, reason: str) -> None:
         """Take a running job from its worker: `paused`, or `queued` to be offered again by `abandoned`.
 
-        While it waits it has no deadline; its time begins anew with its next start.
+        While it waits it has no deadline; its time begins again with its next start.
         """
         self._put_aside(job_id, status=status, reason=reason)
 
     def put_back(self, job_id: str, reason: str) -> None:
-        """As `put_aside`, `queued`, after a try that does not count: it could do nothing, something else was away."""
+        """As `put_aside` with `queued`, after an attempt that does not count: it could do nothing because something
+        else was away.
+        """
         self._put_aside(job_id, status="queued", reason=reason, tries=Job.tries - 1)
 
     def _put_aside(self, job_id: str, **values: Any) -> None:
         self._update(job_id, **values, pause_requested=False, deadline_at=None)
 
     def current(self, job_id: str) -> Job | None:
-        """The job as it stands, with what was asked of it since; None where its row is gone."""
+        """The job in its present state, with what was asked of it since; None if its row is gone."""
         return self._get(job_id)
 
     def cancel_requested(self, job_id: str) -> bool:
@@ -202,8 +205,9 @@ class Jobs:
         return job is None or job.cancel_requested
 
     def must_stop(self, job: Job) -> bool:
-        """Whether the process at work on a claimed job has to end: the job is to be cancelled or to wait, has ended, or
-        was given to another worker."""
+        """Whether the process that works on a claimed job must end: the job is to be cancelled or to wait, has ended,
+        or was given to another worker.
+        """
         row = self._get(job.id)
         if row is None or row.cancel_requested or row.pause_requested:
             return True
@@ -224,7 +228,7 @@ class Jobs:
         self._change(insert(JobEvent).values(**told, data=data or {}))
 
     def events(self, workspace_id: str, job_id: str, limit: int = 100, after: int | None = None) -> Sequence[JobEvent]:
-        """The newest events first; `after` is the id of an event: those older than it."""
+        """The newest events first; with `after`, the id of an event, only events older than it."""
         self.find(workspace_id, job_id)
         query = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.workspace_id == workspace_id)
         if after is not None:
@@ -233,10 +237,11 @@ class Jobs:
             return session.scalars(query.order_by(JobEvent.id.desc()).limit(limit)).all()
 
     def abandoned(self) -> Sequence[Job]:
-        """Jobs to offer to the workers again: running without a heartbeat for a minute, queued for one, and put aside
-        by a worker, which has taken its message.
+        """Jobs to offer to the workers again: running without a heartbeat for a minute, queued for a minute, or put
+        aside by a worker, which has taken its message.
 
-        Of each kind so many, that thousands of files that wait keep no sync and no training from being offered.
+        The number of each kind is limited, so that thousands of waiting files do not keep a sync or a training from
+        being offered.
         """
         silent = now() - timedelta(seconds=self._silent_seconds)
         lost = select(Job).where(Job.status == "running", Job.heartbeat_at < silent)
@@ -264,7 +269,7 @@ class Jobs:
         self._change(update(Job).where(Job.id == job_id, Job.status == "running").values(**values))
 
     def _change(self, statement: Update | Insert) -> None:
-        """One statement that does no harm twice, in a transaction of its own."""
+        """One statement that does no harm when repeated, in a transaction of its own."""
 
         def change() -> None:
             with self._sessions.begin() as session:

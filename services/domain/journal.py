@@ -17,7 +17,7 @@ AT_ONCE = 500  # answers a transaction, so that others can write between two
 
 
 def forget_turns(session: Session, turn_ids: Sequence[str]) -> None:
-    """Remove answers with the feedback on them and the examples from them that nobody has approved.
+    """Remove answers, the feedback on them, and the examples from them that nobody has approved.
 
     Approved examples keep their text; they no longer name the answer.
     """
@@ -29,7 +29,7 @@ def forget_turns(session: Session, turn_ids: Sequence[str]) -> None:
 
 
 def forget_before(sessions: Sessions, moment: datetime) -> int:
-    """Forget every answer given before a moment, in every workspace; returns how many."""
+    """Remove every answer given before a given time, in every workspace; returns how many."""
     with sessions() as session:
         workspaces = session.scalars(select(Workspace.id)).all()
     return sum(_forget_before(sessions, workspace_id, moment) for workspace_id in workspaces)
@@ -48,7 +48,7 @@ def _forget_before(sessions: Sessions, workspace_id: str, moment: datetime) -> i
 
 
 def passage_chunk(workspace_id: str, passage: dict[str, Any]) -> Chunk:
-    """A passage of the journal as a chunk; where it stood in its document is not known any more."""
+    """A passage of the journal as a chunk; its place in its document is not known any more."""
     text = passage["text"]
     return Chunk(
         id=passage["chunk_id"],

@@ -38,7 +38,7 @@ def key_row(
     requests_per_minute: int = REQUESTS_PER_MINUTE,
     tokens_per_minute: int = TOKENS_PER_MINUTE,
 ) -> ApiKey:
-    """The row of a new key, which has all of the secret but the secret itself."""
+    """The row of a new key. It holds everything about the key except the secret itself."""
     return ApiKey(
         id=f"key_{secrets.token_hex(12)}",
         workspace_id=workspace_id,
@@ -53,7 +53,7 @@ def key_row(
 
 
 def add_workspace(session: Session, workspace_id: str, name: str) -> Workspace:
-    """The workspace with its default store; either is made where it is not there."""
+    """The workspace with its default store; whichever does not exist is made."""
     workspace = session.get(Workspace, workspace_id)
     if workspace is None:
         workspace = Workspace(id=workspace_id, name=name)
@@ -68,9 +68,9 @@ def add_workspace(session: Session, workspace_id: str, name: str) -> Workspace:
 
 
 def take_turns(session: Session, workspace_ids: Iterable[str]) -> None:
-    """Wait until nobody else changes keys of these workspaces, and keep others waiting until this transaction ends.
+    """Wait until nobody else changes keys of these workspaces, and make others wait until this transaction ends.
 
-    It is the first statement of its transaction: what is read afterwards is as the others left it.
+    It is the first statement of its transaction, so later reads see what the others wrote.
     """
     for workspace_id in sorted(set(workspace_ids)):
         session.execute(update(Workspace).where(Workspace.id == workspace_id).values(name=Workspace.name))

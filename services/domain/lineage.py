@@ -32,7 +32,7 @@ class Lineage:
 
 
 def add_origins(session: Session, workspace_id: str, holder_id: str, origins: Iterable[str], how: str) -> None:
-    """Record where a holder's text is from; what is recorded already stays."""
+    """Record where a holder's text is from; what is already recorded stays."""
     known = set(session.scalars(select(TextOrigin.origin_id).where(*_of(workspace_id, holder_id, how))))
     for origin_id in sorted(set(origins) - known):
         session.add(TextOrigin(holder_id=holder_id, origin_id=origin_id, how=how, workspace_id=workspace_id))
@@ -43,7 +43,7 @@ def add_version_origins(
 ) -> None:
     """Record what a version was trained on, as its run says: a data set's origins, and the files of the passages.
 
-    A version that was begun with another one has that one's texts in it too.
+    A version that started from another one has that one's texts in it too.
     """
     for how in (EXAMPLES, PASSAGES) if begun_with else ():
         inherited = select(TextOrigin.origin_id).where(*_of(workspace_id, str(begun_with), how))
@@ -59,7 +59,7 @@ def forget_origins(session: Session, holder_id: str) -> None:
 
 
 def lineage(session: Session, workspace_id: str, origin_id: str) -> Lineage:
-    """Where the text of a file or an answer stands; data sets whose content is deleted are left out."""
+    """Which holders have the text of a file or an answer; data sets whose content is deleted are left out."""
     rows = select(TextOrigin).where(TextOrigin.workspace_id == workspace_id, TextOrigin.origin_id == origin_id)
     how: dict[str, list[str]] = {}
     for row in session.scalars(rows.order_by(TextOrigin.how)):

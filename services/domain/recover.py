@@ -25,7 +25,7 @@ from services.kit.settings import Platform
 
 @dataclass(frozen=True)
 class Recovered:
-    """`key_path` is the file with the new first key, `revoked` the ids of the keys that it takes the place of."""
+    """`key_path` is the file with the new first key, `revoked` the ids of the keys that it replaces."""
 
     key_path: Path
     key_id: str
@@ -35,7 +35,7 @@ class Recovered:
 def recover(platform: Platform) -> Recovered:
     """Make a new first key, write it into the home's secrets, and revoke the former one.
 
-    Raises UnsafeFolder where a folder in use is not this user's own.
+    Raises UnsafeFolder if a folder in use is not this user's own.
     """
     make_folders(platform)
     with _alone(platform.secrets_folder):
@@ -51,7 +51,7 @@ def recover(platform: Platform) -> Recovered:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """One recovery at a time: of two, one would revoke the key that the other wrote."""
+    """One recovery at a time: otherwise one of two would revoke the key that the other wrote."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -68,7 +68,7 @@ def _record(sessions: Sessions, secret: str) -> str:
 
 
 def _revoke_former(sessions: Sessions, key_id: str) -> tuple[str, ...]:
-    """The ids of the former first keys, which work no more; there are several where runs were cut short."""
+    """The ids of the former first keys, which no longer work; there are several if earlier runs were interrupted."""
     former = ApiKey.workspace_id == WORKSPACE_ID, ApiKey.is_first.is_(True), ApiKey.id != key_id
     with sessions.begin() as session:
         ids = session.scalars(select(ApiKey.id).where(*former, ApiKey.revoked_at.is_(None))).all()

@@ -18,7 +18,7 @@ from services.domain.store_files import hide, mark_cancelled
 
 @dataclass(frozen=True)
 class Withdrawn:
-    """A file that nobody sees any more; its points in these stores and its bytes are to be purged after the commit."""
+    """A file that is hidden everywhere; its points in these stores and its bytes must be purged after the commit."""
 
     file_id: str
     path: str
@@ -28,7 +28,7 @@ class Withdrawn:
 def remove_files(session: Session, file_ids: Sequence[str]) -> Sequence[str]:
     """Hide files at once, in every store; returns the stores that held one of them until now.
 
-    One that is gone already stays as it is.
+    A file that is already removed stays unchanged.
     """
     session.execute(update(File).where(File.id.in_(file_ids), File.deleted_at.is_(None)).values(deleted_at=now()))
     these = StoreFile.file_id.in_(file_ids)
@@ -39,9 +39,9 @@ def remove_files(session: Session, file_ids: Sequence[str]) -> Sequence[str]:
 
 
 def withdraw(session: Session, file_ids: Sequence[str]) -> list[Withdrawn]:
-    """As `remove_files`; returns what is to be purged. One that is gone already is not named again.
+    """As `remove_files`; returns what must be purged. A file that is already removed is not named again.
 
-    Stores that hid a file earlier are named too: its points may still be there.
+    Stores that hid a file earlier are named too, since its points may still be there.
     """
     stores: dict[str, list[str]] = {}
     ever = select(StoreFile.store_id, StoreFile.file_id).where(StoreFile.file_id.in_(file_ids))

@@ -18,14 +18,14 @@ FINE_TUNING: JobKind = "fine_tuning"
 
 
 class NothingToTrainOn(Exception):
-    """A schedule's examples are not there; the message says what to do."""
+    """A schedule's examples do not exist; the message says what to do."""
 
 
 class ApprovedExamples(Protocol):
     """The examples of a workspace that a person approved."""
 
     def count(self, workspace_id: str, since: datetime | None) -> int:
-        """How many were approved since a moment; without one, how many there are."""
+        """How many were approved since a given time; without one, how many there are."""
         ...
 
     def freeze(self, workspace_id: str) -> str:
@@ -34,7 +34,7 @@ class ApprovedExamples(Protocol):
 
 
 class ReviewedExamples:
-    """Those of the review queue, of the kind `supervised`."""
+    """The examples of the review queue, of the kind `supervised`."""
 
     def __init__(self, sessions: Sessions, files_url: str) -> None:
         self._sessions, self._files_url = sessions, files_url
@@ -61,7 +61,7 @@ def training_file(sessions: Sessions, schedule: TrainingSchedule, examples: Appr
 
 
 def unfinished_job(session: Session, schedule: TrainingSchedule) -> str | None:
-    """The id of the job of the schedule's last run, while that is not finished."""
+    """The id of the job of the schedule's last run, until that job is finished."""
     last = Job.id == schedule.last_job_id, Job.status.not_in(FINISHED)
     return session.scalar(select(Job.id).where(*last))
 
@@ -71,7 +71,7 @@ def begin_run(
 ) -> Job | None:
     """Queue the schedule's job in the caller's transaction.
 
-    None where another run began since the schedule was read, so that there are never two at a time.
+    None if another run began after the schedule was read, so there are never two at a time.
     """
     request: dict[str, Any] = {
         "model": base_model,

@@ -17,15 +17,15 @@ from services.database.tables import ScheduleRun
 
 
 class NeverDue(ValueError):
-    """A cron expression that matches no day, as the 31st of February, or one that cannot be read."""
+    """A cron expression that matches no day, such as the 31st of February, or one that cannot be read."""
 
 
 def next_due(cron: str, time_zone: str, after: datetime) -> datetime:
-    """The first due time after a moment, in UTC.
+    """The first due time after a given time, in UTC.
 
-    The fields count wall-clock time. Where clocks go forward, a time that does not exist is due when the gap ends;
-    where they go back, an expression with fixed hours is due once, the first time, and one with `*` hours each hour.
-    Raises NeverDue.
+    The fields count wall-clock time. When clocks go forward, a time that does not exist is due when the gap ends. When
+    they go back, an expression with fixed hours is due once, the first time, and one with `*` hours each hour. Raises
+    NeverDue.
     """
     try:
         times = croniter(cron, after.astimezone(ZoneInfo(time_zone)))
@@ -42,7 +42,7 @@ def next_due(cron: str, time_zone: str, after: datetime) -> datetime:
 
 
 def claim_run(session: Session, workspace_id: str, schedule_id: str, due_at: datetime) -> ScheduleRun | None:
-    """Take a due time: its row, to be told what came of it. None where somebody else has it."""
+    """Take a due time. Returns its row, in which the caller records the outcome; None if somebody else has it."""
     run = ScheduleRun(schedule_id=schedule_id, due_at=due_at, workspace_id=workspace_id)
     try:
         with session.begin_nested():

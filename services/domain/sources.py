@@ -15,7 +15,7 @@ SYNC: JobKind = "sync_source"
 
 
 def begin_sync(session: Session, source: Source, deadline_seconds: float, **options: bool) -> tuple[Job, bool]:
-    """A job that synchronises a source, and whether it is new: one that waits with the same options is taken.
+    """A job that synchronises a source, and whether it is new: a waiting job with the same options is used again.
 
     Options: `full` reads every document anew, `confirm` allows any number of removals.
     """

@@ -13,9 +13,10 @@ from services.database.tables import StoreFile
 
 
 def want_again(row: StoreFile) -> None:
-    """Want another revision of a file in a store. What answers now goes on answering until that one is indexed.
+    """Ask for another revision of a file in a store. The revision that answers now answers until the new one is
+    indexed.
 
-    A file that was taken out, or never was indexed, has nothing that answers.
+    A file that was taken out, or never was indexed, has no revision that answers.
     """
     if row.deleted:
         row.indexed_at = None
@@ -33,14 +34,14 @@ def stop_indexing(session: Session, *which: ColumnElement[bool]) -> int:
 
 
 def mark_cancelled(session: Session, *which: ColumnElement[bool]) -> None:
-    """Show files that are about to be hidden as cancelled wherever their rows are still shown, as with a source."""
+    """Mark files that will be hidden as cancelled in all places that still show their rows, such as a source."""
     session.execute(update(StoreFile).where(*which, StoreFile.deleted.is_(False)).values(status="cancelled"))
 
 
 def hide(session: Session, *which: ColumnElement[bool]) -> None:
     """Take files out of stores at once: no search finds them, and a worker that indexes one of them is too late.
 
-    Their points in the index are for the caller to remove, after the commit.
+    After the commit, the caller must remove their points from the index.
     """
     gone = {"deleted": True, "revision": StoreFile.revision + 1}
     session.execute(update(StoreFile).where(*which, StoreFile.deleted.is_(False)).values(**gone))

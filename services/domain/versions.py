@@ -12,7 +12,7 @@ REMOVED = "removed"
 
 
 def hold(session: Session, workspace_id: str) -> None:
-    """Until the transaction ends, nobody else moves the workspace's live pointer or removes one of its versions."""
+    """Until the transaction ends, nobody else can move the workspace's live pointer or remove one of its versions."""
     session.execute(update(Workspace).where(Workspace.id == workspace_id).values(name=Workspace.name))
 
 
@@ -44,9 +44,9 @@ def protected(session: Session, workspace_id: str) -> dict[str, str]:
 
 
 def remove_version(session: Session, version: Version) -> str | None:
-    """Mark a version as removed in the caller's transaction; its folder is cleared away by the workers.
+    """Mark a version as removed in the caller's transaction; the workers delete its folder.
 
-    Returns why it must stay, in words, where it must.
+    If it must stay, returns why, in words.
     """
     hold(session, version.workspace_id)
     reason = protected(session, version.workspace_id).get(version.id)
@@ -56,7 +56,7 @@ def remove_version(session: Session, version: Version) -> str | None:
 
 
 def _last_good(session: Session, workspace_id: str, live: str | None) -> str | None:
-    """The version that was published last of those that passed the gate, beside the live one."""
+    """The last published version that passed the gate, apart from the live one."""
     query = select(Version.id, Version.gate).join(Publication, Publication.version_id == Version.id)
     query = query.where(Publication.workspace_id == workspace_id, Publication.event == "moved", Version.id != live)
     for version_id, gate in session.execute(query.order_by(Publication.id.desc())):

@@ -34,7 +34,7 @@ ERRORS: list[tuple[type[Exception], int, str]] = [
 
 
 def create_app(generation: Generation) -> FastAPI:
-    """The app of one `Generation`, which it starts and stops with itself."""
+    """The app of one `Generation`. The app starts and stops it."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -26,11 +26,11 @@ OURS = {
     "enable-log-requests": TEXTS, "enable-log-outputs": TEXTS,
     "disable-uvicorn-access-log": EACH_SLOT,
 }  # fmt: skip
-"""What is not for `engine_args`, and why."""
+"""Options that `engine_args` must not set, and why."""
 
 
 def check(arguments: Mapping[str, Any]) -> None:
-    """Raises OutOfRange for an argument that is Tandem's, or that is none of vLLM's long options."""
+    """Raises OutOfRange for an argument that Tandem sets itself, or that is not one of vLLM's long options."""
     for key, value in arguments.items():
         name = _option(key)
         if not NAME.fullmatch(name):
@@ -44,7 +44,7 @@ def check(arguments: Mapping[str, Any]) -> None:
 
 
 def command_line(arguments: Mapping[str, Any]) -> tuple[str, ...]:
-    """The arguments as options, each in words of its own: no shell reads them, so nothing has to be quoted.
+    """The arguments as options, each as a separate word: no shell reads them, so nothing needs quotes.
 
     true is `--name`, false `--no-name`, a list `--name one two`, a table `--name={JSON}`, all else `--name=value`.
     """

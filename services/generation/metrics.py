@@ -13,7 +13,7 @@ from services.generation.service import Generation
 
 
 class SlotCollector(Collector):
-    """Reads the slots at the moment of a scrape; nothing is counted twice or kept."""
+    """Reads the slots at the moment of a scrape; it stores nothing and counts nothing twice."""
 
     def __init__(self, generation: Generation) -> None:
         self._generation = generation
@@ -38,7 +38,7 @@ class SlotCollector(Collector):
 
 
 def registry(generation: Generation) -> CollectorRegistry:
-    """A registry of this app alone, so that several apps may run in one process."""
+    """A registry of this app only, so that several apps can run in one process."""
     own = CollectorRegistry()
     own.register(SlotCollector(generation))
     return own

@@ -29,7 +29,7 @@ SLOW_STEPS_AT_ONCE = 16
 
 
 class Generation:
-    """Owns the slots of one platform. `start` begins, `stop` ends; between the two everything moves by itself."""
+    """Owns the slots of one platform. `start` begins, `stop` ends; in between it needs no calls to make progress."""
 
     def __init__(self, platform: Platform, settings: GenerationSettings) -> None:
         self.platform, self.settings = platform, settings
@@ -53,7 +53,7 @@ class Generation:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Start what the live pointers say and the base slot; returns at once."""
+        """Start what the live pointers name and the base slot; returns at once."""
         self.publisher.reconcile()
         if self.settings.serve_base:
             self._spawn(self._prepare_base)
@@ -71,7 +71,7 @@ class Generation:
         return self._tables.current(self.fleet.rows(), self.publisher.canaries())
 
     def missing(self) -> list[str]:
-        """What keeps the service from being ready, in words; empty when base (if served) and all live slots answer."""
+        """What keeps the service from being ready, in words; empty if base (if served) and all live slots answer."""
         reasons = [self._preparing] if self._preparing else []
         for row in self.fleet.rows():
             if row.role in ("base", "live") and row.state != "ready":
@@ -105,7 +105,7 @@ class Generation:
 
 
 def choose_engine(platform: Platform, settings: GenerationSettings) -> Engine:
-    """The engine that the settings name, or that this machine can run."""
+    """The engine that the settings name, or one that this machine can run."""
     folder = platform.run_folder / "slots"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)

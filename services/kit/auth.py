@@ -30,9 +30,9 @@ class ServiceToken:
 
 
 def authorization(token: str) -> str:
-    """The header by which a service is known.
+    """The header that identifies a service.
 
-    Raises ValueError where the platform has no token: a service never listens without one.
+    Raises ValueError if the platform has no token: a service never listens without one.
     """
     if not token:
         raise ValueError("the platform has no service token; start it with `tandem up`, or set TANDEM_SERVICE_TOKEN")

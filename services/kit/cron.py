@@ -16,7 +16,7 @@ LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 @dataclass(frozen=True)
 class _Part:
-    """One part of a field: as it is kept, and what it stands for."""
+    """One part of a field: its stored text, and the values that it stands for."""
 
     text: str
     numbers: range
@@ -25,7 +25,7 @@ class _Part:
 def check_cron(cron: str) -> str:
     """The expression with single spaces: minute, hour, day of the month, month, day of the week, in numbers.
 
-    Raises ValueError, also for one that matches no day, as the 30th of February.
+    Raises ValueError, also for one that matches no day, such as the 30th of February.
     """
     fields = cron.split()
     if len(fields) != len(FIELDS):

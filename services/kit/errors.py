@@ -35,7 +35,7 @@ class ApiError(Exception):
 
 
 def internal() -> ApiError:
-    """What a client is told of a fault of ours."""
+    """What a client is told about an error of our own."""
     return ApiError(500, "An internal error happened; the service's log has the cause.", code="internal")
 
 

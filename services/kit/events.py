@@ -14,14 +14,14 @@ from httpx_sse import EventSource
 
 
 class _Events(EventSource):
-    """The events of a response whatever its content type: a proxy on the way may have dropped that."""
+    """The events of a response, whatever its content type: a proxy on the way may have removed that."""
 
     def _check_content_type(self) -> None:
         pass
 
 
 def read_events(response: httpx.Response) -> Iterator[str]:
-    """The `data` of each event as it comes. An event that is cut off is none."""
+    """The `data` of each event as it arrives. An event that is cut off is ignored."""
     for event in _Events(response).iter_sse():
         if event.data:
             yield event.data

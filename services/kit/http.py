@@ -6,7 +6,7 @@ import httpx
 
 
 def base_url(address: str) -> str:
-    """The URL httpx needs for an address; a Unix socket has a host name of no meaning."""
+    """The URL that httpx needs for an address; for a Unix socket the host name has no meaning."""
     return "http://tandem" if address.startswith("unix:") else address
 
 

@@ -32,8 +32,9 @@ class JsonLines(logging.Formatter):
 
 
 def _message(record: logging.LogRecord, error: BaseException | None) -> str:
-    """The message with each error in it told. Where a trace follows, only what comes before its own words: Celery and
-    asyncio spell the error out there once more."""
+    """The message with each error in it as `told`. If a trace follows, only the text before the error's own words:
+    Celery and asyncio repeat the error there.
+    """
     if isinstance(record.msg, BaseException):
         return told(record.msg)
     if error and isinstance(record.args, dict) and "exc" in record.args:  # Celery's words for a failed task
@@ -46,7 +47,7 @@ def _message(record: logging.LogRecord, error: BaseException | None) -> str:
 
 
 def configure(service: str, level: str = "INFO") -> None:
-    """Log to standard error, errors that nobody catches among the rest."""
+    """Log to standard error, also errors that nobody catches."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)

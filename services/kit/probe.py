@@ -23,7 +23,7 @@ IMAGES = {"all": "gateway", "worker": "worker-index"}  # an image's name stands 
 
 
 class NotAlive(Exception):
-    """The process does not do its work; the message says how that shows."""
+    """The process does not do its work; the message says how this was noticed."""
 
 
 def probe(process: str, platform: Platform) -> None:
@@ -39,7 +39,7 @@ def probe(process: str, platform: Platform) -> None:
 
 
 def own_address(service: str, platform: Platform) -> str:
-    """Where a service in this container answers: its own port, on the host that it listens on."""
+    """The address at which a service in this container answers: its own port, on the host that it listens on."""
     address = getattr(platform, f"{service}_url", None)
     if not isinstance(address, str) or service in ("database", "files", "broker"):
         raise ValueError(f"No process is called '{service}'; use a service, a worker (worker-light) or beat.")

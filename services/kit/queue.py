@@ -17,7 +17,8 @@ REDELIVERY_SECONDS = LONGEST_JOB_SECONDS + 3600
 def make_celery(broker_url: str) -> Celery:
     """A Celery app that takes JSON only, acknowledges late, and never delivers a running job a second time.
 
-    A lost worker's job is found by its heartbeat, not by redelivery: the visibility timeout is above the longest job.
+    A lost worker's job is found by its heartbeat, not by redelivery: the visibility timeout is longer than the longest
+    job.
     """
     app = Celery("tandem", broker=broker_url)
     app.conf.update(
@@ -43,9 +44,9 @@ def make_celery(broker_url: str) -> Celery:
 
 
 def redis_client(broker_url: str) -> redis.asyncio.Redis:
-    """An asyncio client of the broker, for counters that every replica shares.
+    """An asyncio client of the broker, for counters that all replicas share.
 
-    It tries once more and then gives up: the client's own ten tries with pauses would hold up each request for seconds
+    It tries once more and then gives up: the client's own ten attempts with pauses would delay each request for seconds
     while the broker is away.
     """
     parts, retry = urlsplit(broker_url), Retry(NoBackoff(), 1)

@@ -8,9 +8,9 @@ LEAST = 19
 
 
 def be_quiet() -> None:
-    """Let this process, and those it starts, run when no other wants the processor.
+    """Let this process, and those it starts, run only when no other needs the processor.
 
-    Linux's idle class gives way at once, where a high nice value still takes its turn of some milliseconds.
+    Linux's idle class yields at once; a process with a high nice value still gets its turn of some milliseconds.
     """
     os.nice(LEAST - os.getpriority(os.PRIO_PROCESS, 0))
     if hasattr(os, "SCHED_IDLE"):

@@ -14,6 +14,6 @@ ENDED_BY = {
 
 
 def remarks(body: Mapping[str, Any]) -> list[str]:
-    """Of a whole completion, or of the chunk of a stream that has the finish reason."""
+    """The remarks of a whole completion, or of the chunk of a stream that has the finish reason."""
     found = [UNGROUNDED] if body.get("grounded") is False else []
     return [*found, *(text for name, text in ENDED_BY.items() if body.get("ended_by") == name)]

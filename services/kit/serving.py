@@ -14,8 +14,8 @@ from services.kit.http import socket_path
 def serve(app: ASGIApp, address: str, listen_host: str = "") -> None:
     """Serve until SIGTERM; requests under way get 10 seconds to finish.
 
-    `address` is `unix:/path.sock` or `http://host:port`. The service listens on that host, or on `listen_host` where
-    the address names the service to others and not an interface of this machine, as in a container.
+    `address` is `unix:/path.sock` or `http://host:port`. The service listens on that host, or on `listen_host` if the
+    address is the name for other services and not an interface of this machine, as in a container.
     """
     options: dict[str, object] = {"log_config": None, "access_log": False, "timeout_graceful_shutdown": 10}
     path = socket_path(address)

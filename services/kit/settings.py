@@ -25,7 +25,7 @@ LONGEST_SOCKET_FOLDER = 70  # a Unix socket's path may have 107 bytes; the longe
 
 
 def read_toml(table: str | None) -> dict[str, Any]:
-    """The settings file's top-level keys, or one of its tables; empty where there is no file."""
+    """The settings file's top-level keys, or one of its tables; empty if there is no file."""
     path = Path(os.environ.get("TANDEM_CONFIG", "tandem.toml"))
     if not path.is_file():
         return {}

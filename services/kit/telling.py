@@ -17,14 +17,14 @@ PLAIN = {
     "sqlalchemy", "sqlite3", "redis", "kombu", "celery", "billiard", "httpx", "httpcore", "anyio", "qdrant_client",
     "fsspec", "botocore", "torch", "safetensors_rust", "subprocess", "json", "tomllib", "pydantic_settings",
 }  # fmt: skip
-"""Libraries whose errors say in their first line what went wrong with a machine, and no more."""
+"""Libraries whose errors say in their first line what went wrong with a machine, and nothing else."""
 MACHINE = (OSError, ImportError, MemoryError, RuntimeError, UnicodeError)
 QUOTING = ("value_error", "assertion_error", "union_tag_invalid")
-"""The errors of pydantic whose words may have the input in them."""
+"""The errors of pydantic whose text may contain the input."""
 
 
 def words_of(error: BaseException) -> str:
-    """What it may say; empty for an error whose words may quote a text."""
+    """The part of an error's text that may be shown; empty for an error whose text may quote a user's text."""
     if isinstance(error, ValidationError):
         return _fields(error)
     package = type(error).__module__.partition(".")[0]
@@ -35,13 +35,13 @@ def words_of(error: BaseException) -> str:
 
 
 def told(error: BaseException) -> str:
-    """An error in one line: its kind and its words, or its kind and where it was raised."""
+    """An error in one line: its kind and its text, or its kind and where it was raised."""
     words, kind = words_of(error), type(error).__name__
     return f"{kind}: {words}" if words else f"{kind}{_place(error)}"
 
 
 def traced(error: BaseException) -> str:
-    """An error with its trace and those of the errors behind it, the first cause first."""
+    """An error with its trace and those of the errors that caused it, the first cause first."""
     parts: list[str] = []
     seen: set[int] = set()
     waiting = [error]
@@ -63,7 +63,7 @@ def _behind(error: BaseException) -> list[BaseException]:
 
 
 def _fields(error: ValidationError) -> str:
-    """What is wrong with which field, as with a setting, without what stands in it."""
+    """What is wrong with which field, for example of a setting, without the field's value."""
     found = error.errors(include_input=False, include_url=False, include_context=False)
     said = (one["type"] if one["type"] in QUOTING else one["msg"] for one in found)
     places = (".".join(map(str, one["loc"])) for one in found)

@@ -12,7 +12,7 @@ UNFIT = re.compile("[\x00\ud800-\udfff]")
 
 
 def what_is_unfit(text: str) -> str | None:
-    """What of a text cannot be stored, in words; None where all of it can."""
+    """The part of a text that cannot be stored, in words; None if all of it can."""
     found = UNFIT.search(text)
     if found is None:
         return None
@@ -20,9 +20,9 @@ def what_is_unfit(text: str) -> str | None:
 
 
 def place_of_unfit(value: Any) -> tuple[str, str] | None:
-    """The first text in a JSON value, keys among them, that cannot be stored: where it stands, and what it has.
+    """The first text in a JSON value, keys included, that cannot be stored: its place, and what is wrong with it.
 
-    A place reads like `messages.0.content`; it is empty where the value is a text itself.
+    A place has the form `messages.0.content`; it is empty if the value itself is a text.
     """
     waiting: list[tuple[str, Any]] = [("", value)]
     while waiting:
@@ -45,14 +45,15 @@ def _inside(place: str, key: object) -> str:
 
 def read_stored_json(stored: str | bytes) -> Any:
     """JSON from the database, with U+FFFD for each half of a pair and NUL that was stored before such texts were
-    refused: one of them in one row made every list that has the row a 500."""
+    refused: one of them in one row gave a 500 for every list with that row.
+    """
     text = stored.decode() if isinstance(stored, bytes) else stored
     value = json.loads(text)
     return mended(value) if "\\ud" in text or "\\u0000" in text else value
 
 
 def mended(value: Any) -> Any:
-    """A JSON value with U+FFFD for what in its texts cannot be stored."""
+    """A JSON value with U+FFFD in place of what cannot be stored in its texts."""
     if isinstance(value, str):
         return UNFIT.sub("\ufffd", value)
     if isinstance(value, dict):

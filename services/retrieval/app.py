@@ -61,11 +61,11 @@ def create_app(
     reranker: Reranker | None = None,
     open_embedder: OpenEmbedder | None = None,
 ) -> FastAPI:
-    """The app, with its model loaded; what is not given is made from the settings.
+    """The app, with its model loaded; arguments that are not given are made from the settings.
 
     `open_embedder` loads the embedders of collections that were made before the setting changed. When the app starts it
-    reads its live collections in the background, and it closes them when it stops.
-    Raises ValueError where the platform has no service token.
+    reads its live collections in the background, and it closes them when it stops. Raises ValueError if the platform
+    has no service token.
     """
     embedder = embedder or _open(platform, settings, platform.embedding_model)
     engine = engine or open_engine(platform, settings)
@@ -92,7 +92,9 @@ def create_app(
 
 
 def _open(platform: Platform, settings: RetrievalSettings, model: str, *, local_only: bool = False) -> Embedder:
-    """An embedder as the settings run it. A former one is `local_only`: a search never waits for a download."""
+    """An embedder with the platform's settings. A former one is `local_only`, so that a search never waits for a
+    download.
+    """
     return make_embedder(
         model,
         platform.embedding_runtime,

@@ -15,7 +15,7 @@ SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 class Metrics:
-    """The counters of one app, in a registry of their own, so that two apps in a process do not mix."""
+    """The counters of one app, in a registry of their own, so that two apps in a process stay separate."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -49,22 +49,22 @@ class Metrics:
         self._written.inc(points)
 
     def became_searchable(self, asked_at: float | None) -> None:
-        """A file is found from now on; it was put into its store at `asked_at`, in seconds since 1970."""
+        """From now on a file is found; it was put into its store at `asked_at`, in seconds since 1970."""
         if asked_at is not None:
             self._searchable.observe(max(0.0, time.time() - asked_at))
 
     def was_purged(self, asked_at: float | None) -> None:
-        """A file has left the index; somebody deleted it at `asked_at`."""
+        """A file is no longer in the index; somebody deleted it at `asked_at`."""
         if asked_at is not None:
             self._purged.observe(max(0.0, time.time() - asked_at))
 
     @contextmanager
     def counting_refusals(self) -> Iterator[None]:
-        """Counts a write that is refused as stale."""
+        """Counts each write that is refused as stale."""
         with self._stale.count_exceptions(StaleRevision):
             yield
 
     def text(self, open_collections: int) -> bytes:
-        """The exposition, with the gauge as of now."""
+        """The exposition, with the gauge's present value."""
         self._open.set(open_collections)
         return generate_latest(self._registry)

@@ -66,7 +66,7 @@ class Parts:
         )
 
     def readiness(self) -> dict[str, str]:
-        """Ready as long as the database answers; what an operator should look at is in `detail`."""
+        """Ready as long as the database answers; `detail` says what an operator should check."""
         damaged, other = self.catalog.problems(self.embedder.name)
         words = [f"{damaged} damaged"] if damaged else []
         words += [f"{other} made with another embedder than {self.embedder.name}"] if other else []
@@ -74,7 +74,7 @@ class Parts:
         return {**state, "detail": f"collections to reindex: {', '.join(words)}"} if words else state
 
     def overview(self, workspace_id: str, store_id: str) -> CollectionsResponse:
-        """A store's builds; the live one counted, unless it is damaged."""
+        """A store's builds; the live one with its count, unless it is damaged."""
         live_id, previous_id, rows = self.catalog.collections(workspace_id, store_id)
         live = next((row for row in rows if row.id == live_id), None)
         count = 0

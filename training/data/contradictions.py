@@ -17,25 +17,25 @@ from training.model import Example, turns_of
 
 Groups = Sequence[Sequence[int]]
 SAME_ANSWER = 0.4
-"""From this token F1 on, two answers count as one that is worded differently."""
+"""From this token F1 on, two answers count as the same answer in other words."""
 MOST_VIEWS = 8
-"""Answers at odds that are kept apart for one question; a further one is compared with these."""
+"""The most contradictory answers that are kept for one question; any further answer is compared with these."""
 
 
 @dataclass(frozen=True)
 class Contradictions:
-    """`places` of the examples whose answer is at odds with another one's to the same question, and the `pairs`."""
+    """`places` of the examples whose answer contradicts another one's to the same question, and the `pairs`."""
 
     places: tuple[int, ...]
     pairs: tuple[tuple[int, int], ...]
 
 
 def contradictions(examples: Sequence[Example], same: Groups) -> Contradictions:
-    """The contradictory ones among examples, each taken for its last answer. `same` are the places of those that ask
-    the same, group by group.
+    """The contradictory ones among examples, each taken for its last answer. `same` has the places of the examples that
+    ask the same, group by group.
 
-    Answers are at odds where few of their words agree, where each has a figure that the other lacks, where one says yes
-    and one no, where one denies what the other says, or where only one refuses.
+    Two answers contradict each other if few of their words agree, if each has a figure that the other lacks, if one
+    says yes and one no, if one denies what the other says, or if only one refuses.
     """
     places: list[int] = []
     pairs: list[tuple[int, int]] = []
@@ -50,7 +50,7 @@ def contradictions(examples: Sequence[Example], same: Groups) -> Contradictions:
 def contradictory(examples: Sequence[Example], same: Callable[[Sequence[Example]], Groups]) -> Contradictions:
     """The contradictory ones among examples, by every answer of theirs that is learned.
 
-    `same` finds the places of those that ask the same; it is given an example for each answer.
+    `same` finds the places of examples that ask the same; it gets one example for each answer.
     """
     turns = turns_of(examples)
     found = contradictions(turns, same(turns))
@@ -61,7 +61,8 @@ def contradictory(examples: Sequence[Example], same: Callable[[Sequence[Example]
 
 
 def equal_questions(examples: Sequence[Example]) -> list[list[int]]:
-    """Places of the examples that ask the same but for case, spaces and punctuation, where there are several."""
+    """Places of the examples whose questions are equal apart from case, spaces and punctuation, if there are
+    several."""
     together: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for place, example in enumerate(examples):
         together[tuple(SIGNS.findall(bare(example.whole_prompt)))].append(place)
@@ -90,7 +91,7 @@ def _figures_differ(first: str, second: str) -> bool:
 
 
 def _views(examples: Sequence[Example], group: Sequence[int]) -> list[int]:
-    """One example for each answer that is at odds with those before it."""
+    """One example for each answer that contradicts those before it."""
     views: list[int] = []
     for place in group:
         if len(views) < MOST_VIEWS and not any(agree(examples[view], examples[place]) for view in views):

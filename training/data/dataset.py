@@ -24,9 +24,10 @@ SHOWN = 20
 
 @dataclass(frozen=True)
 class Dataset:
-    """Examples, frozen: `sha256` is over their canonical form, whatever the format that they were read from.
+    """Examples, frozen. `sha256` is over their canonical form and does not depend on the format that they were read
+    from.
 
-    `unread` counts the rows by each of their keys that means nothing here.
+    `unread` gives, for each key without a meaning here, the number of rows that have it.
     """
 
     examples: tuple[Example, ...]
@@ -36,7 +37,7 @@ class Dataset:
 
     @property
     def has_preferences(self) -> bool:
-        """Whether every example has a rejected answer beside its own; such a set is for preference training alone."""
+        """Whether every example has a rejected answer beside its own; such a set is only for preference training."""
         return any(example.rejected is not None for example in self.examples)
 
 
@@ -44,10 +45,10 @@ def parse_dataset(data: bytes, settings: ExampleSettings | None = None) -> Datas
     """Read training examples: JSONL or one JSON list, in one of the formats of `training.data.formats`.
 
     `metadata` is kept. Its `document` may name the file that answers; `null` there marks a question that no document
-    answers. Its `answer_id` may name the answer of the journal that the example was made from. The last turn has to be
+    answers. Its `answer_id` may name the answer in the journal that the example was made from. The last turn must be
     the assistant's. Every answer to a user's turn is learned, unless it has the weight 0.
 
-    Raises InvalidDataset that names every bad line by its number (the first 20 in the message, all in `problems`), or
+    Raises InvalidDataset, which names every bad line by its number (the first 20 in the message, all in `problems`), or
     says that formats are mixed, or that there are too few examples.
     """
     minimum = (settings or ExampleSettings()).min_examples
@@ -74,16 +75,16 @@ def parse_dataset(data: bytes, settings: ExampleSettings | None = None) -> Datas
 
 
 def check_count(examples: int, minimum: int) -> None:
-    """Raises InvalidDataset for too few."""
+    """Raises InvalidDataset if there are too few."""
     if examples < minimum:
         count = "1 example" if examples == 1 else f"{examples} examples"
         raise InvalidDataset(f"The data set has {count}; at least {minimum} are needed.")
 
 
 def canonical(examples: Sequence[Example]) -> bytes:
-    """Examples as JSONL that `parse_dataset` reads back: the same content has the same bytes, whatever its format.
+    """Examples as JSONL that `parse_dataset` can read: the same content gives the same bytes, whatever its format was.
 
-    The order counts: it decides in which order a run learns.
+    The order matters: it decides in which order a run learns.
     """
     lines = (json.dumps(_row(one), ensure_ascii=False, sort_keys=True, separators=(",", ":")) for one in examples)
     return "".join(f"{line}\n" for line in lines).encode()
@@ -104,7 +105,7 @@ def _row(example: Example) -> dict[str, Any]:
 
 
 def _turn(message: Message, is_unlearned: bool) -> dict[str, Any]:
-    """With a weight only where it says something: the content of a data set without weights has no trace of them."""
+    """The weight is written only if it is not the default: a data set without weights looks as if there were none."""
     return {"role": message.role, "content": message.content, **({"weight": 0} if is_unlearned else {})}
 
 

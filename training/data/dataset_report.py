@@ -20,14 +20,16 @@ from training.data.wording import Wording
 from training.model import Example
 
 FIRST_GOAL, SECOND_GOAL = 50, 100
-"""From the first number on form is learned; with the second a run of the sample style passes the gate."""
+"""From the first number of examples on, the form is learned; with the second, a run of the sample style passes the
+gate.
+"""
 SHOWN = 50
 CountTokens = Callable[[Sequence[Example]], list[int]]
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Of counts, by nearest rank."""
+    """Spread of counts, by nearest rank."""
 
     p50: int
     p95: int
@@ -42,11 +44,11 @@ class Spread:
 
 @dataclass(frozen=True)
 class Lengths:
-    """Of whole conversations in tokens, as the chat template writes them, without the passages that a run adds.
+    """Lengths of whole conversations in tokens, as the chat template writes them, without the passages that a run adds.
 
-    `left_out` are the lines that exceed `max_length` up to their first answer already: nothing is cut, they are left
-    out. Of a longer conversation the answers that fit are learned. Which rows exceed it with their passages a run
-    tells (training.tuning.lengths).
+    `left_out` are the lines that exceed `max_length` up to their first answer already: they are left out, not cut. From
+    a longer conversation, the answers that fit are learned. A run reports which rows exceed it with their passages
+    (training.tuning.lengths).
     """
 
     tokens: Spread
@@ -59,11 +61,12 @@ class Lengths:
 class DataSetReport:
     """A data set in figures. Numbers are lines of its file, at most SHOWN of each finding; counts are of all.
 
-    `exact_duplicates` and `near_duplicates` are groups that ask and answer the same, `contradictions` pairs that ask
-    the same and answer otherwise. `unanswered_turns` are lines where a user's turn before the last was not answered.
+    `exact_duplicates` and `near_duplicates` are groups with the same question and answer, `contradictions` pairs with
+    the same question and different answers. `unanswered_turns` are lines where a user's turn before the last was not
+    answered.
 
-    Of the assistant's turns `learned_turns` are learned, `unlearned_turns` are not for their weight 0, and
-    `unasked_turns` are not since they follow no turn of a user.
+    Of the assistant's turns, `learned_turns` are learned, `unlearned_turns` are not because they have the weight 0, and
+    `unasked_turns` are not because they follow no turn of a user.
     """
 
     examples: int
@@ -92,12 +95,12 @@ class DataSetReport:
     unread_keys: dict[str, int]
 
     def figures(self) -> dict[str, Any]:
-        """As plain values, with the summary."""
+        """Plain values, with the summary."""
         return {**asdict(self), "summary": self.summary}
 
     @property
     def summary(self) -> list[str]:
-        """What a person should know, a sentence each."""
+        """What a person should know, one sentence each."""
         found = [f"{self.examples} examples ({self.format}), {self.distinct_answers} distinct answers."]
         if (self.learned_turns, self.unlearned_turns, self.unasked_turns) != (self.examples, 0, 0):
             found.append(_turns(self))
@@ -124,7 +127,7 @@ class DataSetReport:
 
 @dataclass(frozen=True)
 class Examined:
-    """A report, and the contradictions by place that it rests on."""
+    """A report, and the contradictions by place that it is based on."""
 
     report: DataSetReport
     contradictions: Contradictions
@@ -135,7 +138,7 @@ def examine(
 ) -> Examined:
     """Read every example once. Without `count_tokens` the report has no lengths in tokens.
 
-    10,000 examples take seconds; benchmarks/dataset_report.py says how many.
+    10,000 examples take seconds; benchmarks/dataset_report.py measures how many.
     """
     examples = dataset.examples
     at_odds = contradictory(examples, lambda turns: same_questions(turns, settings.near_duplicate))
@@ -175,7 +178,7 @@ def examine(
 def _duplicates(
     examples: Sequence[Example], least: float
 ) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...], int]:
-    """Lines of exact duplicates and of near-duplicates, and how many examples are too many."""
+    """Lines of exact duplicates and of near-duplicates, and how many examples are superfluous."""
     exact: dict[tuple[str, str], list[int]] = {}
     for place, example in enumerate(examples):
         exact.setdefault((distinct(example.whole_prompt), distinct(example.answer)), []).append(place)
@@ -188,7 +191,9 @@ def _duplicates(
 
 
 def _same_answers(examples: Sequence[Example], least: float) -> list[list[int]]:
-    """Places of examples whose questions are near-copies under one system message, and whose answers are as well."""
+    """Places of examples whose questions are near-copies under one system message, and whose answers are near-copies
+    too.
+    """
     found: list[list[int]] = []
     for group in question_groups(examples, least):
         heads: list[tuple[str, Wording, list[int]]] = []

@@ -36,9 +36,9 @@ class KeptOut:
 
 @dataclass(frozen=True)
 class Past:
-    """What earlier runs decided, and what was `learned` by the weights that this run is judged by or begins with.
+    """What earlier runs decided, and what was `learned` by the weights that this run is compared with or starts from.
 
-    `unknown` names those of these weights of which it is not kept what they were trained on.
+    `unknown` names those of these weights for which no record says what they were trained on.
     """
 
     known: Known = field(default_factory=Known)
@@ -48,7 +48,7 @@ class Past:
 
 @dataclass(frozen=True)
 class Asked:
-    """The questions that judge, by where they are from. `held_out` are the data set's own, `validation` the file's."""
+    """The questions that judge, by their source. `held_out` are the data set's own, `validation` the file's."""
 
     held_out: tuple[Example, ...] = ()
     validation: tuple[Example, ...] = ()
@@ -63,7 +63,7 @@ class Asked:
         return {name: len(getattr(self, name)) for name in ("held_out", "validation", "evaluation")}
 
     def without(self, learned: Sequence[Example], settings: ExampleSettings) -> Asked:
-        """Less what asks any of these examples, or a near-copy of it."""
+        """These questions without those that ask the same as any of these examples, or a near-copy of it."""
         kept = keep_out(self.examples, learned, settings)[0]
         left = {id(one) for one in kept}
         found = {name: tuple(one for one in getattr(self, name) if id(one) in left) for name in self.counts}
@@ -72,8 +72,9 @@ class Asked:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run's examples. `left_out` has the lines of those that would have judged, but were learned before, by where
-    they are from: held_out, validation, or the name of an evaluation data set."""
+    """A run's examples. `left_out` has the lines of those that would have judged but were learned before, by their
+    source: held_out, validation, or the name of an evaluation data set.
+    """
 
     trained: tuple[Example, ...]
     asked: Asked
@@ -156,7 +157,7 @@ def _nothing_to_ask(dataset: Dataset, kept_out: KeptOut, settings: ExampleSettin
 
 
 def told(prepared: Prepared, kept_out: KeptOut, dataset: Dataset, past: Past) -> tuple[str, dict[str, Any]]:
-    """What was kept apart, as an event: sentences, and their figures."""
+    """What was kept apart, as an event: sentences and their figures."""
     asked, sides = prepared.asked.counts, prepared.sides
     removed, between = (_lines(dataset, places) for places in (sides.removed, sides.between))
     outside = {"validation": len(kept_out.validation), "evaluation": len(kept_out.examples) - len(kept_out.validation)}
@@ -192,18 +193,18 @@ def told(prepared: Prepared, kept_out: KeptOut, dataset: Dataset, past: Past) ->
 
 
 def _counted(asked: Mapping[str, int]) -> str:
-    """Of all three kinds those that there are, in words."""
+    """The kinds of the three that occur, in words."""
     said = [f"{count} of {PLACES.get(name, 'the evaluation data sets')}" for name, count in asked.items() if count]
     return " and ".join(said) or "none"
 
 
 def general_questions(rows: Sequence[TrainingRow]) -> list[str]:
-    """The questions of the general examples among what was trained on."""
+    """The questions of the general examples that were trained on."""
     return sorted({row.prompt[-1].content for row in rows if row.kind == "general"})
 
 
 def asking_these(questions: Sequence[str]) -> tuple[Example, ...]:
-    """Questions as examples, to be compared with others."""
+    """Questions as examples, so that they can be compared with others."""
     return tuple(Example((Message("user", one), Message("assistant", "")), {"document": None}) for one in questions)
 
 

@@ -15,7 +15,7 @@ Method = Literal["supervised", "dpo"]
 
 
 def check_examples(dataset: Dataset, settings: ExampleSettings, method: Method = "supervised") -> None:
-    """Raises InvalidDataset for too few examples, those of another method, and one answer to everything."""
+    """Raises InvalidDataset for too few examples, for those of another method, and if all have the same answer."""
     examples = dataset.examples
     check_count(len(examples), settings.min_examples)
     if dataset.has_preferences and method == "supervised":
@@ -38,7 +38,7 @@ def check_examples(dataset: Dataset, settings: ExampleSettings, method: Method =
 def check_contradictions(
     examples: Sequence[Example], places: Sequence[int], pairs: Sequence[tuple[int, int]], most: float
 ) -> None:
-    """Raises InvalidDataset, with the lines of the pairs, where more than `most` of the examples contradict others."""
+    """Raises InvalidDataset, with the lines of the pairs, if more than `most` of the examples contradict others."""
     if len(places) <= most * len(examples):
         return
     shown = "; ".join(f"lines {examples[one].line} and {examples[two].line}" for one, two in pairs[:SHOWN_PAIRS])
@@ -61,5 +61,5 @@ def check_overlap(shared: int, validation: int, most: float) -> None:
 
 
 def distinct(text: str) -> str:
-    """A text without what does not make another one of it: case and white space."""
+    """A text without differences of case and white space, which do not make it another text."""
     return " ".join(text.lower().split())

@@ -23,7 +23,7 @@ TOOLS = ("tools", "functions", "tool_calls", "function_call")
 
 @dataclass(frozen=True)
 class _Read:
-    """What was read of a row. `unlearned` are the places of the assistant's turns with the weight 0."""
+    """What was read from a row. `unlearned` are the places of the assistant's turns with the weight 0."""
 
     messages: list[Message]
     unlearned: frozenset[int] = frozenset()
@@ -32,7 +32,7 @@ class _Read:
 
 @dataclass(frozen=True)
 class _Shape:
-    """A format: the keys that tell it, those that it reads, and how."""
+    """A format: the keys by which it is recognised, the keys that it reads, and how."""
 
     signs: frozenset[str]
     reads: frozenset[str]
@@ -40,7 +40,7 @@ class _Shape:
 
 
 def detect(row: Mapping[str, Any]) -> Format:
-    """The format of a row, by its keys. Raises BadRow for none, and for more than one."""
+    """The format of a row, by its keys. Raises BadRow if no format matches, or more than one."""
     found = [name for name, shape in SHAPES.items() if shape.signs & row.keys()]
     if not found:
         known = "; ".join(f"{name} ({', '.join(sorted(shape.signs))})" for name, shape in SHAPES.items())
@@ -176,7 +176,7 @@ def _message(position: int, message: Any) -> Message:
 
 
 def _check_weight(position: int, message: Mapping[str, Any]) -> None:
-    """JSON knows one kind of number, so 1.0 is 1; true, which Python takes for 1, is none."""
+    """JSON has one kind of number, so 1.0 is allowed as 1; true, which Python takes for 1, is not."""
     weight = message.get("weight")
     if isinstance(weight, bool) or weight not in (None, 0, 1):
         raise BadRow(f"message {position} has a weight other than 0 and 1")

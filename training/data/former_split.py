@@ -34,7 +34,7 @@ def former_sides(examples: Sequence[Example], report: Mapping[str, Any], setting
 def sides_by_rows(
     examples: Sequence[Example], trained: Sequence[TrainingRow], held_out: Sequence[TrainingRow]
 ) -> Sides:
-    """The sides by the rows that a run made: who stands in neither kind, or in both, was left out or may not judge."""
+    """The sides by the rows that a run made. An example in neither kind, or in both, was left out or may not judge."""
     learns, judges = _askers(trained), _askers(held_out)
     sides: dict[tuple[bool, bool], list[int]] = defaultdict(list)
     for place, example in enumerate(examples):
@@ -44,7 +44,7 @@ def sides_by_rows(
 
 
 def _askers(rows: Sequence[TrainingRow]) -> Mapping[str, list[str]]:
-    """The rows' prompts by their last line: a prompt ends with its question."""
+    """The last line of each row's prompt: a prompt ends with its question."""
     found: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         prompt = row.prompt[-1].content

@@ -15,8 +15,7 @@ import numpy.typing as npt
 
 BANDS, ROWS = 64, 3
 BUCKET = 64
-"""In a bucket with more members each is paired with this many neighbours only: the work stays linear, whatever the
-data."""
+"""In a bucket with more members, each is paired with only this many neighbours: the work stays linear for any data."""
 _SEED = 7
 _PRIME = np.uint64((1 << 31) - 1)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
@@ -25,7 +24,7 @@ Labels = npt.NDArray[np.uint64]
 
 
 def signatures(sets: Sequence[Collection[str]]) -> Signatures:
-    """[n, BANDS * ROWS] minima. An empty set is like an empty set."""
+    """[n, BANDS * ROWS] minima. Two empty sets count as alike."""
     rng = np.random.default_rng(_SEED)
     count = BANDS * ROWS
     factors = rng.integers(1, int(_PRIME), count, dtype=np.uint64)
@@ -48,7 +47,7 @@ def estimate(found: Signatures, pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.
 def candidates(found: Signatures, labels: Labels) -> npt.NDArray[np.int64]:
     """Pairs [m, 2] of places, the lower first, that share a band and one of their `labels` [n, k]; each once, in order.
 
-    In a data set made from one template every text shares bands with every other; labels tell those apart.
+    In a data set made from one template, every text shares bands with every other; labels separate them.
     """
     pairs = [np.empty(0, np.int64)]
     size, owners = np.int64(max(1, len(found))), np.repeat(np.arange(len(found)), labels.shape[1])
@@ -70,7 +69,7 @@ def candidates(found: Signatures, labels: Labels) -> npt.NDArray[np.int64]:
 
 
 def _distinct(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Each number once, in order. By sorting: numpy's own `unique` hashes, and takes ten times as long on millions."""
+    """Each number once, in order. It sorts: numpy's own `unique` hashes, and takes ten times as long on millions."""
     ordered = np.sort(numbers)
     return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])] if len(ordered) else ordered
 

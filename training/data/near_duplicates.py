@@ -19,17 +19,17 @@ ESTIMATE_MARGIN = 0.15
 """Four standard errors of an estimate from 192 minima at a similarity of 0.5."""
 RAREST = 3
 COMMON = 500
-"""A word that stands in more texts tells them apart only where a text has no rarer one."""
+"""A word that is in more texts than this separates texts only if a text has no rarer word."""
 STANDS_ALONE = 4
-"""A turn within a conversation is a question of its own from this many words on; "And then?" is not."""
+"""A turn within a conversation is a question by itself from this many words on; "And then?" is not."""
 Judge = Callable[[Wording, Wording, float], bool]
 
 
 def near_copies(texts: Sequence[Wording], least: float, judge: Judge = Wording.is_copy_of) -> Iterator[tuple[int, int]]:
-    """Pairs of places whose texts are near-copies; of equal texts each with the first of them.
+    """Pairs of places whose texts are near-copies. Each of several equal texts is paired with the first of them.
 
-    `least` is the lowest Jaccard similarity of shingles, in 0.3..1. Pairs of equal texts are always found; how rarely
-    another is missed says `training.data.minhash`.
+    `least` is the lowest Jaccard similarity of shingles, in 0.3..1. Pairs of equal texts are always found;
+    `training.data.minhash` says how rarely other pairs are missed.
     """
     first: dict[tuple[str, ...], int] = {}
     for place, text in enumerate(texts):
@@ -46,7 +46,9 @@ def near_copies(texts: Sequence[Wording], least: float, judge: Judge = Wording.i
 
 
 def groups(size: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
-    """The places 0..size, those joined by pairs together, each group and all of them in ascending order."""
+    """The places 0..size. Places joined by pairs are in one group; each group and the list of groups are in ascending
+    order.
+    """
     parent = list(range(size))
 
     def root(place: int) -> int:
@@ -65,16 +67,17 @@ def groups(size: int, pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
 
 
 def question_groups(examples: Sequence[Example], least: float) -> list[list[int]]:
-    """Places of the examples, those whose questions are near-copies together."""
+    """Places of the examples, grouped by questions that are near-copies."""
     owners, texts = _asked(examples)
     joined = [(owners[one], owners[two]) for one, two in near_copies(texts, least)]
     return groups(len(examples), joined)
 
 
 def same_questions(examples: Sequence[Example], least: float) -> list[list[int]]:
-    """Places of the examples that ask the very same under the same system message, where there are several.
+    """Places of the examples that ask exactly the same under the same system message, if there are several.
 
-    No word but articles and politeness differs; `least` is the lowest Jaccard similarity, for the order of the words.
+    The questions differ only in articles and politeness; `least` is the lowest Jaccard similarity, for the order of
+    words.
     """
     texts = [Wording.of(example.whole_prompt) for example in examples]
     found = groups(len(examples), near_copies(texts, least, Wording.asks_as))
@@ -83,9 +86,9 @@ def same_questions(examples: Sequence[Example], least: float) -> list[list[int]]
 
 @dataclass(frozen=True)
 class Asking:
-    """What examples ask, as numbers: one wording has one number, whoever asks it.
+    """What examples ask, as numbers: one wording has one number in all examples.
 
-    `own` are each example's, its whole conversation's first; `near` are the near-copies of a number.
+    `own` are each example's numbers, its whole conversation's first; `near` are the near-copies of a number.
     """
 
     own: tuple[tuple[int, ...], ...]
@@ -109,7 +112,7 @@ class Asking:
         return set(self.own[place]).union(*(self.near.get(number, ()) for number in self.own[place]))
 
     def groups(self, places: Sequence[int]) -> list[list[int]]:
-        """The places, those together that ask the same or near-copies of it; what others ask joins nobody."""
+        """The places, grouped by questions that are the same or near-copies; examples outside `places` join nothing."""
         last: dict[int, int] = {}
         pairs: list[tuple[int, int]] = []
         for position, place in enumerate(places):
@@ -119,7 +122,7 @@ class Asking:
 
 
 def copies_of(examples: Sequence[Example], others: Sequence[Example], least: float) -> list[int]:
-    """Places of the examples that ask what any of the others asks, or a near-copy of it."""
+    """Places of the examples that ask the same as any of the others, or a near-copy of it."""
     owners, texts = _asked([*examples, *others])
     count = len(examples)
     found = set()
@@ -131,7 +134,9 @@ def copies_of(examples: Sequence[Example], others: Sequence[Example], least: flo
 
 
 def _asked(examples: Sequence[Example]) -> tuple[list[int], list[Wording]]:
-    """What each example asks, and whose it is: the whole conversation, and every question in it that stands alone."""
+    """What each example asks, and whose it is: the whole conversation, and every question in it that is complete by
+    itself.
+    """
     owners, texts = [], []
     for owner, example in enumerate(examples):
         asked = [Wording.of(example.asked)]
@@ -146,7 +151,7 @@ def _asked(examples: Sequence[Example]) -> tuple[list[int], list[Wording]]:
 def _rarest(texts: Sequence[Wording]) -> Labels:
     """The rarest words of each text that carry meaning, [n, RAREST]: near-copies share one of them.
 
-    They differ in few such words, so not all of the rarest can be others.
+    Near-copies differ in few such words, so the rarest cannot all be different.
     """
     spread = Counter(word for text in texts for word in text.meant)
     numbers = {word: number for number, word in enumerate(spread, start=1)}

@@ -14,7 +14,7 @@ from training.model import Example, turns_of
 
 
 def read_validation(data: bytes) -> tuple[Example, ...]:
-    """The examples of a validation file; none of an empty one. Raises InvalidDataset that says which file it is of."""
+    """The examples of a validation file; none if it is empty. Raises InvalidDataset, which says which file is meant."""
     if not data.strip():
         return ()
     try:
@@ -49,7 +49,7 @@ def examine_and_check(
 
 
 def told_cut(examples: Sequence[Example], tokenizer: Any, most: int) -> tuple[str, dict[str, Any]] | None:
-    """Training answers of more tokens than the server gives, as an event; None where there are none."""
+    """Training answers of more tokens than the server gives, as an event; None if there are none."""
     turns = turns_of(examples)
     counts = [len(ids) for ids in tokenizer([one.answer for one in turns], add_special_tokens=False)["input_ids"]]
     lines = [turn.line for turn, count in zip(turns, counts, strict=True) if count >= most]

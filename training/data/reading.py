@@ -28,8 +28,8 @@ Row = tuple[int, dict[str, Any] | BadRow]
 def read_rows(data: bytes) -> Iterator[Row]:
     """The rows of a JSONL file, or of a file that is one JSON list. Empty lines are skipped.
 
-    Raises InvalidDataset for bytes that are not UTF-8 and for a list that is broken: what follows the break has no
-    lines to be read by.
+    Raises InvalidDataset for bytes that are not UTF-8 and for a broken list: after the break, rows cannot be told
+    apart.
     """
     text = _text(data)
     yield from _rows_of_list(text) if text.lstrip().startswith("[") else _rows_of_lines(text)
@@ -120,7 +120,7 @@ def _checked(value: Any) -> dict[str, Any]:
 
 
 def _check_texts(value: Any, depth: int) -> None:
-    """Every text can be stored, tokenized and written as UTF-8."""
+    """Checks that every text can be stored, tokenized and written as UTF-8."""
     if depth > DEEPEST:
         raise BadRow(f"nested more than {DEEPEST} deep")
     if isinstance(value, str):

@@ -21,7 +21,7 @@ KINDS: tuple[Kind, ...] = ("private_key", "secret", "iban", "payment_card", "ema
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that ought not to be learned. `masked` shows enough to find it again on its line, and no more."""
+    """Something that should not be learned. `masked` shows just enough to find it again on its line."""
 
     line: int
     kind: Kind
@@ -29,7 +29,7 @@ class Finding:
 
 
 def find_sensitive(text: str, line: int = 0) -> list[Finding]:
-    """Every personal datum and secret of a text. A stretch of text counts once, as the graver kind."""
+    """Every personal datum and secret of a text. A piece of text counts once, as the more serious kind."""
     plain = _plain(text)
     found: list[Finding] = []
     taken: list[tuple[int, int]] = []
@@ -42,7 +42,7 @@ def find_sensitive(text: str, line: int = 0) -> list[Finding]:
 
 
 def _plain(text: str) -> str:
-    """Full-width digits as digits, and no invisible characters: what was written to be read by people alone."""
+    """Full-width digits become digits, and invisible characters go: such text was written for human readers only."""
     if text.isascii():
         return text
     joined = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
@@ -86,7 +86,7 @@ _PHONE = re.compile(
 )
 _DATE = re.compile(r"\d{1,2}[ ./-]\d{1,2}[ ./-]\d{4}")
 LEAST_ENTROPY = 2.5
-"""Bits a character from which a word behind "password" is a password rather than a word of the language."""
+"""From this many bits a character on, a word behind "password" counts as a password, not as a word of the language."""
 
 
 def _private_keys(text: str) -> Iterator[Span]:
@@ -109,7 +109,7 @@ def _secrets(text: str) -> Iterator[Span]:
 
 
 def _random(value: str) -> bool:
-    """Whether a word is a secret's: letters with digits or signs among them, without much repetition."""
+    """Whether a word looks like a secret: letters with digits or signs among them, with little repetition."""
     if value.isalpha() or value.isdigit() or value.startswith(("<", "{", "$", "[", "*")) or value.count("*") > 2:
         return False
     counts = Counter(value)
@@ -127,7 +127,8 @@ def _ibans(text: str) -> Iterator[Span]:
 
 
 def _cut(text: str, length: int) -> tuple[int, str]:
-    """The first `length` letters and digits of a text, and where they end in it: an IBAN, not the words behind it."""
+    """The first `length` letters and digits of a text, and where they end in it: an IBAN without the words
+    behind it."""
     taken = [(place, letter) for place, letter in enumerate(text) if letter.isalnum()][:length]
     return (taken[-1][0] + 1 if taken else 0), "".join(letter for _, letter in taken)
 

@@ -22,7 +22,7 @@ class Sides:
 
     @classmethod
     def of(cls, plain: Mapping[str, Sequence[int]]) -> Sides:
-        """From plain values, as `asdict` gives them."""
+        """Makes it from plain values, as `asdict` gives them."""
         return cls(**{name: tuple(places) for name, places in plain.items()})
 
     def trained(self, examples: Sequence[Example]) -> tuple[Example, ...]:
@@ -32,12 +32,11 @@ class Sides:
 
 @dataclass(frozen=True)
 class SplitReport:
-    """What a data set holds, after the split: how many examples are trained on, and how many held out of training.
+    """What a data set holds, after the split: how many examples are trained on, and how many are held out of training.
 
-    `data_set_id` names the frozen copy where one is kept. `removed_lines` are left out of training, since they ask what
-    the model is judged by, `between_lines` since they are near-copies of both sides; `validation` counts the examples
-    of the validation file. `asked` counts the questions that judge, by where they are from: held_out, validation,
-    evaluation.
+    `data_set_id` names the frozen copy, if one is kept. `removed_lines` are left out of training because they ask what
+    the model is judged by, `between_lines` because they are near-copies of both sides; `validation` counts the examples
+    of the validation file. `asked` counts the questions that judge, by their source: held_out, validation, evaluation.
     """
 
     examples: int

@@ -25,22 +25,22 @@ from training.model import Example
 
 KEYS = 2**256
 ENOUGH_GROUPS = 10
-"""From so many groups of refusals, or of answers, on one of them is held out at least."""
+"""If there are at least this many groups of refusals, or of answers, at least one of them is held out."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """Questions whose side is settled: what was trained on, and what was held out of training."""
+    """Questions whose side is already decided: what was trained on, and what was held out of training."""
 
     trained: tuple[Example, ...] = ()
     held_out: tuple[Example, ...] = ()
 
 
 def part(examples: Sequence[Example], known: Known, settings: ExampleSettings) -> Sides:
-    """The side of each example. Where the rule holds out no new group and none is held out from before, the smallest
-    group that is new is; so of refusals and of answers, where there are ENOUGH_GROUPS of the kind.
+    """The side of each example. If the rule holds out no new group and none is held out from earlier, the smallest new
+    group is held out. The same holds for refusals and for answers, if there are ENOUGH_GROUPS of the kind.
 
-    Nothing is held out where all were trained on before, or are near-copies of one question, or with a share of 0.
+    Nothing is held out if all were trained on before, if all are near-copies of one question, or if the share is 0.
     """
     if not settings.share_held_out:
         return Sides()
@@ -50,7 +50,7 @@ def part(examples: Sequence[Example], known: Known, settings: ExampleSettings) -
 def keep_out(
     examples: Sequence[Example], kept_out: Sequence[Example], settings: ExampleSettings
 ) -> tuple[list[Example], list[Example]]:
-    """The examples without those that ask what is kept out or a near-copy of it, and those."""
+    """The examples without those that ask what is kept out or a near-copy of it, and the examples that were removed."""
     copies = set(copies_of(examples, kept_out, settings.near_duplicate)) if examples and kept_out else set()
     kept = [example for place, example in enumerate(examples) if place not in copies]
     return kept, [example for place, example in enumerate(examples) if place in copies]
@@ -73,12 +73,14 @@ def fewest(examples: Sequence[Example], most: int) -> list[Example]:
 
 
 def key(example: Example) -> int:
-    """The SHA-256 of what an example asks, as it is compared with others."""
+    """The SHA-256 of what an example asks, in the form in which questions are compared."""
     return _number(" ".join(Wording.of(example.asked).words).encode())
 
 
 def group_key(examples: Sequence[Example]) -> int:
-    """The key of a group. The smallest key of its members is hashed once more: of many one is always small."""
+    """The key of a group: the smallest key of its members, hashed once more, since the smallest of many is always
+    small.
+    """
     return _number(min(map(key, examples)).to_bytes(32, "big"))
 
 
@@ -87,7 +89,9 @@ def _number(content: bytes) -> int:
 
 
 class _Parting:
-    """The sides of some examples, worked out step by step. `_side` says of each place: trained, held out, between."""
+    """The sides of some examples, worked out step by step. `_side` has the side of each place: trained, held out,
+    between.
+    """
 
     def __init__(self, examples: Sequence[Example], known: Known, settings: ExampleSettings) -> None:
         self._examples, self._settings = examples, settings
@@ -123,7 +127,8 @@ class _Parting:
         self._new = self._asking.groups(left)
 
     def _joined(self, unknown: Sequence[int]) -> list[int]:
-        """Those of the places that are near-copies of nothing settled; the others join what they are near-copies of."""
+        """The places that are near-copies of nothing settled; the others take the side of what they are
+        near-copies of."""
         trained = self._trained | self._numbers(self._trained_places)
         held_out = self._held_out | self._numbers(self._held_out_places)
         left: list[int] = []
@@ -136,14 +141,14 @@ class _Parting:
         return left
 
     def _apply_rule(self) -> None:
-        """A group that is more than the share by itself is trained on: there would be too little left."""
+        """A group that is larger than the share by itself is trained on: otherwise too little would be left."""
         limit, largest = int(self._settings.share_held_out * KEYS), self._settings.share_held_out * len(self._examples)
         for group in self._new:
             is_held_out = self._key(group) < limit and len(group) <= max(1.0, largest)
             (self._held_out_places if is_held_out else self._trained_places).update(group)
 
     def _part_copies(self) -> None:
-        """Whatever brought a near-copy of what is trained on to the other side: it is not asked."""
+        """Near-copies of what is trained on are not asked, for whatever reason they came to the other side."""
         trained = self._trained | self._numbers(self._trained_places)
         copies = {place for place in self._held_out_places if self._asking.around(place) & trained}
         self._held_out_places -= copies
@@ -158,7 +163,9 @@ class _Parting:
         self._hold_out_one(lambda _: True)
 
     def _hold_out_one(self, wanted: Callable[[Sequence[int]], bool]) -> None:
-        """The smallest of the wanted groups that are new, unless one is held out already or nothing else is trained."""
+        """Hold out the smallest new group of the wanted ones, unless one is held out already or nothing else is trained
+        on.
+        """
         if any(wanted([place]) for place in self._held_out_places):
             return
         trained = self._trained_places

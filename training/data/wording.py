@@ -14,13 +14,13 @@ from retrieval.text.stop_words import EMPTY, FUNCTION_WORDS, STOP_WORDS, TELLING
 from retrieval.text.words import COMPARED_WORD
 
 LEAST_LETTERS = 5
-"""Shorter words that differ by a letter are two words."""
+"""Shorter words that differ by one letter count as two different words."""
 SPARE = 0.05
-"""So many of the words that carry meaning may be others in a near-copy: none in a question of usual length."""
+"""This share of the words that carry meaning may be replaced in a near-copy: none in a question of usual length."""
 
 
 def bare(text: str) -> str:
-    """Lower case without accents, invisible characters and typographic variants."""
+    """The text in lower case without accents, invisible characters and typographic variants."""
     if text.isascii():
         return text.lower()
     split = unicodedata.normalize("NFKD", text.casefold().replace("\u2019", "'"))
@@ -30,7 +30,7 @@ def bare(text: str) -> str:
 
 @dataclass(frozen=True)
 class Wording:
-    """A text as it is compared with others."""
+    """A text in the form in which it is compared with others."""
 
     words: tuple[str, ...]
 
@@ -40,28 +40,29 @@ class Wording:
 
     @cached_property
     def shingles(self) -> frozenset[str]:
-        """Its words, and each pair of neighbours, articles and politeness aside."""
+        """Its words, and each pair of neighbours, without articles and politeness."""
         kept = [word for word in self.words if word not in EMPTY] or self.words
         return frozenset(kept) | {f"{one} {two}" for one, two in pairwise(kept)}
 
     @cached_property
     def meant(self) -> frozenset[str]:
-        """The words that carry meaning; all where none does."""
+        """The words that carry meaning; all words if none does."""
         return frozenset(word for word in self.words if word not in _PLAIN) or frozenset(self.words)
 
     @cached_property
     def strict(self) -> frozenset[str]:
-        """All words but articles and politeness."""
+        """All words except articles and politeness."""
         return frozenset(self.words) - EMPTY
 
     def is_copy_of(self, other: Wording, least: float) -> bool:
-        """Whether one says what the other says: their shingles' Jaccard similarity is `least` or more, and no word that
-        carries meaning was put in the place of another. "When may I return a bike?" and the same of a helmet are two
-        questions, however much of the sentence they share; one with a word added, or misspelt, is a copy."""
+        """Whether both say the same: the Jaccard similarity of their shingles is `least` or more, and no word that
+        carries meaning was replaced by another. "When may I return a bike?" and the same with a helmet are two
+        questions, however much of the sentence they share; a question with a word added or misspelt is a copy.
+        """
         return jaccard(self.shingles, other.shingles) >= least and not self._differs(other)
 
     def asks_as(self, other: Wording, least: float) -> bool:
-        """Whether both ask the very same: as `is_copy_of`, and every word but articles and politeness agrees."""
+        """Whether both ask exactly the same: as `is_copy_of`, and all words except articles and politeness agree."""
         return self.strict == other.strict and jaccard(self.shingles, other.shingles) >= least
 
     def _differs(self, other: Wording) -> bool:
@@ -74,13 +75,13 @@ class Wording:
 
 
 def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
-    """The share of what both have in what either has, in 0..1; 1 where neither has anything."""
+    """The size of the intersection divided by the size of the union, in 0..1; 1 if both are empty."""
     both = len(one & other)
     return both / (len(one) + len(other) - both) if one or other else 1.0
 
 
 def _misspelt(one: str, other: str) -> bool:
-    """Whether two words differ by one letter that is added, missing, another, or swapped with its neighbour."""
+    """Whether two words differ by one letter that is added, missing, replaced, or swapped with its neighbour."""
     if min(len(one), len(other)) < LEAST_LETTERS or abs(len(one) - len(other)) > 1:
         return False
     if not (one.isalpha() and other.isalpha()):

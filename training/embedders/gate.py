@@ -31,7 +31,7 @@ class EmbedderReport:
 
     @property
     def passed(self) -> bool:
-        """The whole interval lies above zero: a re-index is only worth a gain that is there."""
+        """The whole interval lies above zero: only a proven gain is worth a re-index."""
         return self.low > 0.0
 
     def figures(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class EmbedderReport:
 
 
 def compare(before: Sequence[float], after: Sequence[float], seed: int) -> EmbedderReport:
-    """The verdict from each query's score under both, in the same order; a paired bootstrap over queries."""
+    """The verdict from each query's score with both embedders, in the same order; a paired bootstrap over queries."""
     differences = numpy.asarray(after) - numpy.asarray(before)
     low = high = float(differences.mean())
     if differences.std() > 0:
@@ -63,7 +63,7 @@ def compare(before: Sequence[float], after: Sequence[float], seed: int) -> Embed
 def scores(encode: Encode, pairs: Sequence[Pair], passages: Sequence[tuple[str, str]]) -> list[float]:
     """nDCG@10 of each pair's passage among `passages`, which are chunk ids with their texts.
 
-    The pair's own chunk stands there as the pair has it: without the words that the query was made of.
+    The pair's own chunk has the text of the pair: without the words that the query was made of.
     """
     others = numpy.asarray(encode([text for _, text in passages]), dtype=numpy.float32)
     queries = numpy.asarray(encode([pair.query for pair in pairs]), dtype=numpy.float32)

@@ -19,15 +19,15 @@ from retrieval.text.words import content_words
 from training.errors import InvalidDataset
 
 Describe = Callable[[Chunk], str]
-"""A chunk as it is embedded, with title and headings."""
+"""Gives a chunk's text as it is embedded, with title and headings."""
 HEADING_WORDS = 2
 SENTENCE_WORDS = 5
-"""The fewest content words of a heading with its title, and of a sentence, that ask for something."""
+"""A heading with its title, or a sentence, needs at least this many content words to serve as a query."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """`passage` is what is to be found, without the words that the query was made of; `document` is its file."""
+    """`passage` is what the query should find, without the words that the query was made of; `document` is its file."""
 
     query: str
     passage: str
@@ -38,28 +38,30 @@ class Pair:
 
 @dataclass(frozen=True)
 class PraisedAnswer:
-    """A question and the passages that answer it: its answer was rated up and cites them, or a person named them."""
+    """A question and the passages that answer it: a user rated up an answer that cites them, or a person named them."""
 
     question: str
     cited: tuple[Chunk, ...]
 
 
 def feedback_pairs(praised: Iterable[PraisedAnswer], describe: Describe) -> list[Pair]:
-    """One pair a question and cited passage."""
+    """One pair for each question and cited passage."""
     every = [(answer.question, chunk) for answer in praised for chunk in answer.cited]
     found = [Pair(question, describe(chunk), chunk.id, chunk.source.file_id, "feedback") for question, chunk in every]
     return list(dict.fromkeys(found))
 
 
 def generated_pairs(chunks: Sequence[Chunk], describe: Describe, rng: random.Random) -> list[Pair]:
-    """Of each section its heading, and of each chunk of three sentences or more one of them."""
+    """For each section a pair from its heading, and for each chunk of three sentences or more a pair from one
+    of them."""
     return [*_headings(chunks, describe), *_sentences(chunks, describe, rng)]
 
 
 def split(pairs: Sequence[Pair], share: float, rng: random.Random) -> tuple[list[Pair], list[Pair]]:
-    """Pairs to train on and pairs kept out, about `share` of them; a document's pairs and a query stand on one side.
+    """Pairs to train on and pairs kept out, about `share` of them. The pairs of a document, or of a query, are on one
+    side.
 
-    Raises InvalidDataset where all pairs are of one document.
+    Raises InvalidDataset if all pairs are of one document.
     """
     documents = sorted({pair.document for pair in pairs})
     if len(documents) < 2:

@@ -25,15 +25,15 @@ from training.progress import MustStop
 
 MANIFEST = "embedder.json"
 Progress = Callable[[str, float], None]
-"""Hears what is being done, and the share of the whole that is behind, in 0..1."""
+"""Receives what is being done, and the share of the whole that is finished, in 0..1."""
 
 
 @dataclass(frozen=True)
 class EmbedderRequest:
-    """One tuning. `passages` are chunk ids with their texts as they are embedded: what the queries are searched in.
+    """One tuning. `passages` are chunk ids with their texts as they are embedded: the queries are searched in these.
 
     `base` is the folder or hub id of the present weights. The result becomes the folder `target`, a name never used
-    before; `work` is scratch.
+    before; `work` is for temporary files.
     """
 
     base: str
@@ -46,7 +46,7 @@ class EmbedderRequest:
 
 @dataclass(frozen=True)
 class EmbedderResult:
-    """What came of it. A refused embedder is a result as well: its folder is there, and `report` says why."""
+    """The result of a tuning. A refused embedder is a result as well: its folder exists, and `report` says why."""
 
     folder: Path
     trained_pairs: int
@@ -59,7 +59,7 @@ def train_embedder(
 ) -> EmbedderResult:
     """Tune, judge and close an embedder. `load` opens the weights of a folder or hub id as they will serve.
 
-    Raises InvalidDataset for too few pairs, VersionExists for a target that is there, Cancelled.
+    Raises InvalidDataset for too few pairs, VersionExists for a target that exists, and Cancelled.
     """
     settings, rng = request.settings, random.Random(request.settings.seed)
     trained, held_out, passages = _data(request, rng)
@@ -86,7 +86,7 @@ def train_embedder(
 
 
 def remembering(encode: Encode) -> Encode:
-    """The same, with each text embedded once: passages are searched for negatives first and by the gate again."""
+    """The same, but each text is embedded once: the search for negatives and the gate both need the passages."""
     known: dict[str, Sequence[float]] = {}
 
     def remembered(texts: Sequence[str]) -> list[Sequence[float]]:
@@ -98,7 +98,7 @@ def remembering(encode: Encode) -> Encode:
 
 
 def _data(request: EmbedderRequest, rng: random.Random) -> tuple[list[Pair], list[Pair], list[tuple[str, str]]]:
-    """Pairs to train on, pairs kept out, and the passages to search: at most so many, at random."""
+    """Pairs to train on, pairs kept out, and the passages to search: at most `max_passages`, chosen at random."""
     settings, every = request.settings, request.pairs
     if request.target.exists():
         raise VersionExists(f"The embedder folder {request.target} exists already; give the run a name of its own.")
@@ -116,7 +116,7 @@ def _data(request: EmbedderRequest, rng: random.Random) -> tuple[list[Pair], lis
 
 
 def _close(draft: Path, request: EmbedderRequest, trained: int, tuned: Tuned, report: EmbedderReport) -> None:
-    """Settings, figures and hashes into the folder, then its name, in one step."""
+    """Write settings, figures and hashes into the folder, then give it its name, in one step."""
     about = {
         "base": request.base,
         "settings": asdict(request.settings),

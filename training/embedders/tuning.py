@@ -30,12 +30,12 @@ from training.progress import MustStop
 
 OnStep = Callable[[int, int], None]
 TOO_CLOSE = 0.95
-"""A passage nearer to the query than this share of the right one's similarity may answer it as well: no negative."""
+"""A passage with more than this share of the right passage's similarity may answer the query too: it is no negative."""
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a tuning took. `losses` are of each step."""
+    """What a tuning took. `losses` has one loss for each step."""
 
     steps: int
     seconds: float
@@ -43,8 +43,8 @@ class Tuned:
 
 
 def hard_negatives(pairs: Sequence[Pair], passages: Sequence[tuple[str, str]], encode: Encode) -> list[str]:
-    """For each pair the passage that the present embedder puts nearest to the query, of those that are clearly less
-    near than the right one and from another document's chunk than it; another pair's passage where there is none.
+    """For each pair, the passage that the present embedder puts nearest to the query. It must be clearly less near than
+    the right one and from another document; if there is none, another pair's passage is taken.
 
     `passages` are chunk ids with their texts.
     """
@@ -117,7 +117,7 @@ def _arguments(settings: EmbedderSettings, work: Path) -> SentenceTransformerTra
 
 
 class _Watch(TrainerCallback):  # type: ignore[misc]
-    """Tells each step, and ends the training when it is cancelled."""
+    """Reports each step, and ends the training when it is cancelled."""
 
     def __init__(self, on_step: OnStep, cancelled: MustStop) -> None:
         self.losses: list[float] = []

@@ -43,7 +43,7 @@ class Judge(Protocol):
     """An external model that grades answers."""
 
     def mark(self, question: str, reference: str, answer: str) -> float:
-        """In 0..1: how well the answer says what the reference says, as it says it. Raises whatever goes wrong."""
+        """In 0..1: how well the answer agrees with the reference in content and style. Raises whatever goes wrong."""
         ...
 
 
@@ -69,7 +69,8 @@ def make_trials(questions: Sequence[Question], retriever: Retriever, settings: E
 
 def is_sourced(question: Question, passages: Sequence[Passage]) -> bool:
     """Whether a document answers: one that the data set names, in the store or not, else one of these passages, by the
-    rule that makes rows of training examples. Without a reference to tell by, one does."""
+    rule that makes rows of training examples. Without a reference to decide by, the answer is yes.
+    """
     return bool(question.documents) or not question.reference or source(question.reference, passages) is not None
 
 
@@ -108,8 +109,8 @@ def evaluate(
 ) -> Metrics:
     """Ask every trial and probe, several at once, and measure the answers.
 
-    `on_answer` hears how many are done, and of how many. Raises Cancelled between two answers once `cancelled()` says
-    so. A judge that fails is asked no more and fails nothing: the figures say why.
+    `on_answer` gets how many are done, and the total. Raises Cancelled between two answers once `cancelled()` says so.
+    A judge that fails is not asked again, and the evaluation goes on: the figures say why.
     """
     total = len(trials) + len(probes)
     outcomes = ask(trials, answerer, settings, cancelled, lambda done, _: on_answer(done, total))
@@ -136,7 +137,7 @@ def ask_probes(
     cancelled: MustStop,
     on_answer: OnAnswer = lambda _done, _total: None,
 ) -> list[ProbeOutcome]:
-    """Whether each probe is passed, in their order. They are asked as a mode without retrieval asks."""
+    """Whether each probe is passed, in their order. They are asked in the same way as by a mode without retrieval."""
     return _each(probes, lambda probe: _ask_probe(probe, answerer, settings), settings, cancelled, on_answer)
 
 
@@ -180,7 +181,7 @@ def _each(
 
 
 def _finished(futures: Sequence[Future[Answered]]) -> Iterator[int]:
-    """How many are done, at each that finishes and once a second."""
+    """How many are done, after each one that finishes and once a second."""
     pending = set(futures)
     while pending:
         _, pending = wait(pending, timeout=1.0, return_when=FIRST_COMPLETED)

@@ -18,7 +18,7 @@ from training.progress import MustStop
 
 @dataclass(frozen=True)
 class Exam:
-    """Everything but the model that is asked."""
+    """Everything for an evaluation except the model that is asked."""
 
     trials: Sequence[Trial]
     probes: Sequence[Probe]
@@ -41,8 +41,9 @@ class Exam:
 
 
 def style_of(examples: Sequence[Example], rows: Sequence[TrainingRow]) -> StyleProfile:
-    """The style of the examples' answers, refusals left out where there are others, against the prompts of the rows
-    that are made of them."""
+    """The style of the examples' answers, compared with the prompts of the rows that are made of them. Refusals are
+    left out if there are other answers.
+    """
     turns = turns_of(examples)
     answers = [turn.answer for turn in turns if not turn.refuses] or [turn.answer for turn in turns]
     return StyleProfile.fit(answers, [row.prompt[-1].content for row in rows if row.kind != "general"])

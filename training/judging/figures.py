@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Share:
-    """A count of a whole. `value` is None where there was nothing to count."""
+    """A count out of a total. `value` is None if there was nothing to count."""
 
     hits: float
     of: int
@@ -29,7 +29,7 @@ NOTHING = Share(0, 0)
 class PromptScore:
     """What the answer to one prompt reached, by figure, each in 0..1; `removed` as in Trial.
 
-    A figure that says nothing about this prompt is absent, and every figure is where the question failed.
+    A figure that does not apply to this prompt is absent. If the question failed, all figures are absent.
     """
 
     prompt: str
@@ -39,22 +39,22 @@ class PromptScore:
 
 @dataclass(frozen=True)
 class Metrics:
-    """A model on a question set. Failed questions are counted in `failed` and enter no other figure.
+    """A model on a question set. Failed questions are counted in `failed` and in no other figure.
 
     `style` has the four traits and `overall`, over answers that do not refuse. `facts` counts answers with every
-    required fact, `fact_recall` the facts among those required; `token_f1` is against the reference.
+    required fact, `fact_recall` the required facts that the answers have; `token_f1` is against the reference.
     `citation_recall` counts answerable questions with a supported citation of the right document, `citation_precision`
-    citations that the check supports; `model_made` those whose marker the model wrote, `marked` the grounded answers
-    with such a marker, and `marker_precision` is the share of an answer's own markers that the check supports.
-    `refused_unanswerable` and `refused_removed` (the right passage taken away) ought to be high, `refused_answerable`
-    low; `decided` counts the questions of all three where the model refused, or did not, as it ought to. `general`
-    counts the probes that were passed, `repeated` the answers that repeat training text, `judged` is an outside
+    citations that the check supports. `model_made` counts citations whose marker the model wrote, `marked` the grounded
+    answers with such a marker; `marker_precision` is the share of an answer's own markers that the check supports.
+    `refused_unanswerable` and `refused_removed` (the right passage taken away) should be high, `refused_answerable`
+    low; `decided` counts the questions of all three kinds where the model rightly refused or rightly answered.
+    `general` counts the probes passed, `repeated` the answers that repeat training text; `judged` is an external
     judge's mark; `longest_repeat` is in words. `scores` has one entry a prompt in the order asked, so that two models
     asked the same prompts can be compared in pairs.
 
-    `sourced` and `voiced` count the answerable questions that a document answers and that none does. The latter are
-    asked without passages and judged as a voice: of these figures they have style, `stopped`, `repeated`, `judged`,
-    `refused_answerable` and `decided`, and facts where the data set names them.
+    `sourced` counts the answerable questions that a document answers, `voiced` those that no document answers. The
+    latter are asked without passages and judged as a voice: they have only style, `stopped`, `repeated`, `judged`,
+    `refused_answerable` and `decided`, and facts if the data set names them.
     """
 
     questions: int
@@ -84,7 +84,7 @@ class Metrics:
     scores: tuple[PromptScore, ...] = ()
 
     def figures(self) -> dict[str, Any]:
-        """As plain values, rounded; None where there was nothing to measure."""
+        """Plain values, rounded; None where there was nothing to measure."""
         plain: dict[str, Any] = {"questions": self.questions, "failed": self.failed, "failures": list(self.failures)}
         plain["style"] = {name: _rounded(share) for name, share in self.style.items()}
         plain |= {name: _rounded(getattr(self, name)) for name in SHARES}

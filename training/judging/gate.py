@@ -56,7 +56,9 @@ class Evidence:
 
 @dataclass(frozen=True)
 class _Kept:
-    """A figure that may not fall, and how a sentence names it. It is compared from `min_pairs` questions on."""
+    """A figure that may not fall, and its name in a sentence. It is compared if there are at least `min_pairs`
+    questions.
+    """
 
     check: str
     figure: str

@@ -27,7 +27,7 @@ class Difference:
 
 
 def pairs(candidate: Sequence[PromptScore], baseline: Sequence[PromptScore], figure: str) -> list[tuple[float, float]]:
-    """The figure of both models on each prompt where both have it. Raises ValueError for other prompts."""
+    """The figure of both models on each prompt where both have it. Raises ValueError if the prompts differ."""
     both = list(zip(candidate, baseline, strict=True))
     if any((one.prompt, one.removed) != (other.prompt, other.removed) for one, other in both):
         raise ValueError("The two models were not asked the same prompts in the same order; ask both again.")
@@ -46,9 +46,9 @@ def difference(
     resamples: int,
     seed: int,
 ) -> Difference | None:
-    """The paired difference with its bootstrap percentile interval; None where no prompt has the figure for both.
+    """The paired difference with its bootstrap percentile interval; None if no prompt has the figure for both.
 
-    The same scores and seed give the same interval; `training.bootstrap` says how.
+    The same scores and seed give the same interval; see `training.bootstrap`.
     """
     found = np.array(pairs(candidate, baseline, figure), dtype=float)
     if not len(found):

@@ -20,8 +20,8 @@ _OUTER = " \t\n\"'\u201c\u201d*`."
 class Probe:
     """A question and its rule.
 
-    With `pattern` the whole answer has to match it, without quotes, asterisks and full stops around it. Otherwise one
-    of `accepted` has to stand in the answer as whole words, in capitals or not.
+    With `pattern`, the whole answer must match it; quotes, asterisks and full stops around it are ignored. Otherwise
+    the answer must contain one of `accepted` as whole words; case does not matter.
     """
 
     prompt: str
@@ -37,7 +37,7 @@ class Probe:
 def parse_probes(data: bytes) -> tuple[Probe, ...]:
     """Read probes, one JSON object a line: `prompt` and either `pattern` or `accepted`.
 
-    Raises InvalidProbes that names the line.
+    Raises InvalidProbes, which names the line.
     """
     lines = enumerate(data.decode("utf-8").split("\n"), start=1)
     return tuple(_probe(number, line) for number, line in lines if line.strip())

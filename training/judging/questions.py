@@ -14,10 +14,10 @@ from training.model import Example
 
 @dataclass(frozen=True)
 class Question:
-    """A question that a model is judged on, under the `system` messages and after the `history` of its conversation.
+    """A question that a model is judged on, after the `system` messages and the `history` of its conversation.
 
-    `document` names the file that answers, `other_documents` those that answer as well; `answerable` says whether any
-    does. `facts` are the required facts, each with its accepted spellings; `facts_are_figures` says that nobody named
+    `document` names the file that answers, `other_documents` further files that answer; `answerable` says whether any
+    does. `facts` are the required facts, each with its accepted spellings. `facts_are_figures` says that nobody named
     them: they are the figures of the `reference`, which is an answer in the wanted style.
     """
 
@@ -42,8 +42,9 @@ class Question:
 
     @classmethod
     def of(cls, example: Example) -> Question:
-        """A held-out example as a question. Its required facts are those that `metadata.facts` names, else the figures
-        in its answer."""
+        """A held-out example as a question. Its required facts are those in `metadata.facts`, else the figures in its
+        answer.
+        """
         named = _named_facts(example)
         return cls(
             question=example.question,
@@ -59,7 +60,8 @@ class Question:
 
 @dataclass(frozen=True)
 class Completion:
-    """What a server answered. `finish_reason` is `stop` where the model ended by itself, `length` where it was cut."""
+    """What a server answered. `finish_reason` is `stop` if the model ended by itself, `length` if the answer
+    was cut."""
 
     text: str
     finish_reason: str

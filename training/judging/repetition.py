@@ -11,11 +11,13 @@ from retrieval.text.words import content_words
 from training.model import Example
 
 FORMULA = 3
-"""A run of words that stands in this many different training answers is the house's formula, not a text."""
+"""A run of words in at least this many different training answers is a usual formula of the house, not a text."""
 BLOCK = 5
-"""So many consecutive words that a shown text has as well are taken from it."""
+"""This many consecutive words that are also in a shown text count as taken from it."""
 TAKEN = 0.5
-"""A run of which more than this share is taken from the shown texts is theirs, though a word or two join them."""
+"""If more than this share of a run is taken from the shown texts, the run counts as theirs, even with a word or two
+between.
+"""
 BLANK = "_"
 Run = tuple[str, ...]
 
@@ -23,10 +25,10 @@ Run = tuple[str, ...]
 class TrainedText:
     """The training answers by their runs of `words` consecutive words.
 
-    What an answer takes from the passages that it was shown, or shares with the reference, is not held against it:
-    there it is right to use these words. "You send the letter" is taken where a passage says "Send the letter". Nor is
-    the answer that was trained for the very same question, nor a formula: "the rules on parking apply as set forth in
-    Section 4" is one where three training answers have it with other figures, and with other words of their own
+    Words that an answer takes from the passages that it was shown, or shares with the reference, do not count: there it
+    is right to use them. "You send the letter" is taken if a passage says "Send the letter". The answer that was
+    trained for the very same question does not count either, nor does a formula: "the rules on parking apply as set
+    forth in Section 4" is one if three training answers have it with other figures, and with other words of their own
     questions, in the same places.
     """
 
@@ -47,7 +49,9 @@ class TrainedText:
         self._formulas = {form for form, count in spread.items() if count >= FORMULA}
 
     def longest_repeat(self, question: str, answer: str, allowed: Iterable[str]) -> int:
-        """Words of the longest run that the answer shares with the answer to another question; 0 below `words`."""
+        """Words in the longest run that the answer shares with the answer to another question; 0 if there are fewer
+        than `words`.
+        """
         taken = _taken(answer, allowed)
         longest = length = 0
         forms = _forms(answer, question, self._words)
@@ -69,7 +73,7 @@ def _runs(text: str, words: int) -> list[Run]:
 
 
 def _taken(answer: str, shown: Iterable[str]) -> list[bool]:
-    """Of each word of the answer whether it stands in a block that a shown text has as well."""
+    """For each word of the answer, whether it is in a block that a shown text has as well."""
     known = {block for text in shown for block in _runs(text, BLOCK)}
     taken = [False] * len(words_of(strip_markers(answer)))
     for at, block in enumerate(_runs(answer, BLOCK)):
@@ -79,8 +83,9 @@ def _taken(answer: str, shown: Iterable[str]) -> list[bool]:
 
 
 def _forms(answer: str, question: str, words: int) -> list[Run]:
-    """The form of each run: as many words from its beginning on, with a blank for what stands for the question's words
-    or is a figure; near the end of the answer, the last so many."""
+    """The form of each run: as many words from its beginning on, with a blank for each word of the question and each
+    figure. Near the end of the answer, the form is its last words.
+    """
     asked = content_words(question)
     found = words_of(strip_markers(answer))
     form: list[str] = []

@@ -28,8 +28,8 @@ SHOWN_FAILURES = 5
 class Trial:
     """One prompt to ask. `removed` marks those whose right passages were taken away.
 
-    An answerable one that is not `sourced` is answered by no document: it is asked without passages and judged by how
-    it is answered, since nothing tells what is right.
+    If an answerable one is not `sourced`, no document answers it. It is asked without passages and judged only by its
+    style of answering, since nothing says what is right.
     """
 
     question: Question
@@ -44,7 +44,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A trial and its answer, or what went wrong; `judged` is an outside judge's mark of it, in 0..1."""
+    """A trial and its answer, or what went wrong; `judged` is an external judge's mark of it, in 0..1."""
 
     trial: Trial
     completion: Completion | None
@@ -54,7 +54,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class ProbeOutcome:
-    """A probe of general ability and whether its answer passes; None where asking failed."""
+    """A probe of general ability and whether its answer passes; None if asking failed."""
 
     prompt: str
     passed: bool | None
@@ -63,7 +63,7 @@ class ProbeOutcome:
 
 @dataclass(frozen=True)
 class Standards:
-    """What answers are measured by. Without `trained` repetition is not looked for."""
+    """What answers are measured by. Without `trained`, repetition is not checked."""
 
     style: StyleProfile
     trained: TrainedText | None = None
@@ -189,7 +189,7 @@ def _markers(trial: Trial, citations: Sequence[Citation]) -> dict[str, float]:
 
 
 def _cites_right(trial: Trial, found: Sequence[Citation]) -> bool:
-    """A supported citation of a document that answers; of any passage where none is named."""
+    """A supported citation of a document that answers; of any passage if no document is named."""
     wanted = trial.question.documents
     return any(one.supported and (not wanted or one.passage.chunk.filename in wanted) for one in found)
 

@@ -26,11 +26,11 @@ from retrieval.text.words import COUNTED_WORD, TERM, TERM_BREAK, content_words
 
 TRAITS = ("register", "terminology", "structure", "length")
 PRIOR_WORDS = 500.0
-"""Weight of the prior, in words; Monroe et al. 2008 take the order of the corpora's own size."""
+"""Weight of the prior, in words; Monroe et al. 2008 use about the size of the corpora themselves."""
 CLEAR = 2.6
 """A term is preferred or avoided from this many standard deviations on (two-sided 1%)."""
 RARE = 0.2
-"""An avoided term is at most this often in the answers, for each time in the prompts."""
+"""An avoided term has at most this share of its frequency in the prompts."""
 MAX_TERMS = 60
 
 Feature = Callable[[str], bool]
@@ -61,13 +61,13 @@ COUNTS: dict[str, Measure] = {
 
 @dataclass(frozen=True)
 class Range:
-    """What nine of ten training answers lie within."""
+    """The range that nine of ten training answers are in."""
 
     low: float
     high: float
 
     def score(self, value: float) -> float:
-        """1 within, falling outside as the ratio to the nearer end."""
+        """1 within; outside, it falls as the ratio to the nearer end."""
         if self.low <= value <= self.high:
             return 1.0
         near = self.low if value < self.low else self.high
@@ -76,7 +76,7 @@ class Range:
 
 @dataclass(frozen=True)
 class StyleScore:
-    """An answer's traits, each in 0..1. Terminology is None where the answer uses no term that tells."""
+    """An answer's traits, each in 0..1. Terminology is None if the answer uses no characteristic term."""
 
     register: float
     terminology: float | None
@@ -91,7 +91,9 @@ class StyleScore:
 
 @dataclass(frozen=True)
 class StyleProfile:
-    """The style of a set of answers. `shares` are of the answers with a feature; terms are words or pairs of words."""
+    """The style of a set of answers. `shares` are shares of the answers that have a feature; terms are words or pairs
+    of words.
+    """
 
     answers: int
     shares: dict[str, float]
@@ -130,7 +132,7 @@ class StyleProfile:
         )
 
     def _features(self, features: dict[str, Feature], text: str) -> list[float]:
-        """How usual it is to do as the text does: 1 where half of the answers do, or more."""
+        """How usual the text's choices are: 1 if half of the answers make the same choice, or more."""
         done = [(self.shares[name], feature(text)) for name, feature in features.items()]
         return [min(1.0, 2.0 * (share if does else 1.0 - share)) for share, does in done]
 
@@ -141,7 +143,7 @@ class StyleProfile:
         return preferred / (preferred + avoided) if preferred + avoided else None
 
     def to_json(self) -> dict[str, Any]:
-        """As plain values; `from_json` reads them back."""
+        """The profile as plain values; `from_json` reads them back."""
         return asdict(self)
 
     @classmethod
@@ -152,11 +154,11 @@ class StyleProfile:
 
 
 def contrasting_terms(answers: Sequence[str], prompts: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The words and pairs of words that answers take more, and less, than their prompts do, clearest first.
+    """The words and pairs of words that answers use more, and less, than their prompts do, clearest first.
 
     Log-odds with an informative Dirichlet prior, divided by their standard deviation: Monroe, Colaresi and Quinn,
     "Fightin' Words", Political Analysis 16 (2008), equations 16, 20 and 22. The prior is the use in both together. A
-    preferred term is one that prompts hardly have, an avoided one a term that answers hardly have.
+    preferred term is rare in prompts, an avoided term is rare in answers.
     """
     ours, theirs = (sum((_terms(text) for text in texts), Counter()) for texts in (answers, prompts))
     scores = _log_odds(ours, theirs)
@@ -186,7 +188,7 @@ def _log_odds(ours: Counter[str], theirs: Counter[str]) -> dict[str, float]:
 
 
 def _terms(text: str) -> Counter[str]:
-    """Words that carry meaning, in the singular, and pairs of them that stand side by side."""
+    """Words that carry meaning, in the singular, and pairs of such words next to each other."""
     found: Counter[str] = Counter()
     for piece in TERM_BREAK.split(text):
         words = [singular(word.lower()) for word in TERM.findall(piece)]
@@ -202,7 +204,7 @@ def _words(text: str) -> list[str]:
 
 
 def _lead(text: str) -> str:
-    """What stands before the first bullet."""
+    """The text before the first bullet."""
     bullet = BULLET.search(text)
     return text[: bullet.start()] if bullet else text
 

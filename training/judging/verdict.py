@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class GateCheck:
-    """One test of the gate, and its outcome in a sentence with its figures. `figures` has them as numbers, where two
-    models were compared: both means, the paired difference with its interval, the number of pairs, the margin."""
+    """One test of the gate, and its outcome in a sentence with its figures. If two models were compared, `figures` has
+    them as numbers: both means, the paired difference with its interval, the number of pairs, the margin.
+    """
 
     name: str
     passed: bool
@@ -26,7 +27,7 @@ class GateReport:
 
     @property
     def summary(self) -> str:
-        """In words: what failed, or that nothing did."""
+        """In words: what failed, or that nothing failed."""
         failed = [check.sentence for check in self.checks if not check.passed]
         if not failed:
             return f"The candidate passed all {len(self.checks)} checks."

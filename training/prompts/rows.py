@@ -21,14 +21,16 @@ from training.model import Example, RowKind, TrainingRow, turns_of
 from training.retriever import Retriever
 
 EXTRA_PASSAGES = 4
-"""How many passages more than `top_k` are fetched, to fill the places of those that are taken out."""
+"""How many passages more than `top_k` are fetched, to replace those that are taken out."""
 
 
 @dataclass(frozen=True)
 class RowsReport:
-    """How many rows of each kind were made. `brought` counts the examples whose right passage live retrieval missed and
-    that was fetched from the named document; `unsupported` those that no passage carries, kept without passages;
-    `distracted` the grounded rows whose other passages are all of other documents, by `share_distractors`."""
+    """How many rows of each kind were made. `brought` counts the examples whose right passage live retrieval missed, so
+    that it was fetched from the named document. `unsupported` counts those whose answer no passage supports; they are
+    kept without passages. `distracted` counts the grounded rows whose other passages are all of other documents, by
+    `share_distractors`.
+    """
 
     rows: int
     grounded: int
@@ -42,7 +44,7 @@ class RowsReport:
 
 @dataclass(frozen=True)
 class _Grounded:
-    """What retrieval brought for an answered example: `right` carries the answer, `others` do not, best first."""
+    """What retrieval found for an answered example: `right` supports the answer, `others` do not, best first."""
 
     example: Example
     right: Passage | None
@@ -60,14 +62,14 @@ def build_rows(
 ) -> tuple[list[TrainingRow], RowsReport]:
     """Make the rows of a run, in random order.
 
-    Every answer that is learned gives rows, a conversation of several as many; what comes before it is its history.
+    Every answer that is learned gives rows, also when a conversation has several; the turns before it are its history.
 
-    Each answered one gives a row with passages, its answer marked with the numbers of the passages that carry its
-    sentences; a share of them has nothing but passages of other documents beside the one that answers, and a share
-    comes a second time without passages. Examples that refuse keep their answer, with whatever
-    retrieval brings; where they are too few, answered examples come again with the supporting passages taken out and a
-    refusal as the answer. Passages stand in the retriever's order, in a share of the rows in random order. An example
-    whose answer no passage carries is kept without passages: it teaches the voice and nothing about sources.
+    Each answered example gives a row with passages. Its answer is marked with the numbers of the passages that support
+    its sentences. In a share of the rows, all passages but the one that answers are of other documents. A share of the
+    examples is used a second time without passages. Examples that refuse keep their answer, with whatever retrieval
+    finds. If they are too few, answered examples are used again, without the supporting passages and with a refusal as
+    the answer. Passages are in the retriever's order, in a share of the rows in random order. An example whose answer
+    no passage supports is kept without passages: it teaches the voice and nothing about sources.
     """
     turns = turns_of(examples)
     answered = [_retrieve(example, retriever, mix) for example in turns if not example.refuses]
@@ -97,9 +99,9 @@ def build_preference_rows(
 ) -> tuple[list[TrainingRow], RowsReport]:
     """Make one row of each preference pair, in random order: the prompt as it is served, and both answers.
 
-    Both answers are marked with the passages' numbers alike, so that the voice is what is preferred and not a marker.
-    A pair whose preferred answer no passage carries is kept without passages; one whose question the server refuses
-    before the model is asked is left out.
+    Both answers are marked with the passages' numbers in the same way, so that the voice is preferred and not a marker.
+    A pair whose preferred answer no passage supports is kept without passages. A pair whose question the server refuses
+    before it asks the model is left out.
     """
     made, brought, unsupported = list[TrainingRow](), 0, 0
     for example in examples:
@@ -120,10 +122,10 @@ def build_preference_rows(
 
 
 def mark(answer: str, passages: Sequence[Passage], right: Passage) -> str:
-    """Put the number of the passage that carries a sentence before its final full stop: `... within 30 days [2].`
+    """Put the number of the passage that supports a sentence before its final full stop: `... within 30 days [2].`
 
-    A sentence that no passage carries by the check gets the number of the passage `right`, of which the answer as a
-    whole was written, unless it has a figure that this passage lacks or none of its words.
+    If the check finds no passage for a sentence, the sentence gets the number of the passage `right`, from which the
+    answer as a whole was written, unless it has a figure that this passage lacks or shares no word with it.
     """
     pieces, position = [], 0
     for start, end in sentences(answer):
@@ -135,17 +137,17 @@ def mark(answer: str, passages: Sequence[Passage], right: Passage) -> str:
 
 
 def house_refusal(refusals: Sequence[Example], rng: random.Random) -> str:
-    """A refusal of any question, in the house's form.
+    """A refusal that fits any question, in the form that the data set uses.
 
-    It is the serving prompt's refusal sentence and, below it, a line of the data set's own refusals whose every word
-    stands in other refusals too, so that it fits every question. Without such a line, the sentence alone.
+    It is the refusal sentence of the serving prompt and, below it, a line of the data set's own refusals. Every word of
+    that line is in other refusals too, so it fits every question. Without such a line, it is the sentence alone.
     """
     lines = common_lines([example.answer for example in refusals])
     return f"{REFUSAL}\n\n{rng.choice(lines)}" if lines else REFUSAL
 
 
 def common_lines(answers: Sequence[str], least: int = 2) -> list[str]:
-    """The lines after the first paragraph whose every content word stands in at least `least` other answers."""
+    """The lines after the first paragraph whose content words are all in at least `least` other answers."""
     spread = Counter(word for answer in answers for word in content_words(answer))
     below = [line.strip() for answer in answers for line in answer.splitlines()[1:] if line.strip()]
     return sorted({line for line in below if all(spread[word] > least for word in content_words(line))})
@@ -193,7 +195,9 @@ def _with_marker(sentence: str, number: int) -> str:
 
 
 def _distracted(item: _Grounded, mix: MixSettings) -> _Grounded:
-    """With the right passage where it stood, among passages of other documents alone; as it is where none was found."""
+    """The example with the right passage in its place, among passages of other documents only; unchanged if none was
+    found.
+    """
     assert item.right is not None
     foreign = [passage for passage in item.others if passage.chunk.filename != item.right.chunk.filename]
     passages = foreign[: mix.top_k - 1]
@@ -217,7 +221,7 @@ def _pair_row(item: _Grounded, right: Passage, rejected: str, mix: MixSettings, 
 
 
 def _refusal_row(example: Example, retriever: Retriever, mix: MixSettings, rng: random.Random) -> TrainingRow | None:
-    """None where the server refuses before the model is asked."""
+    """None if the server refuses before it asks the model."""
     found = _found(example, retriever, mix, mix.top_k)
     if not found or _answerability(example, found) < mix.min_answerability:
         return None

@@ -14,7 +14,7 @@ _SYSTEM, _QUESTION, _ANSWER = "Answer briefly-7c1.", "Which way is north-4b9?", 
 def load_tokenizer(base: Path) -> Any:
     """The tokenizer of base weights, whose template training and serving share.
 
-    Raises UnknownBaseModel where there is none, BrokenTemplate for a template that cannot be trained with.
+    Raises UnknownBaseModel if there is none, BrokenTemplate for a template that cannot be trained with.
     """
     from transformers import AutoTokenizer  # takes a second, which a command without a tokenizer need not wait
 
@@ -30,7 +30,9 @@ def load_tokenizer(base: Path) -> Any:
 
 
 def check_template(tokenizer: Any, name: str) -> None:
-    """Raises BrokenTemplate unless the template renders, keeps what is said, asks for the answer, and ends a turn."""
+    """Raises BrokenTemplate unless the template renders, keeps the messages' text, asks for the answer, and ends a
+    turn.
+    """
     asked = [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": _QUESTION}]
     answered = [*asked, {"role": "assistant", "content": _ANSWER}]
     if not getattr(tokenizer, "chat_template", None):

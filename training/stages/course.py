@@ -13,18 +13,18 @@ SPANS: dict[StageName, tuple[float, float]] = {
     "candidate": (0.74, 0.75), "load": (0.75, 0.86), "evaluate": (0.86, 0.98), "gate": (0.98, 0.99),
     "publish": (0.99, 1.0),
 }  # fmt: skip
-"""Each stage's part of the whole, as timed on the sample data on two cores."""
+"""Each stage's part of the whole run, as timed on the sample data on two cores."""
 
 
 class Course:
-    """Tells each stage to whoever listens, and stops between two of them."""
+    """Reports each stage to a listener, and stops between two of them."""
 
     def __init__(self, progress: Progress, must_stop: MustStop) -> None:
         self._progress = progress
         self.must_stop = must_stop
 
     def enter(self, stage: StageName, message: str) -> None:
-        """Begin a stage. Raises Cancelled where somebody asked for the run to stop."""
+        """Begin a stage. Raises Cancelled if somebody asked the run to stop."""
         if self.must_stop():
             raise Cancelled(
                 f"The run was cancelled before the stage {stage!r} ({STAGES.index(stage) + 1} of {len(STAGES)})."
@@ -32,11 +32,11 @@ class Course:
         self._progress(RunProgress(stage, SPANS[stage][0], message))
 
     def tell(self, stage: StageName, message: str, figures: dict[str, Any]) -> None:
-        """Something to be kept as an event of the run."""
+        """Report something that is kept as an event of the run."""
         self._progress(RunProgress(stage, SPANS[stage][0], message, figures, tells=True))
 
     def within_stage(self, step: RunProgress) -> None:
-        """A step whose `fraction` is of its stage, in 0..1."""
+        """Report a step whose `fraction` is of its stage, in 0..1."""
         start, end = SPANS[step.stage]
         self._progress(replace(step, fraction=start + (end - start) * step.fraction))
 

@@ -27,7 +27,7 @@ from training.weights.registry import template_fingerprint
 
 @dataclass(frozen=True)
 class Scores:
-    """The candidate and what is live now, on the same questions; `asked` counts them by where they are from."""
+    """The candidate and what is live now, on the same questions; `asked` counts the questions by their source."""
 
     candidate: Metrics
     baseline: Metrics
@@ -77,7 +77,7 @@ class Judging:
         return Scores(new, measured(1, baseline), baseline_is_tuned, judged_by.counts)
 
     def _asked_now(self, data: SplitData) -> Asked:
-        """What judges, less what was learned by a version that went live since the run began."""
+        """The questions that judge, without those that a version learned that went live since the run began."""
         past = self._ports.data_sets.past() if self._ports.data_sets else Past()
         asked = data.asked.without(past.learned, self._settings.dataset)
         if fewer := len(data.asked.examples) - len(asked.examples):

@@ -27,7 +27,7 @@ NOT_FIGURES = ("adapter", "train_losses", "history")
 
 
 class Making:
-    """Makes a candidate of rows."""
+    """Makes a candidate from rows."""
 
     def __init__(self, request: RunRequest, ports: Ports, course: Course) -> None:
         self._request = request
@@ -52,7 +52,7 @@ class Making:
 
     @contextmanager
     def draft(self) -> Iterator[Path]:
-        """A folder beside the versions that is gone afterwards, unless it has become a version."""
+        """A folder beside the versions. It is removed afterwards, unless it has become a version."""
         folder = self._request.versions / f".draft-{self._request.version_id}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

@@ -38,7 +38,7 @@ class SplitData:
 
     @property
     def measured(self) -> tuple[Example, ...]:
-        """What the loss is measured on: the data set's own or the validation file's, else evaluation questions."""
+        """What the loss is measured on: examples of the data set or the validation file, else evaluation questions."""
         return self.asked.held_out + self.asked.validation or self.asked.evaluation
 
 
@@ -104,7 +104,7 @@ class Preparing:
         return prepared
 
     def _past(self) -> Past:
-        """What earlier runs did. General examples count as trained on; what an earlier try had of them as learned."""
+        """What earlier runs did. General examples count as trained on; those of an earlier attempt count as learned."""
         past = self._ports.data_sets.past() if self._ports.data_sets else Past()
         known = replace(past.known, trained=(*past.known.trained, *self._general_examples()))
         if not frozen.has_rows(self._request.work):
@@ -113,7 +113,7 @@ class Preparing:
         return replace(past, known=known, learned=(*past.learned, *dividing.asking_these(general)))
 
     def _examine(self, data: Dataset, tokenizer: Any) -> str:
-        """Report on the data set, keep it frozen with its report, or refuse it; its id, where it is kept."""
+        """Report on the data set and store it with its report, or refuse it. Returns its id, if it is stored."""
         kept: list[str] = []
 
         def on_report(report: DataSetReport) -> None:
@@ -139,7 +139,7 @@ class Preparing:
         return Rows(tuple(trained), tuple(held_out), report)
 
     def _measure(self, made: Sequence[TrainingRow], data: SplitData) -> None:
-        """Tell which rows are too long, and put it into the data set's report; raises where all are."""
+        """Report which rows are too long, and add this to the data set's report; raises if all rows are."""
         settings = self._settings.lora
         found = lengths.measure(made, load_tokenizer(self._request.base), settings.max_length)
         self._course.tell("rows", found.summary, found.figures())

@@ -21,7 +21,7 @@ STATE = "trainer_state.json"  # transformers' name
 
 
 def seal(folder: Path, step: int) -> None:
-    """Mark the checkpoint of a step as complete, once it is on the disk."""
+    """Mark the checkpoint of a step as complete, after it is on the disk."""
     checkpoint = folder / FOLDER / f"checkpoint-{step}"
     for path in checkpoint.iterdir():
         with path.open("rb") as file:

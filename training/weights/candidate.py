@@ -17,7 +17,7 @@ RUN_FILE = "run.json"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A version that is written but not judged yet. `run` has the settings and figures of its making."""
+    """A version that is written but not judged yet. `run` has the settings and figures of the run that made it."""
 
     version_id: str
     path: Path
@@ -35,11 +35,12 @@ def close_version(
     style: Mapping[str, Any],
     run: Mapping[str, Any],
 ) -> Candidate:
-    """Finish a folder of merged weights: style, settings and manifest into it, then its name, in one step.
+    """Finish a folder of merged weights: write style, settings and manifest into it, then give it its name, in one
+    step.
 
     `style` is what the training answers have in common, as JSON values.
 
-    Raises VersionExists where the target is there already.
+    Raises VersionExists if the target exists already.
     """
     if target.exists():
         raise VersionExists(f"The version folder {target} exists already; give the run a version id of its own.")

@@ -20,7 +20,8 @@ from training.weights.parity_report import ParityReport
 def merge(base: Path, adapter: Path, folder: Path) -> Path:
     """Write base plus adapter to `folder` as bf16 safetensors, with the base's tokenizer and chat template.
 
-    The sum is made in fp32 and rounded once. Raises DamagedWeights where the adapter holds a number that is none.
+    The sum is computed in fp32 and rounded once. Raises DamagedWeights if the adapter holds a value that is not a
+    number.
     """
     model = _with_adapter(base, adapter)
     try:
@@ -38,10 +39,10 @@ def parity(
 ) -> ParityReport:
     """Compare the adapter on its base with the merged weights, on the answers of `rows`.
 
-    In fp32 on a few rows: the largest difference of two logits, adapter beside the base against adapter merged in.
-    As served, over at least `answer_tokens` answer tokens (all of `rows` where they have fewer): how often the weights
-    in `merged`, in bf16, rank the same token first as the fp32 adapter does, or one that the adapter ranks as near to
-    its first as bf16 can tell apart. Which of such two comes first is chance: served, the logits themselves are bf16.
+    In fp32 on a few rows: the largest difference of two logits, adapter beside the base against adapter merged in. As
+    served, over at least `answer_tokens` answer tokens (all of `rows` if they have fewer): how often the weights in
+    `merged`, in bf16, rank the same token first as the fp32 adapter does, or one that ties with it, so near that bf16
+    cannot tell them apart. Which of two such tokens comes first is chance: when served, the logits themselves are bf16.
     """
     tokenizer = AutoTokenizer.from_pretrained(base)
     chosen = list(_until(rows, tokenizer, settings.answer_tokens))
@@ -57,9 +58,10 @@ def parity(
 
 
 def same_or_tied(expected: torch.Tensor, first: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of n tokens `first`, which come first in the logits `expected` [n, vocabulary], and which tie with that one.
+    """For n tokens `first`: which come first in the logits `expected` [n, vocabulary], and which tie with the first
+    one.
 
-    Two logits tie where they are no further apart than one rounding step of bf16 at the larger.
+    Two logits tie if they differ by at most one rounding step of bf16 at the larger.
     """
     best, wanted = expected.max(-1)
     same = first == wanted

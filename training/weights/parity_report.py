@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class ParityReport:
     """Adapter against merged weights.
 
-    `agreement` is the share of `answer_tokens` teacher-forced answer tokens with the same first token, `near_ties` the
-    part of it where another came first that bf16 cannot tell from it; both in 0..1.
+    `agreement` is the share of `answer_tokens` teacher-forced answer tokens with the same first token. `near_ties` is
+    the part of it where another token came first that bf16 cannot tell from it. Both are in 0..1.
     """
 
     passed: bool

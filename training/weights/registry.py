@@ -25,7 +25,7 @@ TEMPLATE_FILES = ("chat_template.jinja", "tokenizer_config.json")
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor as the safetensors file holds it; `dtype` in its words (BF16), `sha256` of the bytes alone."""
+    """One tensor as the safetensors file holds it; `dtype` by the file's names (BF16), `sha256` of the bytes only."""
 
     name: str
     file: str
@@ -48,7 +48,7 @@ class Manifest:
 def write_manifest(folder: Path, base_model: str, dataset_hash: str) -> Manifest:
     """Describe a finished version folder and close it: every file becomes read-only.
 
-    Raises VersionExists where the folder has a manifest already, DamagedWeights where it holds no readable weights.
+    Raises VersionExists if the folder has a manifest already, DamagedWeights if it holds no readable weights.
     """
     if (folder / MANIFEST).exists():
         raise VersionExists(f"The version folder {folder} is closed already; write a new version into a new folder.")
@@ -62,7 +62,7 @@ def write_manifest(folder: Path, base_model: str, dataset_hash: str) -> Manifest
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """A version's manifest. Raises DamagedWeights where it is missing or cannot be read."""
+    """A version's manifest. Raises DamagedWeights if it is missing or cannot be read."""
     try:
         content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         tensors = tuple(Tensor(**{**row, "shape": tuple(row["shape"])}) for row in content.pop("tensors"))
@@ -74,7 +74,8 @@ def read_manifest(folder: Path) -> Manifest:
 def verify_manifest(folder: Path) -> Manifest:
     """Read every tensor of a version and compare it with the manifest (270 MB: 0.2 s on two cores).
 
-    Raises DamagedWeights naming the first tensor or file that is missing, foreign, changed, or of another shape.
+    Raises DamagedWeights, which names the first tensor or file that is missing, unexpected, changed, or of another
+    shape.
     """
     manifest = read_manifest(folder)
     found = _describe(folder, manifest.base_model, manifest.dataset_hash)
@@ -88,13 +89,13 @@ def verify_manifest(folder: Path) -> Manifest:
 
 
 def weights_fingerprint(manifest: Manifest) -> str:
-    """SHA-256 over every tensor's name, shape, type and hash: equal where the weights are."""
+    """SHA-256 over every tensor's name, shape, type and hash: equal if and only if the weights are."""
     rows = sorted((one.name, list(one.shape), one.dtype, one.sha256) for one in manifest.tensors)
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 def template_fingerprint(folder: Path) -> str:
-    """SHA-256 of the chat template that a model folder carries; of the empty text where it carries none."""
+    """SHA-256 of the chat template in a model folder; of the empty text if it has none."""
     template = ""
     if (folder / TEMPLATE_FILES[0]).is_file():
         template = (folder / TEMPLATE_FILES[0]).read_text(encoding="utf-8")

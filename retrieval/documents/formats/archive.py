@@ -30,12 +30,13 @@ DAMAGE: tuple[type[Exception], ...] = (
 
 
 def open_archive(data: bytes, filename: str, kind: str, max_unpacked_bytes: int) -> ZipFile:
-    """Open a file of the zipped format `kind`, having looked at what it holds without unpacking it.
+    """Open a file of the zipped format `kind`, after a check of its contents without unpacking.
 
-    The sizes that an archive states bound what is unpacked: zipfile reads no member beyond its stated size.
+    The sizes that an archive states limit what is unpacked: zipfile reads no member beyond its stated size.
 
-    Raises UnreadableFile for an encrypted or damaged archive, one that unpacks to more than `max_unpacked_bytes`, and
-    XML that defines entities, by which a few lines can grow without bound; UnsupportedFormat for one of another kind.
+    Raises UnreadableFile for an encrypted or damaged archive, for one that unpacks to more than `max_unpacked_bytes`,
+    and for XML that defines entities, with which a few lines can grow without limit; UnsupportedFormat for another
+    kind.
     """
     _refuse_old_container(data, filename, kind)
     with whole(filename, kind):
@@ -51,7 +52,9 @@ def open_archive(data: bytes, filename: str, kind: str, max_unpacked_bytes: int)
 
 @contextmanager
 def whole(filename: str, kind: str, *own_errors: type[Exception]) -> Iterator[None]:
-    """Within, a parser's error means damage. Parsers meet that with whatever it leads to, not only with own errors."""
+    """Within this context, a parser's error means damage. Damaged files cause all kinds of errors, not only parsers'
+    own.
+    """
     try:
         yield
     except RecursionError:
@@ -63,7 +66,7 @@ def whole(filename: str, kind: str, *own_errors: type[Exception]) -> Iterator[No
 
 
 def _refuse_old_container(data: bytes, filename: str, kind: str) -> None:
-    """Office puts an encrypted document into the container of its formats before 2007."""
+    """Office stores an encrypted document in the container of its formats before 2007."""
     if not data.startswith(OLE_CONTAINER):
         return
     if ENCRYPTED_PACKAGE in data:

@@ -21,10 +21,10 @@ def storable(text: str) -> str:
 
 
 class Assembler:
-    """Collects headings and blocks. Headings stand in the text, but outside the blocks: each block carries its path.
+    """Collects headings and blocks. Headings are in the text, but outside the blocks: each block has its heading path.
 
-    A heading with nothing beneath it becomes a block of its own, so that no text is lost to the index. `depth` is added
-    to the level of each heading, for a document that stands within another one.
+    A heading with nothing below it becomes a block of its own, so that the index loses no text. `depth` is added to the
+    level of each heading, for a document within another one.
     """
 
     def __init__(self, filename: str, limits: Limits) -> None:
@@ -54,7 +54,7 @@ class Assembler:
         self._path.append((level, text))
 
     def close(self, level: int) -> None:
-        """End the sections of this level and those in them: what follows stands beside them."""
+        """End the sections of this level and those in them: what follows is beside them."""
         self._close(level + self.depth)
 
     def block(self, text: str) -> None:

@@ -17,7 +17,7 @@ LOOKED_AT = 20  # rows
 def read_csv(text: str, into: Assembler) -> None:
     """Read CSV into `into`. The separator is the one that cuts the first rows into most columns.
 
-    Raises UnreadableFile where the rows cannot be told apart.
+    Raises UnreadableFile if the rows cannot be separated.
     """
     csv.field_size_limit(into.limits.max_characters)
     lines = list(StringIO(text, newline=""))  # splitlines() would also cut a cell at U+2028
@@ -29,6 +29,6 @@ def read_csv(text: str, into: Assembler) -> None:
 
 
 def _columns(lines: list[str], separator: str) -> int:
-    """How many columns the first rows agree on, at least."""
+    """The least number of columns that the first rows have in common."""
     rows = islice(csv.reader(lines, delimiter=separator, skipinitialspace=True), LOOKED_AT)
     return min((len(row) for row in rows if row), default=0)

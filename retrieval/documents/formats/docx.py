@@ -27,7 +27,7 @@ Levels = Mapping[str, int]  # heading level by style id; level 1 is the title's
 def read_docx(data: bytes, into: Assembler) -> str | None:
     """Read a Word document into `into`; returns its first heading, or None.
 
-    Deleted text of tracked changes is left out, footnotes and endnotes stand at the end. Raises UnreadableFile for a
+    Deleted text of tracked changes is left out, footnotes and endnotes are at the end. Raises UnreadableFile for a
     damaged, encrypted or oversized file, UnsupportedFormat for another kind.
     """
     archive = open_archive(data, into.filename, "DOCX", into.limits.max_unpacked_bytes)
@@ -59,7 +59,7 @@ def _read(body: Any, levels: Levels, into: Assembler) -> None:
 
 
 def _flow(body: Any) -> Iterator[Any]:
-    """The paragraphs and tables in order, those in content controls among them."""
+    """The paragraphs and tables in order, including those in content controls."""
     for child in body.iterchildren(qn("w:p"), qn("w:tbl"), qn("w:sdt"), qn("w:sdtContent"), qn("w:ins")):
         if child.tag in (qn("w:p"), qn("w:tbl")):
             yield child
@@ -68,7 +68,7 @@ def _flow(body: Any) -> Iterator[Any]:
 
 
 def _levels(document: Any) -> dict[str, int]:
-    """Heading levels by style, in which the title's is the outermost."""
+    """Heading levels by style; the title's is the outermost."""
     levels = {}
     for style in document.styles.element.style_lst:
         name = style.name_val or ""
@@ -97,7 +97,7 @@ def _is_item(paragraph: Any) -> bool:
 
 
 def _text(element: Any) -> str:
-    """What is shown of a paragraph."""
+    """The visible text of a paragraph."""
     return "".join(_runs(element))
 
 

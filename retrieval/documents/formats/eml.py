@@ -18,7 +18,7 @@ HEADERS = ("From", "To", "Cc")
 def read_eml(data: bytes, into: Assembler) -> str | None:
     """Read a message into `into`; returns its subject, or None. The plain text is preferred to the HTML part.
 
-    Raises UnreadableFile where there are no headers of a message, or its text cannot be decoded.
+    Raises UnreadableFile if there are no headers of a message, or its text cannot be decoded.
     """
     message = BytesParser(_class=EmailMessage, policy=default).parsebytes(data.lstrip())
     if not any(name in message for name in ("From", "To", "Subject", "Date")):

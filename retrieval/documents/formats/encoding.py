@@ -16,11 +16,11 @@ XML_ENCODING = re.compile(rb"\A\s*<\?xml[^>]*\bencoding=[\"']([A-Za-z0-9._\-]+)"
 
 
 def decode(data: bytes, filename: str, declaration: re.Pattern[bytes] | None = None) -> str:
-    """Text by its byte order mark, by what it declares of itself, else UTF-8; line ends are `\\n`.
+    """Text by its byte order mark, by the character set that it declares, else UTF-8; line ends are `\\n`.
 
-    `declaration` finds the character set in the file's beginning, where its format has a place for that. Nothing is
-    guessed: charset-normalizer 3.5 takes short Latin-1 English for code page 775, without doubt, and a wrong letter in
-    a fact is worse than a refused file. Raises UnreadableFile.
+    `declaration` finds the character set at the file's beginning, if its format has a place for it. Nothing is guessed:
+    charset-normalizer 3.5 takes short Latin-1 English for code page 775, without doubt, and a wrong letter in a fact is
+    worse than a refused file. Raises UnreadableFile.
     """
     encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if data.startswith(mark)), "utf-8")
     declared = declaration.search(data[:4096]) if declaration and encoding == "utf-8" else None

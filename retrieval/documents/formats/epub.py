@@ -39,7 +39,7 @@ def read_epub(data: bytes, into: Assembler) -> str | None:
 
 
 def _refuse_protected(archive: ZipFile, filename: str) -> None:
-    """Mangled fonts are no hindrance; anything else in the list of what is encrypted is copy protection."""
+    """Mangled fonts are allowed; anything else in the list of encrypted parts is copy protection."""
     if ENCRYPTION not in archive.namelist():
         return
     methods = ElementTree.fromstring(archive.read(ENCRYPTION)).iterfind(".//{*}EncryptionMethod")

@@ -19,8 +19,8 @@ CELL_SEPARATOR = " | "
 def read_html(text: str, into: Assembler) -> str | None:
     """Read a page into `into`; returns its first h1, else its <title>, else None.
 
-    Where the page has a <main> or an <article>, only what is in it is read. A table gives one line a row, cells
-    joined by ` | `.
+    If the page has a <main> or an <article>, only its content is read. A table gives one line per row, cells joined by
+    ` | `.
     """
     page = BeautifulSoup(text, "html.parser")
     title = page.title.get_text(" ", strip=True) if page.title else None
@@ -42,7 +42,7 @@ def _drop(root: Tag) -> None:
 
 
 def _read(container: Tag, into: Assembler) -> None:
-    """Walk a container: headings, tables and blocks as they come; loose text between them is a block too."""
+    """Walk a container: headings, tables and blocks in order; loose text between them is a block too."""
     loose: list[str] = []
     for child in container.children:
         if isinstance(child, NavigableString):

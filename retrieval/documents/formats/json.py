@@ -14,9 +14,9 @@ SECTION_LEVELS = 3  # objects nested deeper are listed by their paths
 
 
 def read_json(text: str, into: Assembler) -> str | None:
-    """Read JSON into `into`; returns the top object's title where it has one.
+    """Read JSON into `into`; returns the top object's title if it has one.
 
-    Raises UnreadableFile for what is not JSON, with the place.
+    Raises UnreadableFile, with the place, for what is not JSON.
     """
     try:
         value = _parse(text)
@@ -28,7 +28,7 @@ def read_json(text: str, into: Assembler) -> str | None:
 
 
 def read_json_lines(text: str, into: Assembler) -> None:
-    """Read a JSON value a line into `into`. Raises UnreadableFile, with the line, for one that is not JSON."""
+    """Read one JSON value per line into `into`. Raises UnreadableFile, with the line, for a line that is not JSON."""
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -77,7 +77,7 @@ def _add_object(value: Mapping[str, Any], level: int, into: Assembler) -> None:
 
 
 def _nested(value: Any) -> bool:
-    """Whether a value is worth a section: not a list of a few words."""
+    """Whether a value deserves a section: not a list of a few words."""
     if isinstance(value, list):
         return any(isinstance(item, dict | list) for item in value) or len(_joined(value)) > LONG_CELL
     return isinstance(value, dict) and bool(value)
@@ -89,7 +89,7 @@ def _fields(value: Mapping[str, Any]) -> Iterator[Field]:
 
 
 def _leaves(path: str, value: Any) -> Iterator[Field]:
-    """What a value holds, each with its path: `address.city`, `lines[0].price`."""
+    """The values inside a value, each with its path: `address.city`, `lines[0].price`."""
     if isinstance(value, dict):
         for name, one in value.items():
             yield from _leaves(f"{path}.{name}" if path else name, one)

@@ -9,7 +9,7 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Limits:
-    """`max_unpacked_bytes` counts what a zipped format (DOCX, PPTX, XLSX, EPUB) says that it holds, unpacked."""
+    """`max_unpacked_bytes` limits the unpacked size that a zipped format (DOCX, PPTX, XLSX, EPUB) states."""
 
     max_pages: int = 2000
     max_characters: int = 10_000_000

@@ -23,7 +23,7 @@ class Heading:
 
 
 def read_markdown(text: str, into: Assembler) -> str | None:
-    """Read Markdown into `into`; returns the title, or None where the text has no heading and no front matter."""
+    """Read Markdown into `into`; returns the title, or None if the text has no heading and no front matter."""
     title = None
     front = FRONT_MATTER.match(text)
     if front:
@@ -36,7 +36,7 @@ def read_markdown(text: str, into: Assembler) -> str | None:
 
 
 def read_plain_text(text: str, into: Assembler) -> str | None:
-    """Read plain text: a first line that stands alone is the title, underlined lines are headings."""
+    """Read plain text: a first line with a blank line after it is the title, underlined lines are headings."""
     lines = text.strip().split("\n")
     alone = len(lines) > 2 and not lines[1].strip() and len(lines[0]) <= LONGEST_TITLE
     title = lines[0].strip() if alone and not lines[0].rstrip().endswith((".", ",", ";")) else None
@@ -81,7 +81,7 @@ def _parts(lines: list[str], *, atx: bool) -> Iterator[Heading | str]:
 
 
 def _fence_after(fence: str, marker: re.Match[str] | None, line: str) -> str:
-    """The fence that is open after this line; empty where none is."""
+    """The fence that is open after this line; empty if none is."""
     if not fence:
         return marker[1] if marker else ""
     closes = marker is not None and marker[1].startswith(fence) and line.strip() == marker[1]
@@ -89,7 +89,7 @@ def _fence_after(fence: str, marker: re.Match[str] | None, line: str) -> str:
 
 
 def _heading(line: str, paragraph: list[str], atx: bool) -> Heading | None:
-    """The heading that this line is, or that it makes of the line before by underlining it."""
+    """The heading on this line, or the line before if this line underlines it."""
     found = ATX.match(line) if atx else None
     if found:
         return Heading(len(found[1]), found[2] or "")

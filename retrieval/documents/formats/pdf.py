@@ -28,9 +28,9 @@ REPEATED_ON = 0.6  # a first or last line found on this share of the pages is a 
 
 
 def read_pdf(data: bytes, into: Assembler) -> str | None:
-    """Read a PDF into `into`, which learns each block's page; returns the title in its metadata, or its first heading.
+    """Read a PDF into `into`, with each block's page; returns the title in its metadata, or its first heading.
 
-    Raises UnreadableFile where the file is damaged, needs a password, has more pages than the limit.
+    Raises UnreadableFile if the file is damaged, needs a password, or has more pages than the limit.
     """
     filename, max_pages = into.filename, into.limits.max_pages
     with whole(filename, "PDF", PyPdfError, DeprecationError, PSException):
@@ -48,7 +48,9 @@ def read_pdf(data: bytes, into: Assembler) -> str | None:
 
 
 def _pages(reader: PdfReader, data: bytes) -> Iterator[list[Line]]:
-    """Each page's lines. Only one whose rules form a grid is searched for tables, which takes five times as long."""
+    """Each page's lines. A page is searched for tables only if its rules form a grid: the search takes five times as
+    long.
+    """
     tables = TableFinder(data)
     for number, page in enumerate(reader.pages):
         lines, rules = read_page(page)
@@ -56,13 +58,14 @@ def _pages(reader: PdfReader, data: bytes) -> Iterator[list[Line]]:
 
 
 def _refuse_locked(reader: PdfReader, filename: str) -> None:
-    """A PDF that opens with the empty password is only protected against printing and the like; others are refused."""
+    """A PDF that opens with the empty password is only protected against printing and similar uses; others are
+    refused."""
     if reader.is_encrypted and not reader.decrypt(""):
         raise UnreadableFile(f"{filename} is encrypted; remove its password and upload it anew.")
 
 
 def _without_running_lines(pages: list[list[Line]]) -> list[list[Line]]:
-    """Drop first and last lines that repeat from page to page, whatever number they carry."""
+    """Drop first and last lines that repeat from page to page, even with different numbers in them."""
     if len(pages) < 2:
         return pages
     ends: Counter[str] = Counter()
@@ -92,7 +95,7 @@ def _assemble(pages: list[list[Line]], into: Assembler) -> None:
 
 
 def _keep_sentences_whole(pages: list[list[Line]], body: float) -> None:
-    """Move the rest of a sentence that runs over a page's end to the page where it begins."""
+    """Move the rest of a sentence that crosses a page's end to the page where it begins."""
     for page, following in pairwise(pages):
         if not page or page[-1].size != body or page[-1].text.endswith((".", "!", "?", ":")):
             continue
@@ -148,7 +151,7 @@ def _joined(lines: list[Line]) -> Line:
 
 
 def _starts_paragraph(line: Line, before: list[Line]) -> bool:
-    """Whether more than a line's height lies between this line and the one before, or a list item begins."""
+    """Whether there is more than a line's height between this line and the one before, or a list item begins."""
     if not before:
         return False
     gap = before[-1].bottom - line.bottom

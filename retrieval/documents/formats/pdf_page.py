@@ -18,7 +18,7 @@ Matrix = Sequence[float]
 class Line:
     """A line as written: its type size, and where it begins on the page, in points from the page's lower left corner.
 
-    A table stands in the place of its lines as one, of several rows.
+    A table takes the place of its lines as one Line with several rows.
     """
 
     text: str
@@ -30,14 +30,14 @@ class Line:
 
 @dataclass
 class Rules:
-    """The straight lines on a page: heights of the level ones; place, lower and upper end of the upright ones."""
+    """The straight lines on a page: heights of the horizontal ones; place, lower and upper end of the vertical ones."""
 
     level: set[int] = field(default_factory=set)
     upright: set[tuple[int, int, int]] = field(default_factory=set)
     _from: tuple[float, float] = (0.0, 0.0)
 
     def see(self, operator: Any, operands: Any, matrix: Matrix, _text_matrix: Matrix) -> None:
-        """Take note of one drawing operator; pypdf calls this for each on the page."""
+        """Record one drawing operator; pypdf calls this for each operator on the page."""
         if operator == b"re":
             x, y, width, height = map(float, operands)
             self._add(matrix, (x, y), (x + width, y), (x + width, y + height), (x, y + height), (x, y))
@@ -49,7 +49,7 @@ class Rules:
             self._from = to
 
     def form_grid(self) -> bool:
-        """Whether at several heights a level rule meets several upright ones."""
+        """Whether at several heights a horizontal rule meets several vertical ones."""
         if not (LEAST <= len(self.level) <= MOST and LEAST <= len(self.upright) <= MOST):
             return False
         crossed = {

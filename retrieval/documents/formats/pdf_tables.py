@@ -23,7 +23,7 @@ class TableFinder:
         self._pdf: Any = None
 
     def put_into(self, lines: list[Line], number: int) -> list[Line]:
-        """The page's lines with its tables; as they were where none is found. `number` counts from 0."""
+        """The page's lines with its tables; unchanged if none is found. `number` counts from 0."""
         self._pdf = self._pdf or pdfplumber.open(BytesIO(self._data))
         page = self._pdf.pages[number]
         for table in page.find_tables():
@@ -41,7 +41,8 @@ def _is_table(rows: list[list[str]]) -> bool:
 
 
 def _replaced(lines: list[Line], rows: list[list[str]], bbox: tuple[float, ...], height: float) -> list[Line]:
-    """The lines with those inside the box as one table, if the table says what they say, and nothing else."""
+    """The lines with those inside the box as one table, if the table has the same text as they have, and
+    nothing else."""
     left, top, right, bottom = bbox[0] - MARGIN, height - bbox[1], bbox[2] + MARGIN, height - bbox[3] - MARGIN
     inside = [line for line in lines if left <= line.left <= right and bottom <= line.bottom <= top]
     written, found = _letters(line.text for line in inside), _letters(cell for row in rows for cell in row)

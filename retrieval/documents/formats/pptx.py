@@ -17,8 +17,8 @@ RUNNING = (PP_PLACEHOLDER.FOOTER, PP_PLACEHOLDER.DATE, PP_PLACEHOLDER.SLIDE_NUMB
 
 
 def read_pptx(data: bytes, into: Assembler) -> str | None:
-    """Read a presentation into `into`, which learns each block's slide; returns the title in its properties, else that
-    of the first slide that has one.
+    """Read a presentation into `into`, with each block's slide; returns the title in its properties, else that of the
+    first slide that has one.
 
     Raises UnreadableFile for a damaged, encrypted or oversized file and for too many slides, UnsupportedFormat for
     another kind.

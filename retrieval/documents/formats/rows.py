@@ -23,10 +23,10 @@ Field = tuple[str, str]
 
 
 def add_sheet(rows: Iterator[Row], level: int, into: Assembler) -> None:
-    """Add a sheet's rows beneath its header; what stands above the header is plain text.
+    """Add a sheet's rows below its header; text above the header is plain text.
 
-    Where the top rows have no header, cells stand side by side, without names. `level` is that of headings that long
-    cells need.
+    If the top rows have no header, cells are side by side, without names. `level` is that of headings that long cells
+    need.
     """
     top = list(islice(rows, HEADER_WITHIN))
     at = find_header(top)
@@ -63,7 +63,7 @@ def add_record(fields: Sequence[Field], level: int, into: Assembler) -> None:
 
 
 def table_text(rows: Sequence[Row]) -> str:
-    """A table within a document: a line a row. Only one that is long and has a header repeats the names in each row."""
+    """A table within a document: one line per row. Only a long table with a header repeats the names in each row."""
     rows = [row for row in rows if any(cell.strip() for cell in row)]
     at = find_header(rows[:1])
     if at is None or len(rows) <= LONG_TABLE:
@@ -81,7 +81,7 @@ def record_line(fields: Sequence[Field]) -> str:
 
 
 def find_header(rows: Sequence[Row]) -> int | None:
-    """Which row names the columns: the first that is as full as most and holds distinct, short names, no numbers."""
+    """The row that names the columns: the first that is as full as most and has distinct, short names, no numbers."""
     widths = [sum(bool(cell.strip()) for cell in row) for row in rows]
     usual = median(widths) if widths else 0
     for at, (row, width) in enumerate(zip(rows, widths, strict=True)):

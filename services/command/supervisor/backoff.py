@@ -12,16 +12,16 @@ FAILED_AFTER = 5
 
 @dataclass(frozen=True)
 class Backoff:
-    """Failures in a row. A run of `HEALTHY_AFTER_S` seconds is healthy, and forgets those before it."""
+    """Failures in a row. A run of at least `HEALTHY_AFTER_S` seconds is healthy and resets the count."""
 
     failures: int = 0
 
     def after_run(self, seconds: float) -> Backoff:
-        """The state after a process ended that had run for so many seconds."""
+        """The state after a process ended that had run for this many seconds."""
         return replace(self, failures=1 if seconds >= HEALTHY_AFTER_S else self.failures + 1)
 
     def while_running(self, seconds: float) -> Backoff:
-        """The state of a process that has been running for so many seconds."""
+        """The state of a process that has been running for this many seconds."""
         return Backoff() if seconds >= HEALTHY_AFTER_S else self
 
     @property

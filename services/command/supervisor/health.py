@@ -20,7 +20,7 @@ TAIL_BYTES = 16_384
 
 
 class ProcessStatus(BaseModel):
-    """One process now. `last_lines` are the end of its log, where it ended by itself of late."""
+    """One process now. `last_lines` are the end of its log, if it ended by itself recently."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,7 +39,7 @@ class ProcessStatus(BaseModel):
 
 
 class PlatformStatus(BaseModel):
-    """A home now. `ready` is whether every process does its work; `generation` what the slots are at."""
+    """A home now. `ready` says whether every process does its work, `generation` what the slots are doing."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -55,7 +55,7 @@ class PlatformStatus(BaseModel):
 
 
 def inspect(platform: Platform) -> PlatformStatus:
-    """Look at the platform in this home, and ask its processes."""
+    """The state of the platform in this home; asks its processes."""
     found = state.running_state(platform)
     if found is None:
         return PlatformStatus(home=str(platform.home), running=False, ready=False)
@@ -93,7 +93,7 @@ def _row(process: ProcessBody, readiness: Readiness, now: float) -> ProcessStatu
 
 
 def memory(pid: int) -> int | None:
-    """Resident bytes of a process and all it started."""
+    """Resident bytes of a process and all that it started."""
     try:
         process = psutil.Process(pid)
         members = [process, *process.children(recursive=True)]
@@ -110,7 +110,7 @@ def _resident(process: psutil.Process) -> int:
 
 
 def last_lines(log: Path, count: int = TAIL_LINES) -> list[str]:
-    """The end of a log; empty where there is none."""
+    """The end of a log; empty if there is none."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))

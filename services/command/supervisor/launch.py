@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 
 
 def settings(home: Path | None, port: int | None = None) -> Platform:
-    """The platform's settings, with what the command line says on top.
+    """The platform's settings; values from the command line override them.
 
     A `port` is the gateway's; the dashboard takes the next one.
     """
@@ -44,10 +44,10 @@ def settings(home: Path | None, port: int | None = None) -> Platform:
 
 
 def prepare(platform: Platform) -> Platform:
-    """Make home, secrets, tables and the first key; the platform's settings with the secrets in them.
+    """Make home, secrets, tables and the first key. Returns the platform's settings with the secrets in them.
 
-    What a killed supervisor left is ended first: it may hold the ports. Raises CommandError for a port that is taken
-    and a folder that is not ours.
+    First it ends what a killed supervisor left, since this may hold the ports. Raises CommandError for a port that is
+    taken and a folder that is not ours.
     """
     state.sweep(platform.home, grace_s=5.0)
     for name, url in (("gateway_url", platform.gateway_url), ("dashboard_url", platform.dashboard_url)):
@@ -60,7 +60,7 @@ def prepare(platform: Platform) -> Platform:
 
 
 def check_port(setting: str, url: str) -> None:
-    """Raises CommandError where the address cannot be listened on."""
+    """Raises CommandError if it is not possible to listen on the address."""
     parts = urlsplit(url)
     address = (parts.hostname or "127.0.0.1", parts.port or 80)
     with socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET) as probe:
@@ -84,7 +84,7 @@ def run_in_foreground(platform: Platform) -> None:
 
 
 def run_in_background(platform: Platform) -> subprocess.Popen[bytes]:
-    """Start the same command in a session of its own, writing to `logs/supervisor.log`."""
+    """Start the same command in a separate session that writes to `logs/supervisor.log`."""
     env = {**os.environ, **environment(platform)}
     del env[MARK]
     with os.fdopen(open_log(platform), "ab") as log:
@@ -99,7 +99,7 @@ def run_in_background(platform: Platform) -> subprocess.Popen[bytes]:
 
 
 def open_log(platform: Platform) -> int:
-    """A descriptor to append to the supervisor's log with; one that has grown large is put aside first."""
+    """A descriptor that appends to the supervisor's log; a log that has become large is renamed first."""
     rotate(supervisor_log(platform))
     return append_descriptor(supervisor_log(platform))
 
@@ -109,9 +109,9 @@ def supervisor_log(platform: Platform) -> Path:
 
 
 def wait_until_ready(platform: Platform, process: subprocess.Popen[bytes] | None, say: Say) -> PlatformStatus:
-    """Wait until every process does its work, and say in lines what happens meanwhile.
+    """Wait until every process does its work, and report in lines what happens meanwhile.
 
-    Raises NotRunning after 300 s, when the supervisor ends, and when a process fails again and again.
+    Raises NotRunning after 300 s, if the supervisor ends, and if a process fails again and again.
     """
     deadline = time.monotonic() + READY_WITHIN_S
     said: dict[str, str] = {}
@@ -156,7 +156,7 @@ def _say_news(status: PlatformStatus, said: dict[str, str], say: Say) -> None:
 
 @dataclass(frozen=True)
 class Stopped:
-    """`was_running` is whether a supervisor was there; `swept` counts processes that a killed one had left."""
+    """`was_running` says whether there was a supervisor; `swept` counts processes that a killed one had left."""
 
     was_running: bool
     swept: int
@@ -165,7 +165,7 @@ class Stopped:
 def stop(platform: Platform) -> Stopped:
     """End a platform, whatever state it is in.
 
-    Raises CommandError where a process of this home is still there at the end.
+    Raises CommandError if a process of this home still exists at the end.
     """
     was_running = state.is_running(platform.run_folder)
     if was_running:
@@ -186,7 +186,7 @@ def _stop_supervisor(platform: Platform) -> None:
 
 
 def _supervisor_pid(platform: Platform) -> int:
-    """The supervisor writes its state a moment after it took the lock."""
+    """Waits a moment, because the supervisor writes its state shortly after it took the lock."""
     for _ in range(100):
         if found := state.read_state(platform.run_folder):
             return found.pid
@@ -206,7 +206,7 @@ def _wait_stopped(platform: Platform, seconds: float) -> bool:
 
 
 def _configure_log() -> None:
-    """Lines for a person on a terminal, lines of JSON elsewhere."""
+    """Readable lines on a terminal, lines of JSON elsewhere."""
     if sys.stderr.isatty():
         logging.basicConfig(level="INFO", format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
     else:

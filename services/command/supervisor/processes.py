@@ -16,7 +16,7 @@ MARK = "TANDEM_SUPERVISED"  # in the environment of every process of a platform,
 
 @dataclass(frozen=True)
 class Ready:
-    """How to see that a process does its work: `http` asks an address, `broker` and `worker` send a ping."""
+    """How to check that a process does its work: `http` asks an address, `broker` and `worker` send a ping."""
 
     kind: Literal["http", "broker", "worker", "alive"]
     target: str = ""
@@ -24,9 +24,9 @@ class Ready:
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """A process to keep running. It starts once `waits_for` exists; `nice` lowers its priority.
+    """A process to keep running. It starts when `waits_for` exists; `nice` lowers its priority.
 
-    `leaves_last` is for what the others need until they have stopped.
+    `leaves_last` marks what the others need until they have stopped.
     """
 
     name: str
@@ -39,7 +39,7 @@ class ProcessSpec:
 
 
 def platform_specs(platform: Platform) -> list[ProcessSpec]:
-    """What `tandem up` starts. A broker that the settings name elsewhere is not started here."""
+    """What `tandem up` starts. If the settings name a broker elsewhere, none is started here."""
     ours = broker.is_ours(platform)
     first = [_broker(platform)] if ours else []
     socket = broker.socket_path(platform) if ours else None
@@ -57,7 +57,7 @@ def platform_specs(platform: Platform) -> list[ProcessSpec]:
 
 
 def environment(platform: Platform) -> dict[str, str]:
-    """What every process of the platform is told. Secrets are not among it: they are files in home."""
+    """The environment of every process of the platform. It has no secrets: they are files in home."""
     return {
         MARK: str(platform.home),
         "TANDEM_HOME": str(platform.home),
@@ -91,7 +91,7 @@ def _light_worker(waits_for: Path | None) -> ProcessSpec:
 
 
 def _node(name: str) -> tuple[str, ...]:
-    """A worker's name among the workers, by which it is asked whether it is alive."""
+    """A worker's own name, by which a ping reaches it."""
     return ("-n", f"{name}@%h", "--without-gossip", "--without-mingle")
 
 

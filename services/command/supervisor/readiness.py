@@ -64,7 +64,7 @@ def _worker(awake: bool, uptime: float) -> Readiness:
 
 
 def ask_service(address: str, token: str) -> Readiness:
-    """GET /ready of a service: 200 is ready; what else it says is the detail."""
+    """GET /ready of a service: 200 means ready; otherwise the answer is the detail."""
     try:
         with client(address, token, timeout=ANSWER_S) as http:
             answer = http.get("/ready")
@@ -86,7 +86,7 @@ def _reason(answer: httpx.Response) -> str:
 
 
 def ask_broker(path: Path) -> Readiness:
-    """A PING; that it wants the password first is an answer too."""
+    """A PING; the answer that a password is needed first counts too."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(ANSWER_S)
@@ -115,7 +115,7 @@ def awake_workers(platform: Platform, queues: list[str]) -> set[str]:
 
 
 def generation_doing(platform: Platform) -> str:
-    """What the slots are at, as one line; empty where generation does not say."""
+    """What the slots are doing, as one line; empty if generation does not say."""
     try:
         with client(platform.generation_url, platform.service_token, timeout=ANSWER_S) as http:
             answer = http.get("/slots")

@@ -22,14 +22,14 @@ LOCK = "supervisor.lock"
 
 
 class Lock:
-    """Held by a supervisor for its whole life; the kernel frees it however the supervisor ends."""
+    """A supervisor holds it for its whole life; the kernel frees it however the supervisor ends."""
 
     def __init__(self, run_folder: Path) -> None:
         self.path = run_folder / LOCK
         self._descriptor: int | None = None
 
     def take(self, patience_s: float = 0.0) -> bool:
-        """Whether it is ours now. Somebody who only looks (`is_running`) holds it for an instant: have patience."""
+        """Whether it is ours now. It waits a little, because a mere check (`is_running`) holds it for an instant."""
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         deadline = time.monotonic() + patience_s
         while not _flock(descriptor):
@@ -69,7 +69,7 @@ def write_state(run_folder: Path, state: SupervisorBody) -> None:
 
 
 def read_state(run_folder: Path) -> SupervisorBody | None:
-    """The last state written, of a platform that runs or of one that was killed; None where there is none."""
+    """The last state that was written, of a running or a killed platform; None if there is none."""
     try:
         return SupervisorBody.model_validate_json((run_folder / STATE).read_bytes())
     except (FileNotFoundError, ValidationError):
@@ -77,9 +77,9 @@ def read_state(run_folder: Path) -> SupervisorBody | None:
 
 
 def running_state(platform: Platform) -> SupervisorBody | None:
-    """The state of this home's platform, where its supervisor is alive.
+    """The state of this home's platform, if its supervisor is alive.
 
-    A supervisor that has just taken the lock has not yet cleared what a killed one wrote: that names dead processes.
+    A supervisor that has just taken the lock has not yet removed the state of a killed one, which names dead processes.
     """
     found = read_state(platform.run_folder) if is_running(platform.run_folder) else None
     return found if found is not None and psutil.pid_exists(found.pid) else None
@@ -102,7 +102,8 @@ def _has_mark(process: psutil.Process, home: str, started_before: float) -> bool
 
 
 def sweep(home: Path, grace_s: float, started_before: float = math.inf) -> list[int]:
-    """End whatever a killed supervisor left: SIGTERM, and after `grace_s` seconds SIGKILL. The pids that were found.
+    """End what a killed supervisor left: SIGTERM, and after `grace_s` seconds SIGKILL. Returns the pids that were
+    found.
 
     `started_before` spares younger processes; in seconds since the epoch.
     """
@@ -124,7 +125,7 @@ def _each(processes: Iterable[psutil.Process], action: str) -> None:
 
 
 def clear_run_folder(run_folder: Path) -> None:
-    """Remove sockets and the state file. The lock's file stays: removing it would let two supervisors hold it."""
+    """Remove sockets and the state file. The lock's file stays: without it, two supervisors could hold the lock."""
     if not run_folder.is_dir():
         return
     for path in run_folder.rglob("*"):

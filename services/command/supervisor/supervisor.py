@@ -33,7 +33,7 @@ class AlreadyRunning(CommandError):
 
 
 class Supervisor:
-    """Runs `specs` as children of this process, which must have one thread only."""
+    """Runs `specs` as children of this process, which must have only one thread."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Supervisor:
     def run(self) -> None:
         """Start everything, restart what ends, and on SIGTERM or SIGINT stop everything.
 
-        Raises AlreadyRunning where another supervisor holds this home.
+        Raises AlreadyRunning if another supervisor holds this home.
         """
         if not self.lock.take(patience_s=1.0):
             raise AlreadyRunning(f"The platform in {self.platform.home} is already running; `tandem down` stops it.")
@@ -123,13 +123,13 @@ class Supervisor:
 
 
 def _start_guardian(home: Path) -> subprocess.Popen[bytes]:
-    """A process of its own session that outlives this one just long enough to end what it left."""
+    """A process in its own session that outlives this one just long enough to end what it left."""
     argv = (sys.executable, "-m", guardian.__name__, str(home))
     return subprocess.Popen(argv, stdin=subprocess.PIPE, start_new_session=True)
 
 
 def stop_all(children: Sequence[Child], grace_s: float) -> None:
-    """SIGTERM to every group, and SIGKILL to those that are there after `grace_s` seconds."""
+    """SIGTERM to every group, and SIGKILL to those that still exist after `grace_s` seconds."""
     for child in children:
         child.signal_group(signal.SIGTERM)
     if not _wait_gone(children, grace_s):

@@ -37,14 +37,14 @@ def request(question: str, mode: str | None) -> dict[str, Any]:
 
 
 def ask(api: Api, question: str, mode: str | None) -> dict[str, Any]:
-    """The whole completion, as the API gives it."""
+    """The whole completion, as the API returns it."""
     return api.post("/v1/chat/completions", request(question, mode), timeout=ANSWER_TIMEOUT_S)
 
 
 def ask_streamed(api: Api, question: str, mode: str | None, write: Callable[[str], None]) -> str:
-    """Write the answer as it comes; returns its sources in words.
+    """Write the answer as it arrives; returns its sources in words.
 
-    Raises Refused where the answer breaks off.
+    Raises Refused if the answer breaks off.
     """
     last: dict[str, Any] = {}
     with api.stream("/v1/chat/completions", {**request(question, mode), "stream": True}) as events:
@@ -69,7 +69,7 @@ def answer_in_words(completion: dict[str, Any]) -> str:
 
 
 def sources_in_words(message: dict[str, Any], completion: dict[str, Any]) -> str:
-    """The citations that the check supports, once each, what a reader should know, and how the answer was made."""
+    """The citations that the check supports, each once, what a reader should know, and how the answer was made."""
     lines = [_citation(entry) for entry in message.get("citations") or [] if entry["supported"]]
     total = (completion.get("timings") or {}).get("total_ms")
     took = f", {seconds(total / 1000)}" if total is not None else ""

@@ -33,7 +33,7 @@ PARTS = {
 
 @dataclass(frozen=True)
 class Check:
-    """`bad` keeps the platform from running, `warning` may."""
+    """`bad` keeps the platform from running, `warning` may do so."""
 
     name: str
     verdict: Literal["good", "warning", "bad"]
@@ -41,7 +41,7 @@ class Check:
 
 
 def examine(platform: Platform) -> list[Check]:
-    """Every check, none of which changes anything."""
+    """Every check; none of them changes anything."""
     checks: list[Callable[[Platform], Check]] = [_python, _packages, _engine, _broker, _home, _ports]
     return [*(check(platform) for check in checks), *_machine(platform)]
 

@@ -19,8 +19,9 @@ Outcome = Literal["added", "replaced", "unchanged", "failed"]
 
 @dataclass(frozen=True)
 class Source:
-    """A file on this machine, and the name it has in the store: relative to the folder that was named, and with U+FFFD
-    for bytes that are no UTF-8, as old archives leave them."""
+    """A file on this machine, and its name in the store: relative to the folder that was named, with U+FFFD for bytes
+    that are not UTF-8, which occur in old archives.
+    """
 
     path: Path
     name: str
@@ -28,7 +29,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one file. `reason` is in words, for a failed one."""
+    """The outcome for one file. `reason` is in words, for a failed one."""
 
     name: str
     outcome: Outcome
@@ -47,9 +48,9 @@ class Pending:
 
 
 def find_sources(paths: Sequence[Path]) -> list[Source]:
-    """The files named, and those in the folders named, without hidden ones; each once.
+    """The named files, and the files in the named folders, without hidden ones; each once.
 
-    Raises Misuse for a path that does not exist and where nothing is found.
+    Raises Misuse for a path that does not exist and if nothing is found.
     """
     found = {(source.path.resolve(), source.name): source for path in paths for source in _walk(path)}
     if not found:
@@ -153,7 +154,8 @@ def _await_all(api: Api, files: str, pending: Sequence[Pending], bar: Bar) -> li
 
 
 def _settle(api: Api, item: Pending, row: dict[str, Any] | None) -> Result:
-    """Once indexed, remove what it replaces; a file that failed is taken away, and what was there before stays."""
+    """When the file is indexed, remove what it replaces. If it failed, remove the file itself and keep the
+    earlier one."""
     if row is not None and row["status"] == "completed":
         for old in item.replaces:
             api.delete(f"/v1/files/{old}")

@@ -42,7 +42,7 @@ def create(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Make a key. It is printed this once, alone on standard output."""
+    """Make a key. It is printed only this once, alone on standard output."""
     body: dict[str, Any] = {"name": name}
     optional = {
         "scopes": scopes,
@@ -60,7 +60,7 @@ def create(
 
 @app.command("list")
 def show(workspace: Workspace = None, home: Home = None, as_json: Json = False) -> None:
-    """List the keys of a workspace, the newest first, revoked ones among them."""
+    """List the keys of a workspace, the newest first, revoked ones included."""
     with connect(home) as api:
         found = list(api.every("/v1/keys", **({"workspace_id": workspace} if workspace else {})))
     Output(as_json).result(found, table(COLUMNS, [_row(key) for key in found]) if found else "No keys yet.")
@@ -76,8 +76,9 @@ def revoke(key_id: str, home: Home = None, as_json: Json = False) -> None:
 
 @app.command()
 def recover(home: Home = None, as_json: Json = False) -> None:
-    """Put a new first key into the home's secrets, and revoke the former. For whoever may read the home's database,
-    with the platform running or stopped."""
+    """Put a new first key into the home's secrets, and revoke the former one. For anybody who may read the home's
+    database, while the platform is running or stopped.
+    """
     done = replace_first_key(Platform() if home is None else Platform(home=home))
     value = {"api_key_file": str(done.key_path), "key_id": done.key_id, "revoked": list(done.revoked)}
     words = (
@@ -87,7 +88,7 @@ def recover(home: Home = None, as_json: Json = False) -> None:
 
 
 def replace_first_key(platform: Platform) -> Recovered:
-    """Raises NotRunning for a home that was never started, CommandError where it or its database cannot be used."""
+    """Raises NotRunning for a home that was never started, CommandError if it or its database cannot be used."""
     if not platform.secrets_folder.is_dir():
         raise NotRunning(f"No platform was ever started in {platform.home}. Start it with `tandem up --detach`.")
     try:
@@ -100,7 +101,7 @@ def replace_first_key(platform: Platform) -> Recovered:
 
 
 def in_words(made: dict[str, Any]) -> str:
-    """What a person has to know of a new key, beside its secret."""
+    """What a person must know about a new key, beside its secret."""
     scopes = ", ".join(made["scopes"])
     limits = f"{made['requests_per_minute']} requests and {made['tokens_per_minute']} tokens a minute"
     return f"{made['id']} ('{made['name']}') in {made['workspace_id']}: {scopes}; {limits}. It is shown this once:"

@@ -19,7 +19,7 @@ COLUMNS = ("process", "state", "ready", "pid", "uptime", "restarts", "memory", "
 
 
 def starting(output: Output, platform: Platform, *, already_running: bool) -> None:
-    """Before a platform runs in the foreground: what it will be."""
+    """What the platform will be, shown before it runs in the foreground."""
     started(output, platform, already_running=already_running, ready=False)
 
 

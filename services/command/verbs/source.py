@@ -46,7 +46,7 @@ def add(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Register a source, and bring its documents in."""
+    """Register a source, and import its documents."""
     output = Output(as_json)
     body: dict[str, Any] = {"kind": kind.value, "location": _absolute(kind, location)}
     optional = {
@@ -94,7 +94,7 @@ def sync(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Bring a source's documents in step now."""
+    """Synchronise a source's documents now."""
     options = {key: True for key, chosen in (("full", full), ("confirm", confirm)) if chosen}
     with connect(home) as api:
         synchronise(api, source_id, options, Output(as_json), wait)
@@ -107,14 +107,14 @@ def remove(
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Forget a source, and take its documents out of the store."""
+    """Forget a source, and remove its documents from the store."""
     with connect(home) as api:
         gone = api.delete(f"/v1/sources/{escape(source_id)}", documents="keep" if keep else "remove")
     Output(as_json).result(gone, f"{source_id} is removed; its documents {'stay' if keep else 'answer no more'}.")
 
 
 def synchronise(api: Api, source_id: str, options: dict[str, bool], output: Output, wait: bool) -> None:
-    """Ask for a sync and tell its report. Raises CommandError where it failed, or a document could not be taken in."""
+    """Start a sync and print its report. Raises CommandError if it failed, or if a document could not be imported."""
     job = api.post(f"/v1/sources/{escape(source_id)}/sync", options)
     if not wait:
         output.result(job, f"Queued as {job['id']}.")

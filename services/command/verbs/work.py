@@ -19,7 +19,7 @@ Job = dict[str, Any]
 
 
 def train(api: Api, path: Path, suffix: str | None) -> Job:
-    """Upload the examples and queue a run on them. Raises Refused where a line of the file is wrong."""
+    """Upload the examples and queue a run on them. Raises Refused if a line of the file is wrong."""
     with path.open("rb") as content:
         file = api.upload(path.name, content, "fine-tune")
     body = {"model": "tandem/base", "training_file": file["id"]} | ({"suffix": suffix} if suffix else {})
@@ -27,7 +27,7 @@ def train(api: Api, path: Path, suffix: str | None) -> Job:
 
 
 def train_embedder(api: Api, store: str | None, max_steps: int | None) -> Job:
-    """Queue a tuning of the embedder; the job that is under way already, where there is one."""
+    """Queue a tuning of the embedder; if such a job is already under way, return that job."""
     asked = {"vector_store_id": store, "max_steps": max_steps}
     return api.post("/v1/embedders", {name: value for name, value in asked.items() if value is not None})
 
@@ -37,9 +37,9 @@ def find(api: Api, job_id: str) -> Job:
 
 
 def overview(api: Api) -> list[Job]:
-    """What runs, what failed, what waits, then the rest; each by kind, the newest first.
+    """Running jobs, failed jobs, waiting jobs, then the rest; each by kind, the newest first.
 
-    What runs and what failed is asked for by itself: behind thousands of files that wait, the latest jobs have neither.
+    Running and failed jobs are requested separately: if thousands of files wait, the latest jobs contain neither.
     """
     asked: tuple[dict[str, str | int], ...] = ({"status": "running"}, {"status": "failed", "limit": FAILED_SHOWN}, {})
     found = {job["id"]: job for one in asked for job in api.get("/v1/jobs", **one)["data"]}
@@ -52,7 +52,9 @@ def _place(job: Job) -> tuple[int, str, float]:
 
 
 def order(api: Api, job_id: str, what: str) -> Job:
-    """Ask a job to `cancel`, `pause` or `resume`; a finished one stays as it is. Raises Refused for what it cannot."""
+    """Ask a job to `cancel`, `pause` or `resume`; a finished one stays unchanged. Raises Refused if the job cannot do
+    it.
+    """
     return api.post(f"/v1/jobs/{escape(job_id)}/{what}")
 
 
@@ -62,12 +64,12 @@ def reindex(api: Api, store_id: str, settings: dict[str, Any]) -> Job:
 
 
 def reindex_back(api: Api, store_id: str) -> Job:
-    """Queue the way back to the index before."""
+    """Queue the return to the previous index."""
     return api.post(f"/v1/vector_stores/{escape(store_id)}/rollback")
 
 
 def follow(api: Api, job_id: str, output: Output, title: str) -> Job:
-    """Wait until a job ends or is paused, with its events as they come. Leaving does not stop the job."""
+    """Wait until a job ends or is paused, and show its events as they arrive. Leaving does not stop the job."""
     last_event = 0
     with output.bar(title) as bar:
         while True:
@@ -94,7 +96,7 @@ def _number(event: dict[str, Any]) -> int:
 
 
 def check(job: Job, wanted: str = "succeeded") -> None:
-    """Raises CommandError for a job that neither succeeded nor ended as it was asked to."""
+    """Raises CommandError for a job that neither succeeded nor ended because somebody asked it to."""
     if job["status"] not in ("succeeded", "paused", wanted):
         raise CommandError(f"The job {job['id']} {_ended(job)}: {job.get('reason') or 'no reason recorded'}")
 
@@ -104,7 +106,7 @@ def _ended(job: Job) -> str:
 
 
 def in_words(job: Job) -> str:
-    """One job as a person reads it."""
+    """One job in readable form."""
     lines = [f"{job['id']}: {job['kind']}, {job['status']}, {job['stage']}, {job['progress']:.0%}"]
     if job.get("eta_seconds"):
         lines.append(f"{seconds(job['eta_seconds'])} left")
@@ -115,10 +117,10 @@ def in_words(job: Job) -> str:
 
 
 def publish(api: Api, name: str, output: Output, override: str | None = None) -> dict[str, Any]:
-    """Make a version live; one that no slot serves is loaded first. `override` is the reason to publish one that the
-    gate did not pass.
+    """Make a version live; a version that no slot serves is loaded first. `override` is the reason to publish one that
+    the gate did not pass.
 
-    Raises CommandError where it does not load within 15 minutes.
+    Raises CommandError if it does not load within 15 minutes.
     """
     asked = {"override": True, "reason": override} if override else {}
     with output.bar(f"Publishing {name}") as bar:
@@ -133,10 +135,10 @@ def publish(api: Api, name: str, output: Output, override: str | None = None) ->
 
 
 def roll_back(api: Api, output: Output) -> dict[str, Any]:
-    """Make the previous version live again, or the base weights where there is none. A version whose slot is gone is
-    loaded first; generation then moves by itself.
+    """Make the previous version live again, or the base weights if there is none. A version without a slot is loaded
+    first; then generation completes the rollback by itself.
 
-    Raises CommandError where the version does not load within 15 minutes.
+    Raises CommandError if the version does not load within 15 minutes.
     """
     target = next((version for version in api.every("/v1/versions") if version["previous"]), None)
     if target is None:

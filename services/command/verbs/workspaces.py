@@ -13,7 +13,7 @@ app = typer.Typer(no_args_is_help=True, help="Workspaces: each has stores, versi
 
 @app.command()
 def create(name: str, home: Home = None, as_json: Json = False) -> None:
-    """Make a workspace with its default store. Its first key is printed this once, alone on standard output."""
+    """Make a workspace with its default store. Its first key is printed only this once, alone on standard output."""
     output = Output(as_json)
     with connect(home) as api:
         made = api.post("/v1/workspaces", {"name": name})

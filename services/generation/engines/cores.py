@@ -29,9 +29,9 @@ def allowed_cores() -> Cores:
 
 
 def divide(cores: Cores, serve_base: bool) -> CoreGroups:
-    """Even groups, disjoint as far as the cores go: base and spare share before either shares with live.
+    """Even groups, disjoint if there are enough cores: base and spare share cores before either shares with live.
 
-    Raises ValueError where there is no core.
+    Raises ValueError if there is no core.
     """
     if not cores:
         raise ValueError("no processor core is allowed to this process")
@@ -43,14 +43,14 @@ def divide(cores: Cores, serve_base: bool) -> CoreGroups:
 
 
 def _parts(cores: Cores, count: int) -> list[Cores]:
-    """Runs of cores; the first groups take what does not divide evenly."""
+    """Runs of cores; the first groups take the remainder."""
     size, more = divmod(len(cores), count)
     ends = [size * (number + 1) + min(number + 1, more) for number in range(count)]
     return [cores[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 def pin(processes: Iterable[int], cores: Cores) -> None:
-    """Move every thread of these processes onto the cores. A thread that ends meanwhile is passed over."""
+    """Move every thread of these processes onto the cores. A thread that ends meanwhile is skipped."""
     for process in processes:
         for task in _tasks(process):
             try:

@@ -15,7 +15,9 @@ from services.generation.settings import EngineName
 
 @dataclass(frozen=True)
 class Launch:
-    """How to start one engine: the command, what to add to the environment, where it runs and where it will answer."""
+    """How to start one engine: the command, variables to add to the environment, where it runs and where it will
+    answer.
+    """
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
@@ -38,15 +40,15 @@ class Engine(Protocol):
         ...
 
     def unfinished_requests(self, client: httpx.Client) -> int | None:
-        """Requests that run or wait in the engine behind this client; None where the engine does not tell.
+        """Requests that run or wait in the engine behind this client; None if the engine does not report them.
 
-        Raises httpx.HTTPError where it does not answer.
+        Raises httpx.HTTPError if it does not answer.
         """
         ...
 
 
 def thread_environment(cores: Cores) -> dict[str, str]:
-    """One thread a core for the numeric libraries, and nothing fetched or reported over a network."""
+    """One thread per core for the numeric libraries, and no downloads or reports over a network."""
     return {
         "OMP_NUM_THREADS": str(len(cores)),
         "HF_HUB_OFFLINE": "1",

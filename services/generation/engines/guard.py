@@ -24,7 +24,7 @@ CLEANING_SECONDS = 2.0  # what vLLM's resource tracker gets to remove shared mem
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command until it ends, is told to, or the service is gone."""
+    """Run the command until it ends, is told to end, or the service is gone."""
     split = arguments.index("--")
     os.sched_setaffinity(0, {int(core) for core in arguments[0].split(",")})
     engine = subprocess.Popen(
@@ -50,7 +50,7 @@ def _await_service_end(told: list[int]) -> None:
 
 
 def _end(engine: subprocess.Popen[bytes]) -> int:
-    """Ask, wait, then kill whatever is left of the engine's process group."""
+    """Ask the engine to end, wait, then kill what is left of its process group."""
     if engine.poll() is None:
         engine.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):

@@ -53,7 +53,7 @@ class EngineProcess:
         return self._guard.pid
 
     def exit_reason(self) -> str | None:
-        """Why the engine is no longer there, with the end of its log; None while it runs."""
+        """Why the engine has ended, with the end of its log; None while it runs."""
         code = self._guard.poll()
         if code is None:
             return None
@@ -61,7 +61,7 @@ class EngineProcess:
         return f"The engine {how}. The end of {self._log}: {self._log_tail()}"
 
     def unfinished_requests(self) -> int | None:
-        """Requests under way, None where the engine does not tell or does not answer."""
+        """Requests under way; None if the engine does not report them or does not answer."""
         try:
             with client(self.address, token="", timeout=2) as http:
                 return self._engine.unfinished_requests(http)
@@ -72,9 +72,9 @@ class EngineProcess:
         core_groups.pin(session_members(self.pid), cores)
 
     def stop(self, seconds: float) -> None:
-        """End the engine; after `seconds` kill what is left of it. None of it is there any more then.
+        """End the engine; after `seconds`, kill what is left of it. Afterwards none of its processes exists.
 
-        Harmless second time.
+        A second call does no harm.
         """
         if self._guard.poll() is None:
             self._guard.terminate()

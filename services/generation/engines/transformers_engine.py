@@ -19,8 +19,8 @@ SERVER = ("-c", "from transformers.cli.transformers import main; main()", "serve
 class TransformersEngine:
     """The server that comes with transformers.
 
-    It answers to the name of the folder it is given, relative to where it runs: each slot gets a folder of its own,
-    where a link of the served name leads to the weights.
+    It answers to the name of the folder that it is given, relative to its working folder. So each slot gets a folder of
+    its own, in which a link with the served name points to the weights.
     """
 
     name: EngineName = "transformers"

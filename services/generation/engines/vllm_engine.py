@@ -20,7 +20,7 @@ REQUESTS = re.compile(r"^vllm:num_requests_(?:running|waiting)(?:\{[^}]*\})? ([0
 
 
 class VllmEngine:
-    """vLLM's OpenAI server. Its socket lies in `sockets`, which only this user may enter, so it needs no key."""
+    """vLLM's OpenAI server. Its socket is in `sockets`, which only this user may enter, so it needs no key."""
 
     name: EngineName = "vllm"
 

@@ -22,11 +22,11 @@ FIGURES = ("share", "answers", "errors", "live_answers", "live_errors")
 
 
 class CanaryRefused(Exception):
-    """The version cannot be tried now; the message says why."""
+    """The version cannot be a canary now; the message says why."""
 
 
 class Canaries:
-    """The canaries of all workspaces; since there is one spare slot, at most one. Its `Publisher` holds the lock."""
+    """The canaries of all workspaces: at most one, since there is one spare slot. Its `Publisher` holds the lock."""
 
     def __init__(self, sessions: Sessions, fleet: Fleet) -> None:
         self._sessions, self._fleet = sessions, fleet
@@ -43,12 +43,12 @@ class Canaries:
             return session.scalars(query).all()
 
     def check_free(self) -> None:
-        """Raises CanaryRefused where a canary has the spare slot."""
+        """Raises CanaryRefused if a canary has the spare slot."""
         for canary in self._running.values():
             raise CanaryRefused(f"The spare slot serves the canary {canary.version_id}; end that first.")
 
     def start(self, asked: CanaryRequest, live: str) -> None:
-        """Enter a canary whose version the spare slot is loading."""
+        """Record a canary whose version the spare slot is loading."""
         row = Canary(
             id=f"canary-{secrets.token_hex(8)}",
             workspace_id=asked.workspace_id,
@@ -74,12 +74,12 @@ class Canaries:
         self.resume(row)
 
     def resume(self, row: Canary) -> None:
-        """Route the share of an entered canary to its slot, as soon as that is ready."""
+        """Route the share of a recorded canary to its slot, as soon as the slot is ready."""
         share = CanaryShare(id=row.id, version_id=row.version_id, share=row.share)
         self._running = {**self._running, row.workspace_id: share}
 
     def end(self, asked: CanaryEndRequest) -> bool:
-        """End a workspace's canary and write its figures into the history; False where it has none such."""
+        """End a workspace's canary and write its figures into the history; False if it has no such canary."""
         canary = self._running.get(asked.workspace_id)
         if canary is None or asked.canary_id not in (None, canary.id):
             return False
@@ -89,7 +89,7 @@ class Canaries:
         return True
 
     def close(self, canary_id: str, asked: CanaryEndRequest) -> None:
-        """Write the end of a canary down, once."""
+        """Record the end of a canary, once."""
         with self._sessions.begin() as session:
             open_row = update(Canary).where(Canary.id == canary_id, Canary.ended_at.is_(None))
             if session.execute(open_row.values(ended_at=now())).rowcount == 0:  # type: ignore[attr-defined]

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class UnknownVersion(Exception):
-    """No such version in this workspace, or no weights of it any more."""
+    """This workspace has no such version, or its weights no longer exist."""
 
 
 class NothingToRollBackTo(Exception):
@@ -42,9 +42,9 @@ class Order:
 
 
 class Publisher:
-    """Moves live pointers; in a platform this service alone does.
+    """Moves live pointers; in a platform only this service does.
 
-    Every method names the workspace, and to it a version of another workspace is unknown. Safe to call from several
+    Every method names the workspace; a version of another workspace is unknown to it. Safe to call from several
     threads.
     """
 
@@ -56,7 +56,8 @@ class Publisher:
         self.moves = 0
 
     def reconcile(self) -> None:
-        """Start what the live pointers say and go on with the canary: a cold start serves the same as before."""
+        """Start what the live pointers name and continue the canary: after a cold start the same is served as
+        before."""
         with self._sessions() as session:
             pointers = list(session.scalars(select(LivePointer).where(LivePointer.version_id.is_not(None))))
         for pointer in pointers:
@@ -87,16 +88,16 @@ class Publisher:
     def publish(self, workspace_id: str, version_id: str, order: Order | None = None) -> PublishResponse:
         """Make a loaded version live. Publishing the live version again changes nothing.
 
-        Raises UnknownVersion, and NotLoaded where no slot serves the version.
+        Raises UnknownVersion, and NotLoaded if no slot serves the version.
         """
         with self._lock:
             self._weights(workspace_id, version_id)
             return self._move(workspace_id, version_id, order or Order())
 
     def roll_back(self, workspace_id: str, order: Order | None = None) -> PublishResponse | None:
-        """Make the previous version live: now where a slot still serves it, else once it is loaded (None).
+        """Make the previous version live: now if a slot still serves it, else when it is loaded (None).
 
-        From a workspace's first version the way back is to the base weights. Raises NothingToRollBackTo.
+        From a workspace's first version, a rollback leads to the base weights. Raises NothingToRollBackTo.
         """
         order = replace(order or Order(), why="rollback")
         with self._lock:
@@ -113,9 +114,9 @@ class Publisher:
             return None
 
     def finish_rollbacks(self) -> None:
-        """Publish the rollbacks whose version is loaded by now; forget those whose load failed or was given up.
+        """Publish the rollbacks whose version is now loaded; forget those whose load failed or was cancelled.
 
-        A forgotten one must not come true when somebody loads that version later, for a comparison say.
+        A forgotten rollback must not happen when somebody loads that version later, for example for a comparison.
         """
         with self._lock:
             for workspace_id, (version_id, order) in list(self._pending.items()):
@@ -127,10 +128,10 @@ class Publisher:
                     log.error("workspace %s is not rolled back: %s could not be loaded", workspace_id, version_id)
 
     def start_canary(self, asked: CanaryRequest) -> None:
-        """Load a version into the spare slot and, once it is ready, give it a share of the questions.
+        """Load a version into the spare slot and, when it is ready, give it a share of the questions.
 
-        Raises UnknownVersion, SpareHeld, and CanaryRefused where nothing is live to compare it with, it is live
-        itself, or another canary runs.
+        Raises UnknownVersion, SpareHeld, and CanaryRefused if nothing is live to compare it with, if it is live itself,
+        or if another canary runs.
         """
         with self._lock:
             live = self._pointer(asked.workspace_id)[0]
@@ -143,12 +144,12 @@ class Publisher:
             self._canaries.start(asked, live)
 
     def end_canary(self, asked: CanaryEndRequest) -> bool:
-        """False where the workspace has no such canary."""
+        """False if the workspace has no such canary."""
         with self._lock:
             return self._canaries.end(asked)
 
     def watch_canaries(self) -> None:
-        """End the canaries whose slot failed, or was taken for something else."""
+        """End the canaries whose slot failed, or was given to something else."""
         with self._lock:
             self._canaries.watch()
 
@@ -157,7 +158,9 @@ class Publisher:
         return self._canaries.running()
 
     def _move(self, workspace_id: str, version_id: str | None, order: Order) -> PublishResponse:
-        """Move pointer and slots, end the canary: what it was compared with is gone. None is the base weights."""
+        """Move pointer and slots, and end the canary: the version it was compared with is no longer live. None is the
+        base weights.
+        """
         begin = time.perf_counter()
         moved, previous = self._move_pointer(workspace_id, version_id, order)
         if moved:

@@ -13,7 +13,7 @@ POLL_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class Patience:
-    """Bounds in seconds. `least` covers gateways that still hold an older routing table."""
+    """Limits in seconds. `least` covers gateways that still hold an older routing table."""
 
     least: float
     most: float
@@ -22,9 +22,9 @@ class Patience:
 
 
 def drain(engine: Running, patience: Patience, cancelled: Event) -> bool:
-    """Wait until the engine has no request, at least `least`, at most `most`. True where it finished all it had.
+    """Wait until the engine has no request, at least `least`, at most `most`. True if it finished all its requests.
 
-    An engine that does not tell how many it has is given `most`.
+    An engine that does not report how many it has gets `most`.
     """
     begin = time.monotonic()
     if cancelled.wait(patience.least):

@@ -31,7 +31,7 @@ Clock = Callable[[], float]
 
 
 class Fleet:
-    """All slots of this machine: base, one live a workspace, at most one spare, and what was retired.
+    """All slots of this machine: base, one live slot for each workspace, at most one spare, and the retired slots.
 
     Safe to call from several threads. `clock` is monotonic, in seconds.
     """
@@ -62,9 +62,9 @@ class Fleet:
         self._add("live", weights, self._groups.live)
 
     def load(self, weights: Weights, replace: bool = False) -> None:
-        """Make the spare serve these weights; harmless where a slot does already.
+        """Make the spare serve these weights; harmless if a slot does already.
 
-        Raises SpareHeld where the spare is loading another version, or holds one and `replace` is not set.
+        Raises SpareHeld if the spare is loading another version, or holds one and `replace` is not set.
         """
         with self._lock:
             if self._keep_loaded(weights):
@@ -79,14 +79,14 @@ class Fleet:
             self._add("spare", weights, self._groups.spare if self._find("live") else self._groups.live)
 
     def unload(self, workspace_id: str, version_id: str) -> None:
-        """Stop the spare that holds this version, after what it is answering; harmless where there is none."""
+        """Stop the spare that holds this version, after it has answered its requests; harmless if there is none."""
         with self._lock:
             spare = self._find("spare")
             if spare and spare.serves(workspace_id, version_id):
                 self._give_up(spare)
 
     def free_spare(self) -> None:
-        """Give up whatever version the spare is loading or holds."""
+        """Stop whatever version the spare is loading or holds."""
         with self._lock:
             spare = self._find("spare")
             if spare:
@@ -103,14 +103,14 @@ class Fleet:
             return self._find("base") is not None
 
     def coming(self, workspace_id: str, version_id: str) -> bool:
-        """Whether a slot is being started with this version."""
+        """Whether a slot is starting with this version."""
         with self._lock:
             return any(slot.state == "starting" and slot.serves(workspace_id, version_id) for slot in self._slots)
 
     def promote(self, workspace_id: str, version_id: str) -> None:
         """Make the slot that serves this version the workspace's live one; the former live slot drains and stays warm.
 
-        Raises NotLoaded where no slot serves it.
+        Raises NotLoaded if no slot serves it.
         """
         with self._lock:
             slot = self._promotable(workspace_id, version_id)
@@ -135,7 +135,7 @@ class Fleet:
                 self._pin(former, self._groups.spare)
 
     def stop_all(self) -> None:
-        """Stop every engine; returns when all are gone, after the stop patience at most (and a little)."""
+        """Stop every engine; returns when all are gone, at most a little later than the time allowed for a stop."""
         with self._lock:
             self._closing = True
             for slot in self._slots:
@@ -147,7 +147,7 @@ class Fleet:
         wait(tasks, timeout=self._patience.stop + 5)
 
     def tick(self) -> None:
-        """Move on every slot whose step has finished, whose engine has died, or whose time has come."""
+        """Advance every slot whose step has finished, whose engine has died, or whose time has come."""
         with self._lock:
             if not self._closing:
                 for slot in list(self._slots):
@@ -230,12 +230,12 @@ class Fleet:
             self._slots.remove(slot)
 
     def _keep_warm(self, slot: Slot) -> None:
-        """Retire a slot that stays ready for a rollback once it has finished what it has."""
+        """Retire a slot; after it has finished its requests, it stays ready for a rollback."""
         slot.keep_warm = True
         self._retire(slot)
 
     def _retire(self, slot: Slot) -> None:
-        """Out of the routing table; finishes what it has."""
+        """Take a slot out of the routing table; it finishes its requests."""
         slot.role = "retired"
         if slot.engine is None:
             self._drop(slot)
@@ -245,7 +245,7 @@ class Fleet:
             slot.task = self._executor.submit(drain, slot.engine, self._patience, slot.cancelled)
 
     def _give_up(self, slot: Slot) -> None:
-        """Stop a spare or retired slot: at once where it answers nobody, else after what it has."""
+        """Stop a spare or retired slot: at once if it answers nobody, else after it has finished its requests."""
         if slot.role == "retired" and slot.state == "ready":
             self._stop(slot)
         else:
@@ -253,7 +253,7 @@ class Fleet:
             self._retire(slot)
 
     def _drop(self, slot: Slot) -> None:
-        """Forget a slot that has no engine yet; one that comes up all the same is stopped."""
+        """Forget a slot that has no engine yet; if an engine starts nevertheless, it is stopped."""
         slot.cancelled.set()
         slot.state = "stopped"
         if slot.coming_up:
@@ -293,7 +293,7 @@ class Fleet:
         return next((slot for slot in fit if slot.serves(workspace_id, version_id)), None)
 
     def _keep_loaded(self, weights: Weights) -> bool:
-        """Whether a slot has these weights already; a retired one becomes the spare again where that is free."""
+        """Whether a slot has these weights already; a retired one becomes the spare again if there is no spare."""
         for slot in self._slots:
             if slot.weights != weights or slot.state in ("failed", "stopped"):
                 continue
@@ -310,13 +310,13 @@ class Fleet:
         return [slot for slot in self._slots if slot.role in ("spare", "retired") and slot.state != "stopped"]
 
     def _must_wait(self, slot: Slot) -> bool:
-        """A spare starts when the slots that were in its way are gone; on a small machine memory holds no more."""
+        """A spare starts only when the slots that were in its way are gone: a small machine has no memory for more."""
         if slot.role != "spare":
             return False
         return any(other.role in ("spare", "retired") for other in self._slots if other is not slot)
 
     def _stop_waiting(self, slot: Slot) -> None:
-        """Give up a drain under way: the slot is needed again."""
+        """End a drain under way early: the slot is needed again."""
         slot.cancelled.set()
         slot.task, slot.keep_warm = None, False
 

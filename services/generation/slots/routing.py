@@ -12,7 +12,7 @@ from services.contracts.generation import CanaryShare, Route, RoutingTable, Slot
 class RoutingTables:
     """Makes tables from the slots' rows and numbers them. Safe to call from several threads.
 
-    Epochs start at the time in milliseconds, so they also grow over a restart of the service.
+    Epochs start at the time in milliseconds, so they also grow when the service restarts.
     """
 
     def __init__(self, first_epoch: int | None = None) -> None:
@@ -20,7 +20,7 @@ class RoutingTables:
         self._lock = threading.Lock()
 
     def current(self, rows: Sequence[SlotBody], canaries: Mapping[str, CanaryShare]) -> RoutingTable:
-        """The table for these rows; its epoch is a new one where anything changed."""
+        """The table for these rows; it has a new epoch if anything changed."""
         with self._lock:
             table = table_of(rows, canaries, self._table.epoch)
             if table != self._table:
@@ -29,7 +29,7 @@ class RoutingTables:
 
 
 def table_of(rows: Sequence[SlotBody], canaries: Mapping[str, CanaryShare], epoch: int) -> RoutingTable:
-    """Which ready slot serves what. A live slot that is being started again counts as loading."""
+    """Which ready slot serves what. A live slot that is restarting counts as loading."""
     ready = [row for row in rows if row.state == "ready"]
     coming = [row for row in rows if row.state == "starting" or (row.state == "failed" and row.role == "live")]
     versions = {row.version_id: _route(row) for row in ready if row.role == "spare" and row.version_id}

@@ -16,7 +16,7 @@ Role = Literal["base", "live", "spare", "retired"]
 
 
 class SpareHeld(Exception):
-    """Another version is loading into the spare slot, or held by it."""
+    """Another version is loading into the spare slot, or the spare slot holds it."""
 
 
 class NotLoaded(Exception):
@@ -25,9 +25,9 @@ class NotLoaded(Exception):
 
 @dataclass
 class Slot:
-    """The state of one slot; `Fleet` alone changes it. Times are of the fleet's clock, in seconds.
+    """The state of one slot; only `Fleet` changes it. Times are of the fleet's clock, in seconds.
 
-    `coming_up` is its start under way, `task` its drain or its stop; setting `cancelled` gives either up.
+    `coming_up` is its start under way, `task` its drain or its stop; setting `cancelled` ends either early.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Slot:
         return (self.weights.workspace_id, self.weights.version_id) == (workspace_id, version_id)
 
     def row(self, engine: EngineName) -> SlotBody:
-        """What GET /slots shows of it."""
+        """What GET /slots shows of this slot."""
         return SlotBody(
             name=self.name,
             state=self.state,
@@ -68,7 +68,7 @@ class Slot:
 
     @property
     def restarts(self) -> bool:
-        """Whether it is started again when it fails."""
+        """Whether it is started again if it fails."""
         return self.role in ("base", "live")
 
     @property

@@ -22,7 +22,7 @@ ANSWER_SECONDS = 60.0
 
 
 class SlotFailed(Exception):
-    """A slot that did not come up; the message says why."""
+    """A slot that did not start; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Weights:
 
 
 class Running(Protocol):
-    """An engine that is up. `EngineProcess` is the real one."""
+    """An engine that has started. `EngineProcess` is the real one."""
 
     address: str
 
@@ -53,16 +53,16 @@ class Running(Protocol):
 
 
 class BringUp(Protocol):
-    """Starts an engine and returns it once it is fit to answer.
+    """Starts an engine and returns it when it is fit to answer.
 
-    Raises SlotFailed, or DamagedWeights naming the tensor. Leaves no process behind when it raises.
+    Raises SlotFailed, or DamagedWeights, which names the tensor. Leaves no process behind when it raises.
     """
 
     def __call__(self, slot: str, weights: Weights, cores: Cores, cancelled: Event) -> Running: ...
 
 
 class EngineStarter:
-    """Brings up real engines. `start_seconds` bounds one start, `stop_seconds` the end of one that failed."""
+    """Starts real engines. `start_seconds` limits one start, `stop_seconds` the end of one that failed."""
 
     def __init__(self, engine: Engine, logs: Path, start_seconds: float, stop_seconds: float) -> None:
         self._engine, self._logs, self._start_seconds, self._stop_seconds = engine, logs, start_seconds, stop_seconds
@@ -105,7 +105,7 @@ def healthy(address: str) -> bool:
 
 
 def ask_known_prompt(address: str, model: str) -> str:
-    """The engine's answer to a known prompt. Raises SlotFailed where it answers under another name, or nothing."""
+    """The engine's answer to a known prompt. Raises SlotFailed if it answers under another name, or not at all."""
     body = {"model": model, "messages": [{"role": "user", "content": KNOWN_PROMPT}], "max_tokens": 16, "temperature": 0}
     try:
         with client(address, token="", timeout=ANSWER_SECONDS) as http:

@@ -23,7 +23,7 @@ ASKED_AT_ONCE = 500  # SQLite allows 999 values a statement by default in old bu
 
 @dataclass(frozen=True)
 class EmbedderName:
-    """What makes vectors comparable."""
+    """Vectors can be compared if this is equal."""
 
     name: str
     dimension: int
@@ -31,7 +31,7 @@ class EmbedderName:
 
 @dataclass(frozen=True)
 class MadeWith:
-    """How a collection's points were made; `settings` is empty where nobody wrote them down."""
+    """How a collection's points were made; `settings` is empty if they were not recorded."""
 
     embedder: EmbedderName
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -48,9 +48,9 @@ class Catalog:
             session.execute(select(1))
 
     def answering(self, workspace_id: str, store_id: str) -> tuple[CollectionRef, MadeWith] | None:
-        """The collection that answers for a store, and how it was made; None where nothing was indexed yet.
+        """The collection that answers for a store, and how it was made; None if nothing was indexed yet.
 
-        Raises UnknownCollection for a store that the workspace does not have, IndexDamaged where the collection's data
+        Raises UnknownCollection for a store that the workspace does not have, IndexDamaged if the collection's data
         cannot be read.
         """
         asked = {"workspace_id": workspace_id, "store_id": store_id}
@@ -67,7 +67,7 @@ class Catalog:
         return CollectionRef(workspace_id, store_id, row.collection_id), made
 
     def live(self, workspace_id: str, store_id: str) -> CollectionRef | None:
-        """As `answering`, the collection alone."""
+        """As `answering`, but only the collection."""
         found = self.answering(workspace_id, store_id)
         return found[0] if found else None
 
@@ -80,34 +80,35 @@ class Catalog:
             return _made_with(row)
 
     def add_live(self, ref: CollectionRef, made: MadeWith) -> None:
-        """Make a new collection the one that answers for a store which has none."""
+        """Make a new collection the one that answers for a store that has none."""
         with self._sessions.begin() as session:
             store = _store(session, ref.workspace_id, ref.store_id)
             session.add(_row(ref, made))
             store.collection_id = ref.collection_id
 
     def unfinished(self, ref: CollectionRef) -> bool:
-        """Whether a collection is being built; not one that is live, or was, or is unknown."""
+        """Whether a collection is being built; false for one that is live, was live, or is unknown."""
         with self._sessions() as session:
             return session.scalar(select(Collection.id).where(*_of(ref), Collection.state == "building")) is not None
 
     def beside(self, ref: CollectionRef) -> bool:
-        """Whether a collection does not answer but may: one that is being built, or the previous one."""
+        """Whether a collection does not answer now but could: one that is being built, or the previous one."""
         states = Collection.state.in_(("building", "retired"))
         with self._sessions() as session:
             return session.scalar(select(Collection.id).where(*_of(ref), states)) is not None
 
     def give_up(self, ref: CollectionRef) -> None:
-        """Forget a build. Nothing changes where the collection is live, or was."""
+        """Forget a build. Nothing changes if the collection is live, or was."""
         with self._sessions.begin() as session:
             row = session.scalar(select(Collection).where(*_of(ref), Collection.state == "building"))
             if row is not None:
                 _remove(session, row)
 
     def move(self, ref: CollectionRef) -> list[CollectionRef]:
-        """Let another collection answer for its store, in one transaction; files' chunk counts become those of it.
+        """Let another collection answer for its store, in one transaction; files get the chunk counts of that
+        collection.
 
-        The one that answered before is kept, unless it cannot be read; returns those that may be dropped now.
+        The former one is kept, unless it cannot be read. Returns the collections that may now be dropped.
         """
         with self._sessions.begin() as session:
             store = _store(session, ref.workspace_id, ref.store_id)
@@ -138,7 +139,7 @@ class Catalog:
             return [CollectionRef(row.workspace_id, row.store_id, row.id) for row in session.scalars(query)]
 
     def note_problem(self, ref: CollectionRef, problem: str | None) -> None:
-        """Write down why a collection cannot be read, or that it can."""
+        """Record why a collection cannot be read, or that it can."""
         with self._sessions.begin() as session:
             session.execute(update(Collection).where(*_of(ref)).values(problem=problem))
 
@@ -156,7 +157,7 @@ class Catalog:
         return damaged or 0, other or 0
 
     def forget(self, workspace_id: str, store_id: str) -> list[CollectionRef]:
-        """Take every collection from a store, deleted or not, and name them."""
+        """Take every collection from a store, deleted or not, and return their ids."""
         with self._sessions.begin() as session:
             store = session.get(Store, store_id)
             if store is None or store.workspace_id != workspace_id:
@@ -175,7 +176,7 @@ class Catalog:
             return set(session.scalars(query.where(*mine)))
 
     def holding(self, workspace_id: str, store_id: str) -> list[CollectionRef]:
-        """The collections of a store, deleted or not, that a removal has to reach: the live one and the previous."""
+        """The collections of a store, deleted or not, that a removal must reach: the live one and the previous one."""
         with self._sessions() as session:
             store = session.get(Store, store_id)
             if store is None or store.workspace_id != workspace_id:
@@ -184,14 +185,14 @@ class Catalog:
             return [CollectionRef(workspace_id, store_id, one) for one in ids if one]
 
     def whole(self, ref: CollectionRef) -> dict[Revision, int]:
-        """The revisions that a collection was given whole, and their numbers of chunks."""
+        """The revisions that a collection received completely, and their numbers of chunks."""
         query = select(CollectionFile.file_id, CollectionFile.revision, CollectionFile.chunk_count)
         mine = CollectionFile.collection_id == ref.collection_id, CollectionFile.workspace_id == ref.workspace_id
         with self._sessions() as session:
             return {(file_id, revision): count for file_id, revision, count in session.execute(query.where(*mine))}
 
     def note_whole(self, ref: CollectionRef, held: Mapping[Revision, int]) -> None:
-        """Write down that a collection has these revisions whole."""
+        """Record that a collection has these revisions completely."""
         with self._sessions.begin() as session:
             for (file_id, revision), count in held.items():
                 row = CollectionFile(collection_id=ref.collection_id, file_id=file_id, revision=revision)
@@ -199,14 +200,14 @@ class Catalog:
                 session.merge(row)
 
     def note_partial(self, ref: CollectionRef, file_id: str, revision: int | None = None) -> None:
-        """Write down that a collection does not have a file, or one revision of it, whole any more."""
+        """Record that a collection no longer has a file, or one revision of it, completely."""
         gone = delete(CollectionFile).where(CollectionFile.collection_id == ref.collection_id)
         gone = gone.where(CollectionFile.file_id == file_id)
         with self._sessions.begin() as session:
             session.execute(gone if revision is None else gone.where(CollectionFile.revision == revision))
 
     def indexed(self, workspace_id: str, store_id: str) -> set[Revision]:
-        """The wanted revisions that were in the index whole at some time."""
+        """The wanted revisions that were at some time completely in the index."""
         with self._sessions() as session:
             done = _wanted(session, _INDEXED_IN_STORE, workspace_id, store_id=store_id)
             return {(file_id, revision) for (_, file_id), revision in done.items()}
@@ -227,34 +228,35 @@ class Catalog:
         return revisions
 
     def shown(self, workspace_id: str, files: Iterable[FileKey]) -> Mapping[FileKey, int]:
-        """The revision of each of these files that answers: the former one until the wanted one is in the index whole.
+        """The revision of each of these files that answers: the former one until the index has the wanted one
+        completely.
 
         A deleted or unknown file has none.
         """
         return self._revisions(_SHOWN_OF_FILES, workspace_id, files)
 
     def wanted_in(self, workspace_id: str, store_id: str) -> Mapping[str, tuple[int, int | None]]:
-        """The wanted revision of every file in a store, and the former one that answers until then, where one does."""
+        """The wanted revision of every file in a store, and the former one that answers until then, if there is one."""
         with self._sessions() as session:
             wanted = _wanted(session, _WANTED_IN_STORE, workspace_id, store_id=store_id)
             shown = _wanted(session, _SHOWN_IN_STORE, workspace_id, store_id=store_id)
         return {key[1]: (one, None if shown[key] == one else shown[key]) for key, one in wanted.items() if key in shown}
 
     def show(self, workspace_id: str, store_id: str, file_id: str, revision: int) -> None:
-        """Let a wanted revision, which is in the index whole, answer from now on."""
+        """Let a wanted revision, which is completely in the index, answer from now on."""
         row = StoreFile.store_id == store_id, StoreFile.file_id == file_id, StoreFile.workspace_id == workspace_id
         shown = update(StoreFile).where(*row, StoreFile.revision == revision, StoreFile.former_revision.is_not(None))
         with self._sessions.begin() as session:
             session.execute(shown.values(former_revision=None))
 
     def attributes(self, workspace_id: str, store_id: str, file_id: str) -> Attributes | None:
-        """What the database has for a file of a store now; None where the store does not hold the file."""
+        """A file's attributes in the database now, for one store; None if the store does not hold the file."""
         with self._sessions() as session:
             row = session.get(StoreFile, (store_id, file_id))
         return row.attributes if row and row.workspace_id == workspace_id and not row.deleted else None
 
     def changed_attributes(self, ref: CollectionRef) -> Mapping[str, Attributes]:
-        """The attributes of the files that were given new ones since a collection was begun, by file."""
+        """The attributes of the files whose attributes changed after a collection was begun, by file."""
         with self._sessions() as session:
             begun = _collection(session, ref.workspace_id, ref.store_id, ref.collection_id).created_at
             rows = select(StoreFile).where(StoreFile.store_id == ref.store_id, StoreFile.attributes_changed_at >= begun)

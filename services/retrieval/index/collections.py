@@ -21,7 +21,7 @@ class _Handle:
 
 
 class OpenCollections:
-    """Opens collections when they are needed, and closes the one unused for longest beyond `max_open`."""
+    """Opens collections when they are needed. Beyond `max_open`, closes the one that has been unused for longest."""
 
     def __init__(self, engine: IndexEngine, dimension: int, max_open: int) -> None:
         self._engine = engine
@@ -42,12 +42,14 @@ class OpenCollections:
     def use(self, ref: CollectionRef) -> AbstractContextManager[VectorIndex]:
         """The open collection, which stays open for the length of the context.
 
-        Raises UnknownCollection where there is none.
+        Raises UnknownCollection if there is none.
         """
         return self._using(ref, self._engine.open)
 
     def use_or_create(self, ref: CollectionRef, dimension: int | None = None) -> AbstractContextManager[VectorIndex]:
-        """As `use`; one that is not there is made, of `dimension` numbers a vector (the embedder's that is set)."""
+        """As `use`; a missing collection is created with `dimension` numbers per vector (that of the embedder in the
+        settings).
+        """
 
         def find(ref: CollectionRef) -> VectorIndex:
             if self._engine.exists(ref):
@@ -73,7 +75,7 @@ class OpenCollections:
                 self._changed.notify_all()
 
     def close(self, ref: CollectionRef) -> None:
-        """Close a collection once nobody uses it. Raises IndexUnavailable where that takes over a minute."""
+        """Close a collection when nobody uses it any more. Raises IndexUnavailable if that takes over a minute."""
         with self._changed:
             handle = self._handles.get(ref)
             if handle is None:

@@ -28,7 +28,7 @@ from services.retrieval.index.collections import OpenCollections
 
 
 class Points:
-    """`embedder` is the one that is set: a store's first collection is made with it."""
+    """`embedder` is the one in the settings: a store's first collection is made with it."""
 
     def __init__(self, catalog: Catalog, collections: OpenCollections, embedder: EmbedderName) -> None:
         self._catalog = catalog
@@ -38,10 +38,10 @@ class Points:
     def upsert(self, request: UpsertRequest) -> int:
         """Write one part of a file's revision; returns how many points of that revision the index now holds.
 
-        Raises StaleRevision where the database wants another revision, be it before the write or after it: then the
-        points are taken out again, those of earlier parts too. Raises UnknownCollection where the request names a
-        collection that is neither being built nor the previous one, RecipeChanged and EmbedderMismatch where the
-        collection was made otherwise than the points, IndexDamaged where it cannot be read.
+        Raises StaleRevision if the database wants another revision, before or after the write: then the points are
+        removed, also those of earlier parts. Raises UnknownCollection if the request names a collection that is neither
+        being built nor the previous one, RecipeChanged and EmbedderMismatch if the collection was made in another way
+        than the points, IndexDamaged if it cannot be read.
         """
         _check_source(request)
         with self._collections.writing(request.store_id):
@@ -63,9 +63,9 @@ class Points:
         )
 
     def delete(self, request: DeleteRequest) -> None:
-        """Remove a file from the store's index, and from the previous one, which may come back.
+        """Remove a file from the store's index, and from the previous one, which may be used again.
 
-        A collection that cannot be read is left alone: what is deleted in the database is shown by no search.
+        A collection that cannot be read is left alone: no search shows what is deleted in the database.
         """
         with self._collections.writing(request.store_id):
             for ref in self._catalog.holding(request.workspace_id, request.store_id):
@@ -76,8 +76,8 @@ class Points:
     def set_attributes(self, request: AttributesRequest) -> None:
         """Give a file's chunks the attributes that the database has now, in every collection that may answer.
 
-        A write that is under way ends with the same step, so whichever comes last finds the newest attributes. A
-        collection that cannot be read is left alone: the reindexing that mends it takes them from the database.
+        A write under way ends with the same step, so the last of the two finds the newest attributes. A collection that
+        cannot be read is left alone: the reindexing that repairs it takes the attributes from the database.
         """
         with self._collections.writing(request.store_id):
             attributes = self._catalog.attributes(request.workspace_id, request.store_id, request.file_id)
@@ -88,7 +88,7 @@ class Points:
                     index.set_attributes(request.file_id, attributes)
 
     def read(self, request: ChunksRequest) -> list[Chunk]:
-        """The chunks of a file as the index has them, in reading order; none where it is not indexed.
+        """The chunks of a file as the index has them, in reading order; none if it is not indexed.
 
         Raises UnknownCollection and IndexDamaged as `Catalog.live` does.
         """
@@ -115,12 +115,12 @@ class Points:
         return index.count_file(request.file_id, request.revision)
 
     def _show(self, request: UpsertRequest) -> None:
-        """From the last part on a revision answers in place of the former one, which leaves the index after that."""
+        """After its last part, a revision answers in place of the former one, which is then removed from the index."""
         if request.collection_id is None:
             self._catalog.show(request.workspace_id, request.store_id, request.file_id, request.revision)
 
     def _complete(self, index: VectorIndex, request: UpsertRequest) -> None:
-        """After the last part: earlier revisions go, and attributes that changed meanwhile are put right."""
+        """After the last part: remove earlier revisions, and correct attributes that changed meanwhile."""
         index.delete_other_revisions(request.file_id, request.revision)
         attributes = self._catalog.attributes(request.workspace_id, request.store_id, request.file_id)
         if attributes is not None and request.points and attributes != request.points[-1].chunk.attributes:
@@ -129,7 +129,7 @@ class Points:
     def _target(self, request: UpsertRequest) -> tuple[CollectionRef, MadeWith] | None:
         """The collection to write to: the one named, the live one, or a new one that becomes live.
 
-        None where the store was deleted a moment ago.
+        None if the store has just been deleted.
         """
         if request.collection_id:
             ref = self._beside(request, request.collection_id)
@@ -177,7 +177,7 @@ class Points:
             self._catalog.note_partial(ref, request.file_id, request.revision)
 
     def _is_wanted(self, request: UpsertRequest) -> bool:
-        """A collection beside the live one needs what answers now, too."""
+        """A collection that is not live also needs the revision that answers now."""
         key = (request.store_id, request.file_id)
         is_wanted = self._catalog.wanted(request.workspace_id, [key]).get(key) == request.revision
         return is_wanted or (request.collection_id is not None and self._answers(request))
@@ -188,7 +188,7 @@ class Points:
 
 
 def _check_source(request: UpsertRequest) -> None:
-    """Raises InputError for a point that is not of the file the request names."""
+    """Raises InputError for a point that does not belong to the file that the request names."""
     named = (request.workspace_id, request.store_id, request.file_id, request.revision)
     for point in request.points:
         chunk = point.chunk
@@ -197,7 +197,7 @@ def _check_source(request: UpsertRequest) -> None:
 
 
 def _check_recipe(request: UpsertRequest, made: MadeWith) -> None:
-    """Raises RecipeChanged where the writer knows its recipe and can make the points anew, else EmbedderMismatch."""
+    """Raises RecipeChanged if the writer knows its recipe and can make the points again, else EmbedderMismatch."""
     told = {name: request.settings.get(name) for name in made.settings}  # an older collection's row tells less
     if request.settings and (told != made.settings or sparse_of(request.settings) != sparse_of(made.settings)):
         raise RecipeChanged(

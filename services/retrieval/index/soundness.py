@@ -25,15 +25,16 @@ class Soundness:
         self._thread.start()
 
     def stop(self) -> None:
-        """Let the check end with the collection that it is at; wait a minute for that at most."""
+        """Let the check end after its present collection; wait at most a minute for that."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(LONGEST_USE_SECONDS)
 
     def check_all(self) -> None:
-        """Read every live collection, and write down which ones are damaged: those answer with an error from then on.
+        """Read every live collection and record which ones are damaged: from then on these answer with an error.
 
-        One that cannot be reached now, since the engine is down or another process has it, is left as it was.
+        If a collection cannot be reached now, because the engine is down or another process has it, its record stays
+        unchanged.
         """
         for ref in self._catalog.all_live():
             if self._stopping.is_set():

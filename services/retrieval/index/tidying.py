@@ -19,10 +19,10 @@ class Tidying:
         self._engine, self._catalog, self._collections = engine, catalog, collections
 
     def tidy(self, request: TidyRequest) -> TidyResponse:
-        """Remove unwanted chunks from a store's live and previous collection, and collections that no row names.
+        """Remove unwanted chunks from a store's live and previous collection, and collections that have no row.
 
-        The store may be deleted, or unknown: then nothing of it is wanted. Raises IndexUnavailable where the engine
-        does not drop a collection.
+        The store may be deleted or unknown: then nothing of it is wanted. Raises IndexUnavailable if the engine does
+        not drop a collection.
         """
         with self._collections.writing(request.store_id):
             dropped = self._drop_unknown(request)
@@ -41,7 +41,7 @@ class Tidying:
         return TidyResponse(removed_chunks=removed + pruned, dropped=dropped, held=body, problem=None)
 
     def _drop_unknown(self, request: TidyRequest) -> list[str]:
-        """Data is made after its row, or with it under the lock that is held here."""
+        """Safe, because data is created after its row, or together with it under the lock that is held here."""
         known = self._catalog.known(request.workspace_id, request.store_id)
         if not known:  # the store is deleted, or has nothing yet
             self._catalog.forget(request.workspace_id, request.store_id)

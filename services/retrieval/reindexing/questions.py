@@ -14,14 +14,16 @@ LOOKED_THROUGH = 10  # answers for each question wanted: users ask the same agai
 
 @dataclass(frozen=True)
 class StoredQuestion:
-    """`document` is the file that answers it, where the feedback on a wrong citation says so."""
+    """`document` is the file that answers it, if the feedback on a wrong citation names it."""
 
     text: str
     document: str | None = None
 
 
 def stored_questions(sessions: Sessions, workspace_id: str, store_id: str, most: int) -> list[StoredQuestion]:
-    """The latest different questions whose document in this store is known, then the latest of all; at most `most`."""
+    """At most `most` different questions: first the latest whose document in this store is known, then the latest of
+    all.
+    """
     mine = select(Turn.question).where(Turn.workspace_id == workspace_id).order_by(Turn.created_at.desc())
     known = select(Turn.question, Feedback.correct_file_id).join(Feedback, Feedback.turn_id == Turn.id)
     known = known.join(StoreFile, StoreFile.file_id == Feedback.correct_file_id)

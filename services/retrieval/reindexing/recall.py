@@ -23,7 +23,7 @@ CHUNKS = 50  # enough for ten documents, unless one document has nearly all of t
 
 @dataclass(frozen=True)
 class Recall:
-    """`share` of the live collection's best documents that the new one finds too, in 0..1; None where not compared."""
+    """`share` of the live collection's best documents that the new one finds too, in 0..1; None if not compared."""
 
     share: float | None
     questions: int
@@ -37,10 +37,10 @@ class RecallCheck:
         self._collections, self._searchers = collections, searchers
 
     def compare(self, live: CollectionRef | None, new: CollectionRef) -> Recall:
-        """The latest questions of the workspace's journal, asked of both, each with its own embedder.
+        """Ask both collections the latest questions of the workspace's journal, each with its own embedder.
 
-        Of a question whose document is known from feedback, that one alone counts, where the live collection finds it.
-        Nothing is compared where there are no questions, or where the live collection cannot answer.
+        If feedback names a question's document and the live collection finds it, only that document counts. Nothing is
+        compared if there are no questions, or if the live collection cannot answer.
         """
         questions = stored_questions(self._sessions, new.workspace_id, new.store_id, QUESTIONS)
         if live is None or not questions:
@@ -66,12 +66,12 @@ class RecallCheck:
 
 
 def expected(found: Sequence[str], document: str | None) -> Sequence[str]:
-    """What a new collection has to find: the live one's best, or the document that is known to answer."""
+    """What a new collection must find: the live one's best documents, or the document that is known to answer."""
     if document is None:
         return found[:LIVE_BEST]
     return [document] if document in found[:NEW_FIRST] else []
 
 
 def share(best: Sequence[str], found: Sequence[str]) -> float:
-    """How much of `best`, which is not empty, is in `found`."""
+    """The share of `best`, which is not empty, that is in `found`."""
     return len(set(best) & set(found)) / len(set(best))

@@ -21,7 +21,9 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class CatchUp:
-    """`missing` is what cannot be copied from the live collection, since it was made otherwise or cannot be read."""
+    """`missing` is what cannot be copied from the live collection, because it was made in another way or cannot be
+    read.
+    """
 
     copied: int = 0
     missing: list[Revision] = field(default_factory=list)
@@ -37,12 +39,11 @@ class Switching:
     def switch(self, request: SwitchRequest) -> SwitchResponse:
         """Check a collection, bring it up to date, and let it answer from now on.
 
-        What is not wanted any more is removed. What was written to the live collection meanwhile is copied where both
-        were made alike; where not, nothing changes and the answer names what the caller has to write first. Writes to
-        the store wait for the last part; searches do not. Asked again for the collection that is live already, it
-        changes nothing.
-        Raises UnknownCollection where there is no such collection, IndexUnavailable where it is damaged or incomplete,
-        RecallTooLow where it finds too little and `force` is not set: then a build is removed, and the live collection
+        What is no longer wanted is removed. What was written to the live collection meanwhile is copied if both were
+        made in the same way; if not, nothing changes and the answer names what the caller must write first. Writes to
+        the store wait for the last part; searches do not. If the collection is live already, the call changes nothing.
+        Raises UnknownCollection if there is no such collection, IndexUnavailable if it is damaged or incomplete,
+        RecallTooLow if it finds too little and `force` is not set: then a build is removed, and the live collection
         stays.
         """
         with self._one_at_a_time:
@@ -58,9 +59,9 @@ class Switching:
                 raise
 
     def drop(self, request: DropCollectionRequest) -> None:
-        """Give a build up and remove its data, once no switch or write is under way; a live collection stays.
+        """Forget a build and remove its data, when no switch or write is under way; a live collection stays.
 
-        Raises IndexUnavailable where the engine does not remove it: then it stays known, to be dropped later.
+        Raises IndexUnavailable if the engine does not remove it: then it stays known, to be dropped later.
         """
         with self._one_at_a_time, self._collections.writing(request.store_id):
             self._give_up(CollectionRef(request.workspace_id, request.store_id, request.collection_id))
@@ -108,7 +109,7 @@ class Switching:
         )
 
     def _check(self, ref: CollectionRef, new: VectorIndex, expected: int) -> None:
-        """A build that has all it should have, has each of its files whole."""
+        """A build with all its expected points has each of its files completely."""
         sound, counted = new.verify(), new.count()
         if not sound == counted == expected:
             raise IndexUnavailable(
@@ -130,10 +131,10 @@ class Switching:
         return recall
 
     def _catch_up(self, ref: CollectionRef, new: VectorIndex) -> CatchUp:
-        """Remove what is not wanted any more, put attributes right that changed since the collection was begun, and
-        copy what only the live collection has, where both are alike.
+        """Remove what is no longer wanted, correct attributes that changed after the collection was begun, and copy
+        what only the live collection has, if both were made in the same way.
 
-        Of a file whose wanted revision is not indexed yet, the former one that answers is kept, or copied.
+        If a file's wanted revision is not indexed yet, the former one that answers is kept, or copied.
         """
         wanted = self._catalog.wanted_in(ref.workspace_id, ref.store_id)
         for file_id, revision in new.revisions():
@@ -158,7 +159,7 @@ class Switching:
         return caught_up
 
     def _live(self, ref: CollectionRef) -> CollectionRef | None:
-        """The live collection, if there is one that can be read."""
+        """The live collection, if there is one and it can be read."""
         try:
             live = self._catalog.live(ref.workspace_id, ref.store_id)
         except IndexDamaged:
@@ -167,7 +168,8 @@ class Switching:
 
 
 def _lacking(wanted: Mapping[str, tuple[int, int | None]], held: set[Revision]) -> set[Revision]:
-    """What of each file has to answer and is not held: its former revision, where it has one, else the wanted one."""
+    """For each file, the revision that must answer but is missing: its former one, if it has one, else the
+    wanted one."""
     return {
         (file_id, revision if former is None else former)
         for file_id, (revision, former) in wanted.items()
@@ -176,10 +178,10 @@ def _lacking(wanted: Mapping[str, tuple[int, int | None]], held: set[Revision]) 
 
 
 def held_whole(catalog: Catalog, ref: CollectionRef, index: VectorIndex) -> set[Revision]:
-    """The revisions that a collection has every chunk of.
+    """The revisions of which a collection has every chunk.
 
-    Of a build it is known file by file; in one that answers, or did, a file of which nothing was written down counts
-    as it stands: it is from a time when this was not written down.
+    For a build this is recorded for each file. In a collection that answers or did answer, a file without a record
+    counts as complete: it is from a time when there were no records.
     """
     counts, whole = index.revisions(), catalog.whole(ref)
     held = {one for one, count in whole.items() if counts.get(one, 0) == count}

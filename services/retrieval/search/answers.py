@@ -26,8 +26,8 @@ class Answers:
     def search(self, request: SearchRequest) -> SearchResponse:
         """Raises UnknownCollection for a store that the workspace does not have; a store without files has no hits.
 
-        Raises InvalidFilter for a filter that cannot be read, IndexDamaged, and EmbedderMismatch, where a store's
-        collection cannot answer rightly.
+        Raises InvalidFilter for a filter that cannot be read, and IndexDamaged or EmbedderMismatch if a store's
+        collection cannot answer correctly.
         """
         started = perf_counter()
         attributes = parse_filter(request.filters) if request.filters is not None else None
@@ -56,7 +56,7 @@ class Answers:
 
 
 def wanted_chunks(catalog: Catalog, workspace_id: str) -> Wanted:
-    """Asks the database which of some chunks may be shown."""
+    """Asks the database which of these chunks may be shown."""
 
     def wanted(chunks: Sequence[Chunk]) -> frozenset[str]:
         files = {(chunk.source.store_id, chunk.source.file_id) for chunk in chunks}

@@ -16,8 +16,8 @@ OpenEmbedder = Callable[[str], Embedder]
 
 
 class Embedders:
-    """A collection is asked with the embedder that made it, so that a new setting changes nothing until the store is
-    reindexed. At most `most_former` others than the one that is set stay loaded; 0 refuses such collections.
+    """A collection is searched with the embedder that made it, so a new setting changes nothing until the store is
+    reindexed. At most `most_former` embedders besides the one in the settings stay loaded; 0 refuses such collections.
     """
 
     def __init__(self, current: Embedder, open_embedder: OpenEmbedder, most_former: int) -> None:
@@ -30,7 +30,7 @@ class Embedders:
     def of(self, made: EmbedderName) -> Embedder:
         """The embedder that made a collection.
 
-        Raises EmbedderMismatch where that is not the one that is set, and cannot or must not be loaded beside it.
+        Raises EmbedderMismatch if it is not the one in the settings, and cannot or must not be loaded in addition.
         """
         embedder = self.current if made.name == self.current.name else self._one_of_former(made)
         if embedder.dimension != made.dimension:
@@ -47,7 +47,7 @@ class Embedders:
             return self._former[made.name]
 
     def _load(self, made: EmbedderName) -> None:
-        """Load it once; a failure is remembered until the service starts again."""
+        """Load it once; a failure is remembered until the service restarts."""
         if self._most_former == 0:
             raise self._mismatch(made, f"but {self.current.name} is set")
         if made.name not in self._failed:

@@ -23,7 +23,7 @@ class Searchers:
         self._embedders, self._settings, self._reranker = embedders, settings, reranker
 
     def current(self) -> Searcher:
-        """Of the embedder that is set."""
+        """The searcher of the embedder in the settings."""
         return self._searcher(self._embedders.current, SparseSettings())
 
     def of(self, made: MadeWith) -> Searcher:
@@ -31,7 +31,7 @@ class Searchers:
         return self._searcher(self._embedders.of(made.embedder), sparse_of(made.settings))
 
     def groups(self, answering: Sequence[tuple[CollectionRef, MadeWith]], asked: Sequence[str]) -> list[Group]:
-        """Collections whose vectors can be compared, together; one group where there is no collection at all.
+        """Collections in groups whose vectors can be compared; one group if there is no collection at all.
 
         `asked` is the question and the turns before it.
         """
@@ -48,13 +48,15 @@ class Searchers:
 
 
 def _asked_with(sparse: SparseSettings, asked: Sequence[str]) -> SparseSettings:
-    """What tells the vectors of a question apart: both tokenizers make the same of one whose words have spaces."""
+    """What makes the vectors of a question differ. Both tokenizers give the same for one whose words have spaces."""
     alike = all(parted(text) == (text, "") for text in asked)
     return replace(sparse, tokenizer="word") if alike else sparse
 
 
 def joined(results: Sequence[SearchResult], top_k: int) -> SearchResult:
-    """The best passages of several searches for one question, by their scores; each stage's time is that of all."""
+    """The best passages of several searches for one question, by their scores; each stage's time is the sum of all
+    searches.
+    """
     if len(results) == 1:
         return results[0]
     passages = sorted((one for result in results for one in result.passages), key=lambda one: -one.score)
