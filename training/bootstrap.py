@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike
-
-Quantile = Callable[[Any, Sequence[float]], Any]
-"""Returns the quantiles of numbers at these shares in 0..1. numpy's and scipy's differ in the last digit; each caller
-names its own, so that stored figures can be reproduced exactly.
-"""
+from scipy.stats import bootstrap
 
 
-def interval(
-    differences: ArrayLike, confidence: float, resamples: int, seed: int, quantile: Quantile
-) -> tuple[float, float]:
+def interval(differences: ArrayLike, confidence: float, resamples: int, seed: int) -> tuple[float, float]:
     """The bounds of the mean of paired differences, of which there must be at least one.
 
     Pairs are drawn with replacement `resamples` times. The interval lies between the quantiles of the resampled means
     that leave out (1 - `confidence`) / 2 on each side (Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
-    chapter 13). The same differences and seed give the same interval.
+    chapter 13). The same differences and seed give the same interval. A single pair has no spread.
     """
     each = np.asarray(differences, dtype=float)
-    drawn = np.random.default_rng(seed).integers(0, len(each), (resamples, len(each)))
-    low, high = quantile(each[drawn].mean(axis=1), [(1 - confidence) / 2, (1 + confidence) / 2])
+    if len(each) == 1:
+        return float(each[0]), float(each[0])
+    resampled = bootstrap(
+        (each,), np.mean, n_resamples=resamples, confidence_level=confidence, method="percentile", rng=seed
+    )
+    low, high = resampled.confidence_interval
     return float(low), float(high)

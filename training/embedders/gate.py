@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy
-from scipy.stats import quantile
 
 from retrieval.metrics import ndcg_at_k
 from training.bootstrap import interval
@@ -56,7 +55,7 @@ def compare(before: Sequence[float], after: Sequence[float], seed: int) -> Embed
     differences = numpy.asarray(after) - numpy.asarray(before)
     low = high = float(differences.mean())
     if differences.std() > 0:
-        low, high = interval(differences, CONFIDENCE, RESAMPLES, seed, quantile)
+        low, high = interval(differences, CONFIDENCE, RESAMPLES, seed)
     return EmbedderReport(len(differences), float(numpy.mean(before)), float(numpy.mean(after)), low, high)
 
 

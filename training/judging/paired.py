@@ -54,6 +54,6 @@ def difference(
     if not len(found):
         return None
     each = found[:, 0] - found[:, 1]
-    low, high = interval(each, confidence, resamples, seed, np.quantile)
+    low, high = interval(each, confidence, resamples, seed)
     new, old = found.mean(axis=0)
     return Difference(float(new), float(old), float(each.mean()), low, high, len(each))

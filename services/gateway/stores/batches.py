@@ -5,12 +5,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
-from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, func, select, update
 
 from services.database.engine import Sessions
 from services.database.tables import FileBatch, FileBatchEntry, StoreFile, now
 from services.domain.jobs import Jobs
+from services.domain.store_files import stop_indexing
 from services.gateway.http.paging import Cursor
 from services.gateway.stores.files import Entry, Held, StoreFiles, held_files, page_of_files
 from services.gateway.stores.stores import Stores, count_files
@@ -65,17 +65,17 @@ class FileBatches:
         """Stop files that are not indexed yet; indexed ones stay. A batch that has ended does not change."""
         batch = self.find(workspace_id, store_id, batch_id)
         with self._sessions.begin() as session:
-            rows = self._unfinished(session, batch)
+            rows = session.scalars(select(StoreFile).where(*_unfinished(batch))).all()
             if rows:
                 self._jobs.cancel_all(session, [row.job_id for row in rows if row.job_id], "its batch was cancelled")
-                for row in rows:
-                    row.status, row.revision = "cancelled", row.revision + 1
+                stop_indexing(session, *_unfinished(batch))
                 ended = update(FileBatch).where(FileBatch.id == batch.id, FileBatch.cancelled_at.is_(None))
                 session.execute(ended.values(cancelled_at=now()))
         return self.find(workspace_id, store_id, batch_id)
 
-    def _unfinished(self, session: Session, batch: FileBatch) -> Sequence[StoreFile]:
-        members = select(FileBatchEntry.file_id).where(FileBatchEntry.batch_id == batch.id)
-        here = StoreFile.store_id == batch.store_id, StoreFile.file_id.in_(members)
-        waiting = StoreFile.status == "in_progress", StoreFile.deleted.is_(False)
-        return session.scalars(select(StoreFile).where(*here, *waiting)).all()
+
+def _unfinished(batch: FileBatch) -> tuple[ColumnElement[bool], ...]:
+    """Conditions on the batch's files that are not indexed yet."""
+    members = select(FileBatchEntry.file_id).where(FileBatchEntry.batch_id == batch.id)
+    here = StoreFile.store_id == batch.store_id, StoreFile.file_id.in_(members)
+    return *here, StoreFile.status == "in_progress", StoreFile.deleted.is_(False)

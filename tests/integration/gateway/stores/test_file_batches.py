@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import openai
 import pytest
 from openai import OpenAI
 
-from tests.knowledge import Knowledge, knowledge
+from tests.knowledge import Knowledge
 
 FILES = {
     "good.md": b"# Gate\n\nThe gate code is changed every Monday.",
@@ -18,23 +16,6 @@ FILES = {
     "corrupt.pdf": b"%PDF-1.7 and then nothing of the kind",
     "program.exe": b"MZ\x00\x01",
 }
-
-
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Knowledge]:
-    with pytest.MonkeyPatch.context() as patch, knowledge(tmp_path_factory.mktemp("knowledge"), patch) as running:
-        yield running
-
-
-@pytest.fixture
-def workspace() -> str:
-    """Each test has a workspace of its own."""
-    return f"w-{uuid.uuid4().hex}"
-
-
-@pytest.fixture
-def client(desk: Knowledge, workspace: str) -> OpenAI:
-    return desk.client(workspace)
 
 
 @pytest.fixture
